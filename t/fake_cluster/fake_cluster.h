@@ -1,0 +1,191 @@
+// A fake Kubernetes API server for tests, benchmarks and the demo: real HTTP
+// on a real port, with content and faults that are set while it runs.
+//
+//   auto cluster = FakeCluster::Start();
+//   cluster->SetApp({"prod", "orders", /*pods=*/12});
+//   cluster->SetNodes({{"node-1", "127.0.0.11"}, {"node-2", "127.0.0.12"}});
+//   ... point a client at cluster->url() ...
+//   FakeFault fault;
+//   fault.kind = "status";
+//   fault.code = 500;
+//   cluster->SetFault(fault);
+//
+// Lists, watches, versions, selectors, paging and errors are those of
+// kube-apiserver. Every member function may be called from any thread.
+
+#ifndef DYNAMIC_WEIGHT_T_FAKE_CLUSTER_FAKE_CLUSTER_H_
+#define DYNAMIC_WEIGHT_T_FAKE_CLUSTER_FAKE_CLUSTER_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace dynweight {
+
+struct FakeClusterOptions {
+  std::string name = "fake";
+  std::string address = "127.0.0.1";
+  int port = 0;                // 0: a free one
+  std::string token;           // empty: anybody may ask
+  std::string prefix;          // API behind a path, as Karmada's proxy does it
+  std::string cert_file;       // PEM; with key_file: HTTPS
+  std::string key_file;        // PEM
+  std::string client_ca_file;  // PEM; clients must then show a certificate
+  int64_t bookmark_interval_ms = 10000;
+  size_t history = 100000;  // watch events kept for each resource
+};
+
+// An application: the EndpointSlices of its Service, 100 endpoints a slice,
+// with pod uids that stay the same from call to call.
+struct FakeApp {
+  std::string ns;
+  std::string name;
+  int pods = 0;             // ready ones
+  int not_ready = 0;        // further ones
+  int terminating = 0;      // further ones: not ready, serving, terminating
+  int slices = 0;           // 0: one per 100 endpoints, at least one
+  bool dual_stack = false;  // the same pods in IPv6 slices as well
+  // Objects beside the EndpointSlices.
+  bool deployment = false;
+  bool statefulset = false;
+  bool rollout = false;
+  bool pod_objects = false;  // labelled app=<name>
+};
+
+struct FakeNode {
+  std::string name;
+  std::string address;  // InternalIP
+  bool ready = true;
+  std::string external_address;  // ExternalIP; empty: none
+  bool cordoned = false;
+  bool deleting = false;  // has a deletionTimestamp
+  std::string taint;      // key of a NoSchedule taint; empty: none
+  std::map<std::string, std::string> labels;
+};
+
+// What goes wrong. `kind` is one of
+//   status            answers `code` with `body` (a fitting Status object when
+//                     empty) and a Retry-After of `retry_after` seconds
+//   body              answers 200 with `body`
+//   hang              takes the request and never answers
+//   hang_body         the head and half of the true body, then silence
+//   close_half        the head and half of the true body, then closes;
+//                     `chunked`: in chunks, without the last one
+//   reset             resets the connection
+//   delay             answers truly after `delay_ms`
+//   drip              the true answer, one byte a second
+//   huge              a list that goes on for `bytes` (1 GiB), valid so far
+//   gzip_bomb         a few MB of gzip that become `bytes` (4 GiB)
+//   garbage           64 KiB of random bytes as application/json; `raw`: not
+//                     even HTTP
+//   html              200 with a login page
+//   redirect          302 to `location`
+//   nested            10^6 opening brackets
+//   bad_types         a list whose members have the wrong JSON types
+//   empty_list        a valid list without items
+//   continue_loop     every page names a next one, for ever
+//   expired_continue  410 for every page but the first
+//   watch_silent      the watch stays open and says nothing, no bookmark either
+//   watch_error       an ERROR event with `code`, then a clean end
+//   watch_cut_utf8    half an event, cut within a UTF-8 character, then closes
+//   watch_huge_line   one event line of `bytes` (1 GiB)
+//   refuse            nobody listens; `seconds`: for that long
+// watch_* meet running watches at once, lists of other kinds never.
+struct FakeFault {
+  std::string kind;
+  std::string path_prefix;  // only requests whose path begins so
+  int times = 0;            // heals after that many requests; 0: never
+  std::string on;           // "list" or "watch"; empty: whatever the kind suits
+  int code = 500;
+  std::string body;
+  int retry_after = -1;
+  std::string location;
+  bool chunked = false;
+  bool raw = false;
+  uint64_t bytes = 0;
+  int64_t delay_ms = 1000;
+  int seconds = 0;
+};
+
+struct FakeRequestCounts {
+  uint64_t lists = 0;    // list requests, each page counted
+  uint64_t watches = 0;  // watch requests
+  uint64_t others = 0;
+  uint64_t bytes = 0;  // of bodies, before compression
+};
+
+struct FakeRequests {
+  FakeRequestCounts total;
+  std::map<std::string, FakeRequestCounts> paths;
+  // The last 100: method, target, "auth=yes|no", User-Agent.
+  std::vector<std::string> recent;
+  int open_watches = 0;
+  int open_connections = 0;
+};
+
+class FakeCluster {
+ public:
+  // Null when it cannot listen or the certificate is unusable; stderr says
+  // why.
+  static std::unique_ptr<FakeCluster> Start(FakeClusterOptions options = {});
+  // Stop().
+  virtual ~FakeCluster() = default;
+
+  virtual int port() const = 0;
+  // "http://127.0.0.1:PORT" and the prefix, without a slash at the end.
+  virtual std::string url() const = 0;
+  // Ends every connection, hanging ones included, and the listener.
+  virtual void Stop() = 0;
+
+  // Upsert by kind, namespace and name: any object of a kind that is served
+  // (Node, Pod, Service, EndpointSlice, Deployment, StatefulSet, Rollout).
+  // False: not such an object. An unchanged one makes no event.
+  virtual bool Put(const std::string& object_json) = 0;
+  // False: there is none.
+  virtual bool Delete(const std::string& kind, const std::string& ns,
+                      const std::string& name) = 0;
+  virtual void SetApp(const FakeApp& app) = 0;
+  // Removes all that SetApp() made.
+  virtual void RemoveApp(const std::string& ns, const std::string& name) = 0;
+  // Exactly these Node objects and no other.
+  virtual void SetNodes(const std::vector<FakeNode>& nodes) = 0;
+  // EndpointSlices of an ingress controller with hostNetwork: a ready
+  // endpoint an address.
+  virtual void SetIngressService(const std::string& ns, const std::string& name,
+                                 const std::vector<std::string>& addresses) = 0;
+  // Deletes every object.
+  virtual void Clear() = 0;
+  // Forgets watch history and unfinished paged lists, as etcd's compaction.
+  virtual void Compact() = 0;
+  // Goes back in time (a restored etcd): the version becomes `version`, which
+  // is lower; content stays, history goes.
+  virtual void RewindVersion(uint64_t version) = 0;
+  virtual uint64_t version() const = 0;
+  virtual void SetToken(const std::string& token) = 0;
+  virtual void SetBookmarkInterval(int64_t milliseconds) = 0;
+
+  // Adds a fault; of several that fit, the one set last counts. False: no
+  // such kind.
+  virtual bool SetFault(const FakeFault& fault) = 0;
+  // Heals everything; requests that hang are closed.
+  virtual void ClearFaults() = 0;
+  // Closes every connection that is open now.
+  virtual void DropConnections() = 0;
+
+  virtual FakeRequests requests() const = 0;
+  virtual void ResetRequests() = 0;
+
+  // The control API under /_fake/ (control_api.cc), without HTTP: gives the
+  // HTTP status and the answer's JSON.
+  std::pair<int, std::string> Control(std::string_view method,
+                                      std::string_view path,
+                                      const std::string& body);
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_FAKE_CLUSTER_H_

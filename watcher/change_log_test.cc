@@ -1,0 +1,118 @@
+// Tests of the operator's log lines.
+
+#include "watcher/change_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace dynweight {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr auto kNotice = LogLine::Level::kNotice;
+
+LineConfig Orders() {
+  LineConfig line;
+  line.upstream = "orders";
+  line.range.count = 4;
+  return line;
+}
+
+LineWeight Weight(uint64_t pods, uint64_t nodes, uint32_t weight) {
+  LineWeight result;
+  result.pods = pods;
+  result.ingress_nodes = nodes;
+  result.used_nodes = nodes < 4 ? nodes : 4;
+  result.weight = weight;
+  return result;
+}
+
+TEST(WeightChangeText, SaysWhatChangedFromAndTo) {
+  EXPECT_EQ(
+      WeightChangeText(Orders(), "bj", Weight(12, 3, 40), Weight(30, 4, 75)),
+      "upstream \"orders\" cluster \"bj\": pods 12 -> 30, nodes 3 -> 4, "
+      "weight 40 -> 75");
+}
+
+TEST(WeightChangeText, FirstValueHasNoBefore) {
+  EXPECT_EQ(
+      WeightChangeText(Orders(), "bj", std::nullopt, Weight(12, 3, 40)),
+      "upstream \"orders\" cluster \"bj\": pods 12, nodes 3, weight 40");
+}
+
+TEST(WeightChangeText, WhatStayedIsSaidOnce) {
+  EXPECT_EQ(
+      WeightChangeText(Orders(), "bj", Weight(12, 3, 40), Weight(30, 3, 100)),
+      "upstream \"orders\" cluster \"bj\": pods 12 -> 30, nodes 3, "
+      "weight 40 -> 100");
+}
+
+TEST(SlotShortageText, NamesTheLineAndTheMend) {
+  const std::string text = SlotShortageText(Orders(), "bj", Weight(9, 7, 22));
+  EXPECT_THAT(text, HasSubstr("upstream \"orders\" cluster \"bj\""));
+  EXPECT_THAT(text, HasSubstr("7 ingress nodes"));
+  EXPECT_THAT(text, HasSubstr("slots=4"));
+}
+
+TEST(PrintableText, EscapesWhatIsNotPrintable) {
+  EXPECT_EQ(PrintableText(std::string_view("a\nb\0c\x7f\xc3", 7)),
+            "a\\x0ab\\x00c\\x7f\\xc3");
+}
+
+TEST(PrintableText, CutsLongText) {
+  const std::string text = PrintableText(std::string(5000, '\n'));
+  EXPECT_LE(text.size(), kMaxLogText);
+  EXPECT_EQ(text.substr(text.size() - 3), "...");
+}
+
+TEST(PrintableText, LeavesPlainTextAlone) {
+  EXPECT_EQ(PrintableText("cluster \"bj\": HTTP 403"),
+            "cluster \"bj\": HTTP 403");
+}
+
+TEST(ChangeLog, GivesLinesInOrderOnce) {
+  ChangeLog log;
+  EXPECT_EQ(log.DeadlineMs(), kNever);
+  log.Add(kNotice, "a", 0);
+  log.Add(LogLine::Level::kError, "b", 0);
+  EXPECT_LE(log.DeadlineMs(), 0);
+  const auto lines = log.Take(0);
+  ASSERT_THAT(lines, SizeIs(2));
+  EXPECT_EQ(lines[0].text, "a");
+  EXPECT_EQ(lines[1].level, LogLine::Level::kError);
+  EXPECT_THAT(log.Take(0), IsEmpty());
+}
+
+TEST(ChangeLog, BeyondTheLimitOneLineSaysHowManyWereDropped) {
+  ChangeLog log;
+  for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 10);
+  EXPECT_THAT(log.Take(10), SizeIs(100));
+  EXPECT_EQ(log.DeadlineMs(), 1010);
+  EXPECT_THAT(log.Take(1009), IsEmpty());
+  const auto lines = log.Take(1010);
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_THAT(lines[0].text, HasSubstr("50 log lines"));
+  EXPECT_EQ(log.DeadlineMs(), kNever);
+}
+
+TEST(ChangeLog, TheNextSecondHasItsOwnLimit) {
+  ChangeLog log;
+  for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 0);
+  log.Take(0);
+  for (int i = 0; i < 99; ++i) log.Add(kNotice, "y", 1000);
+  EXPECT_THAT(log.Take(1000), SizeIs(100));  // the count and 99
+}
+
+TEST(ChangeLog, LinesThatNobodyTakesAreBounded) {
+  ChangeLog log;
+  for (int64_t second = 0; second < 100; ++second) {
+    for (int i = 0; i < 100; ++i) log.Add(kNotice, "x", second * 1000);
+  }
+  EXPECT_LE(log.Take(100000).size(), ChangeLog::kMaxWaiting + 1);
+}
+
+}  // namespace
+}  // namespace dynweight

@@ -1,0 +1,44 @@
+// How the watching of a cluster goes, for the status page: which API server,
+// how long ago it last answered, what went wrong, and counters.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_CLUSTER_STATUS_H_
+#define DYNAMIC_WEIGHT_WATCHER_CLUSTER_STATUS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace dynweight {
+
+// Room a status document gets in shared memory.
+inline constexpr size_t kMaxStatusBytes = 8192;
+
+struct ClusterStatus {
+  std::string api;      // base URL in use, without credentials
+  std::string mode;     // "watch" or "poll"
+  bool synced = false;  // every source was listed since this worker started
+  int64_t last_success_ms = 0;   // Unix ms; 0: never
+  std::string last_error;        // "" when all is well
+  int64_t last_error_ms = 0;     // Unix ms; when it was last seen
+  int64_t failing_since_ms = 0;  // Unix ms; 0: not failing
+  uint64_t requests = 0;         // lists and watches begun
+  uint64_t lists = 0;            // lists completed
+  uint64_t watches = 0;          // watches established
+  uint64_t events = 0;           // watch events taken up
+  uint64_t relists = 0;          // lists after the first
+  uint64_t failures = 0;         // requests that failed
+  uint64_t bytes = 0;            // bytes of bodies received
+  uint64_t rejected = 0;         // answers not applied: bad, partial, guarded
+  std::map<std::string, std::string> resource_versions;  // by source path
+};
+
+// One JSON object of at most kMaxStatusBytes, without line breaks, safe inside
+// HTML. Members are named as above without "_ms" (last_error_ms is
+// "last_error_at"); long texts are cut, and resource versions that find no room
+// are counted in "versions_left_out".
+std::string EncodeClusterStatus(const ClusterStatus& status);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_CLUSTER_STATUS_H_

@@ -1,0 +1,219 @@
+// See feed.h.
+
+#include "watcher/feed.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace dynweight {
+namespace {
+
+// Confirming lists are at least so far apart: a mass failure makes many
+// drops within a second, and one list confirms all whose time has come.
+constexpr int64_t kConfirmSpacingMs = 1000;
+
+// How often a server that says nothing new is taken to confirm what it said.
+constexpr int64_t kStillTrueMs = 10000;
+
+std::optional<uint64_t> HeldSize(const ClusterView& view,
+                                 const Subscription::Want& want, bool nodes) {
+  if (nodes) {
+    if (!view.nodes) return std::nullopt;
+    return view.nodes->nodes.size();
+  }
+  const auto it = view.pods.find(want.pod_source);
+  if (it == view.pods.end()) return std::nullopt;
+  return it->second.pods;
+}
+
+}  // namespace
+
+Feed::Feed(Subscription subscription, FeedOwner* owner, const Clock* clock,
+           const ReflectorFactory& create_reflector)
+    : subscription_(std::move(subscription)),
+      owner_(owner),
+      clock_(clock),
+      tally_(Tally::Create(subscription_, owner->config().nodes.address_type)) {
+  const auto& wants = subscription_.wants;
+  of_want_.resize(wants.size());
+  for (size_t i = 0; i < wants.size(); ++i) {
+    for (const bool nodes : {false, true}) {
+      if (nodes ? !wants[i].nodes : wants[i].pod_source.empty()) continue;
+      (nodes ? of_want_[i].nodes : of_want_[i].pods) = quantities_.size();
+      quantities_.push_back(
+          {i, nodes,
+           DropGuard(owner->config().guard,
+                     HeldSize(owner->view(), wants[i], nodes))});
+    }
+  }
+  reflector_ = create_reflector(subscription_.options, tally_->sink(), this);
+}
+
+void Feed::Tick() {
+  const int64_t now = clock_->MonotonicMs();
+  reflector_->Tick(now);
+  if (ConfirmDeadlineMs() <= now) {
+    confirm_asked_ms_ = now;
+    next_confirm_ms_ = now + kConfirmSpacingMs;
+    reflector_->RequestConsistentList(now);
+  }
+}
+
+int64_t Feed::DeadlineMs() const {
+  return std::min(reflector_->Deadline(), ConfirmDeadlineMs());
+}
+
+int64_t Feed::ConfirmDeadlineMs() const {
+  if (pending_.empty() || confirm_asked_ms_) return kNever;
+  return std::max(pending_.begin()->first, next_confirm_ms_);
+}
+
+std::string Feed::name() const {
+  const ReflectorOptions& options = subscription_.options;
+  return absl::StrCat(options.path, options.label_selector.empty() ? "" : "?",
+                      options.label_selector);
+}
+
+void Feed::OnList(bool consistent) {
+  std::vector<size_t> quantities = TakeChanged();
+  int64_t asked_ms = DropGuard::kNotConsistent;
+  if (consistent && confirm_asked_ms_) {
+    asked_ms = *confirm_asked_ms_;
+    confirm_asked_ms_.reset();
+    // What waits is judged by this list even where it repeats itself.
+    for (const auto& [due, quantity] : pending_) quantities.push_back(quantity);
+    std::sort(quantities.begin(), quantities.end());
+    quantities.erase(std::unique(quantities.begin(), quantities.end()),
+                     quantities.end());
+  }
+  for (const size_t quantity : quantities) Update(quantity, asked_ms);
+  owner_->OnStatusChanged(/*at_once=*/reflector_->stats().lists <= 1);
+}
+
+void Feed::OnEvent() {
+  for (const size_t quantity : TakeChanged()) {
+    Update(quantity, DropGuard::kNotConsistent);
+  }
+  owner_->OnStatusChanged(/*at_once=*/false);
+}
+
+void Feed::OnHealthy() {
+  const std::optional<LogLine> recovered = health_.OnHealthy(name(), *clock_);
+  Log(recovered);
+  owner_->OnStatusChanged(/*at_once=*/recovered.has_value());
+  const int64_t now = clock_->MonotonicMs();
+  if (now < next_still_true_ms_ || !tally_->listed()) return;
+  next_still_true_ms_ = now + kStillTrueMs;
+  for (const Quantity& quantity : quantities_) {
+    if (quantity.guard.pending() || (quantity.nodes && no_nodes_)) continue;
+    owner_->OnStillTrue(subscription_.wants[quantity.want], quantity.nodes);
+  }
+}
+
+void Feed::OnError(const absl::Status& error) {
+  const absl::string_view reason = error.message();
+  const std::optional<LogLine> line = health_.OnError(
+      std::string_view(reason.data(), reason.size()), *clock_);
+  Log(line);
+  owner_->OnStatusChanged(/*at_once=*/line.has_value());
+}
+
+std::vector<size_t> Feed::TakeChanged() {
+  std::vector<size_t> quantities;
+  for (const size_t want : tally_->TakeChanged()) {
+    for (const size_t quantity : {of_want_[want].pods, of_want_[want].nodes}) {
+      if (quantity != kNone) quantities.push_back(quantity);
+    }
+  }
+  return quantities;
+}
+
+void Feed::Update(size_t index, int64_t asked_ms) {
+  Quantity& quantity = quantities_[index];
+  const int64_t now = clock_->MonotonicMs();
+  const std::pair<int64_t, size_t> waiting = {quantity.guard.ConfirmAtMs(),
+                                              index};
+  if (quantity.nodes) {
+    UpdateNodes(&quantity, now, asked_ms);
+  } else {
+    const uint64_t pods = tally_->Pods(quantity.want);
+    if (Admit(&quantity, pods, now, asked_ms)) {
+      owner_->OnPods(subscription_.wants[quantity.want].pod_source, pods);
+    }
+  }
+  if (!quantity.guard.pending()) {
+    pending_.erase(waiting);
+  } else if (waiting.first == kNever) {
+    pending_.insert({quantity.guard.ConfirmAtMs(), index});
+  }
+}
+
+void Feed::UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
+  std::vector<IngressNode> nodes = tally_->Nodes(quantity->want);
+  if (nodes.empty()) {
+    // Nowhere to send anything is never an answer: passive health decides
+    // which of the last nodes still serve.
+    quantity->guard.Forget();
+    if (!no_nodes_) {
+      owner_->OnLog(
+          LogLine::Level::kWarn,
+          absl::StrCat("no ingress node is live (",
+                       owner_->config().nodes.Key(), "); the last ",
+                       SizeInForce(*quantity), " stay in use"));
+    }
+    no_nodes_ = true;
+    return;
+  }
+  no_nodes_ = false;
+  if (Admit(quantity, nodes.size(), now_ms, asked_ms)) {
+    owner_->OnNodes(std::move(nodes));
+  }
+}
+
+bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
+                 int64_t asked_ms) {
+  const bool waited = quantity->guard.pending();
+  const int64_t confirm_at = quantity->guard.ConfirmAtMs();
+  const bool applies = quantity->guard.Observe(size, now_ms, asked_ms) ==
+                       DropGuard::Verdict::kApply;
+  if (!applies) ++held_back_;
+  if (applies != waited) return applies;  // no drop begins or ends here
+  const std::string name = NameOf(*quantity);
+  const uint64_t in_force = SizeInForce(*quantity);
+  if (!applies) {
+    owner_->OnLog(
+        LogLine::Level::kWarn,
+        absl::StrCat(name, " ", in_force, " -> ", size,
+                     " held back: a second list must confirm it in ",
+                     (quantity->guard.ConfirmAtMs() - now_ms + 999) / 1000,
+                     " s"));
+  } else if (asked_ms >= confirm_at) {
+    owner_->OnLog(LogLine::Level::kNotice,
+                  absl::StrCat(name, " ", in_force, " -> ", size,
+                               " confirmed by a second list"));
+  } else {
+    owner_->OnLog(LogLine::Level::kNotice,
+                  absl::StrCat(name, " ", size,
+                               ": the drop that was held back has passed"));
+  }
+  return applies;
+}
+
+uint64_t Feed::SizeInForce(const Quantity& quantity) const {
+  return HeldSize(owner_->view(), subscription_.wants[quantity.want],
+                  quantity.nodes)
+      .value_or(0);
+}
+
+std::string Feed::NameOf(const Quantity& quantity) const {
+  if (quantity.nodes) return "ingress nodes";
+  return absl::StrCat(subscription_.wants[quantity.want].pod_source,
+                      ": pods");
+}
+
+void Feed::Log(const std::optional<LogLine>& line) {
+  if (line) owner_->OnLog(line->level, line->text);
+}
+
+}  // namespace dynweight

@@ -1,0 +1,128 @@
+// One subscription of a cluster at work: the reflector, what it counts, the
+// guards of the quantities read from it, and whether it goes well.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_FEED_H_
+#define DYNAMIC_WEIGHT_WATCHER_FEED_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "watcher/clock.h"
+#include "watcher/cluster_view.h"
+#include "watcher/guard.h"
+#include "watcher/reflector.h"
+#include "watcher/source_health.h"
+#include "watcher/subscriptions.h"
+#include "watcher/tally.h"
+#include "watcher/watcher.h"
+
+namespace dynweight {
+
+// Reflector::Create() bound to a transport and a source of jitter.
+using ReflectorFactory = std::function<std::unique_ptr<Reflector>(
+    const ReflectorOptions&, ObjectSink*, ReflectorHost*)>;
+
+// The cluster a feed belongs to.
+class FeedOwner {
+ public:
+  virtual ~FeedOwner() = default;
+
+  virtual const ClusterConfig& config() const = 0;
+  // What is in force.
+  virtual const ClusterView& view() const = 0;
+  // The base URL that all feeds of the cluster use now, and that it failed.
+  virtual std::string ApiBase() = 0;
+  virtual void OnApiFailure(const std::string& base) = 0;
+
+  // New values in force, the guards having let them pass.
+  virtual void OnPods(const std::string& source, uint64_t pods) = 0;
+  virtual void OnNodes(std::vector<IngressNode> nodes) = 0;
+  // What is in force was just said again.
+  virtual void OnStillTrue(const Subscription::Want& want, bool nodes) = 0;
+  // The status document is out of date; `at_once`: an operator waits for it.
+  virtual void OnStatusChanged(bool at_once) = 0;
+  // A line about this cluster, which need not name it.
+  virtual void OnLog(LogLine::Level level, std::string_view text) = 0;
+};
+
+// Not thread-safe; lives on the watcher thread. All pointers outlive it.
+class Feed : private ReflectorHost {
+ public:
+  Feed(Subscription subscription, FeedOwner* owner, const Clock* clock,
+       const ReflectorFactory& create_reflector);
+
+  void Start() { reflector_->Start(clock_->MonotonicMs()); }
+  void Tick();
+  int64_t DeadlineMs() const;
+
+  bool listed() const { return tally_->listed(); }
+  const SourceHealth& health() const { return health_; }
+  const ReflectorStats& stats() const { return reflector_->stats(); }
+  // The path, and the selector where there is one.
+  std::string name() const;
+  // Answers that the guards held back.
+  uint64_t held_back() const { return held_back_; }
+
+ private:
+  // A number that a guard stands before.
+  struct Quantity {
+    size_t want = 0;
+    bool nodes = false;  // else pods
+    DropGuard guard;
+  };
+  // Indices into quantities_; kNone: not asked for.
+  struct OfWant {
+    size_t pods = kNone;
+    size_t nodes = kNone;
+  };
+  static constexpr size_t kNone = SIZE_MAX;
+
+  std::string ApiBase() override { return owner_->ApiBase(); }
+  const Credentials* credentials() override {
+    return &owner_->config().credentials;
+  }
+  void OnApiFailure(const std::string& base) override {
+    owner_->OnApiFailure(base);
+  }
+  void OnList(bool consistent) override;
+  void OnEvent() override;
+  void OnHealthy() override;
+  void OnError(const absl::Status& error) override;
+
+  std::vector<size_t> TakeChanged();
+  void Update(size_t quantity, int64_t asked_ms);
+  void UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms);
+  bool Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
+             int64_t asked_ms);
+  uint64_t SizeInForce(const Quantity& quantity) const;
+  std::string NameOf(const Quantity& quantity) const;
+  void Log(const std::optional<LogLine>& line);
+  int64_t ConfirmDeadlineMs() const;
+
+  Subscription subscription_;
+  FeedOwner* owner_;
+  const Clock* clock_;
+  std::unique_ptr<Tally> tally_;
+  SourceHealth health_;
+  std::vector<Quantity> quantities_;
+  std::vector<OfWant> of_want_;
+  // Quantities with a drop to be confirmed, by when that may be asked.
+  std::set<std::pair<int64_t, size_t>> pending_;
+  std::optional<int64_t> confirm_asked_ms_;
+  int64_t next_confirm_ms_ = INT64_MIN;
+  int64_t next_still_true_ms_ = INT64_MIN;
+  bool no_nodes_ = false;
+  uint64_t held_back_ = 0;
+  std::unique_ptr<Reflector> reflector_;  // last: it points to all above
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_FEED_H_

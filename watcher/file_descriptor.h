@@ -1,0 +1,28 @@
+// A file descriptor that is closed when its owner goes.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_FILE_DESCRIPTOR_H_
+#define DYNAMIC_WEIGHT_WATCHER_FILE_DESCRIPTOR_H_
+
+#include <unistd.h>
+
+namespace dynweight {
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+
+  bool ok() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_FILE_DESCRIPTOR_H_

@@ -1,0 +1,33 @@
+// Node objects of one label selector, reduced to those that can take traffic:
+// not deleted, condition Ready is "True", no taint
+// ToBeDeletedByClusterAutoscaler, no label
+// node.kubernetes.io/exclude-from-external-load-balancers. Merely cordoned
+// nodes stay (as in cloud-provider's service controller).
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_NODES_H_
+#define DYNAMIC_WEIGHT_WATCHER_NODES_H_
+
+#include <memory>
+#include <vector>
+
+#include "watcher/object_sink.h"
+#include "watcher/source.h"
+#include "weightcalc/slot_plan.h"
+
+namespace dynweight {
+
+// The nodes of one list+watch. Not thread-safe.
+class Nodes : public ObjectSink {
+ public:
+  static std::unique_ptr<Nodes> Create(NodeSource::AddressType type);
+  virtual bool listed() const = 0;
+  // Live nodes by address (the first of the wanted type, an IPv4 one where
+  // there is one), sorted, distinct. A node without such an address is left
+  // out.
+  virtual std::vector<IngressNode> Live() const = 0;
+  virtual bool TakeChanged() = 0;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_NODES_H_

@@ -1,0 +1,50 @@
+// Whether one list+watch goes well, and the few log lines about it: one when
+// it starts failing, one for each new reason, one when it is well again; none
+// for the hundreds of failed attempts in between.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_SOURCE_HEALTH_H_
+#define DYNAMIC_WEIGHT_WATCHER_SOURCE_HEALTH_H_
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "watcher/clock.h"
+#include "watcher/watcher.h"
+
+namespace dynweight {
+
+// Not thread-safe.
+class SourceHealth {
+ public:
+  // Different reasons told from a failure to the recovery; more are not
+  // logged.
+  static constexpr size_t kMaxReasons = 8;
+
+  // Each returns the line to log, if one is due, without saying whose it is:
+  // `name` is only part of the line about the recovery.
+  std::optional<LogLine> OnError(std::string_view reason, const Clock& clock);
+  std::optional<LogLine> OnHealthy(std::string_view name, const Clock& clock);
+
+  bool failing() const { return failing_since_ms_ != 0; }
+  // Unix milliseconds; 0: not failing, never, never.
+  int64_t failing_since_ms() const { return failing_since_ms_; }
+  int64_t last_error_ms() const { return last_error_ms_; }
+  int64_t last_success_ms() const { return last_success_ms_; }
+  // Printable; "" when all is well.
+  const std::string& last_error() const { return last_error_; }
+
+ private:
+  std::string last_error_;
+  int64_t last_error_ms_ = 0;
+  int64_t last_success_ms_ = 0;
+  int64_t failing_since_ms_ = 0;
+  int64_t failing_since_monotonic_ = 0;
+  std::set<std::string> told_;  // reasons since it fails
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_SOURCE_HEALTH_H_

@@ -1,0 +1,224 @@
+// The last good views on disk.
+
+#include "watcher/state_file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "watcher/file_descriptor.h"
+#include "watcher/json_value.h"
+#include "watcher/regular_file.h"
+
+namespace dynweight {
+namespace {
+
+constexpr uint64_t kFormat = 1;
+constexpr size_t kMaxStateBytes = size_t{64} << 20;
+constexpr size_t kMaxClusters = 10000;
+
+// A temporary file is the state file's name with this and six more bytes. Its
+// writer holds a lock (flock) on it for as long as it lives, so one that can
+// be locked has lost its writer.
+constexpr std::string_view kTemporary = ".tmp.";
+constexpr size_t kRandomBytes = 6;
+
+absl::Status Failed(const std::string& path, const char* what, int error,
+                    const char* mend) {
+  return absl::ErrnoToStatus(
+      error, absl::StrCat("state file \"", path, "\": ", what, "; ", mend,
+                          " (the former file stays)"));
+}
+
+struct Place {
+  std::string folder;
+  std::string name;
+};
+
+Place PlaceOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return {".", path};
+  return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
+}
+
+bool WriteAll(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = write(fd, text.data(), text.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+// A rename is an atomic change whatever happens next; without this it might
+// be undone by a power failure, which leaves the former file. So nothing is
+// to be done about an error.
+void SyncFolder(const std::string& folder) {
+  const FileDescriptor fd(
+      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.ok()) fsync(fd.get());
+}
+
+// Creates a locked temporary file; its path in `temporary`. -1 with errno.
+int CreateTemporary(const std::string& path, std::string* temporary) {
+  // Between creation and lock a reader may take the file for litter.
+  for (int attempt = 0; attempt < 16; attempt++) {
+    *temporary = absl::StrCat(path, std::string(kTemporary),
+                              std::string(kRandomBytes, 'X'));
+    const int fd = mkostemp(temporary->data(), O_CLOEXEC);
+    if (fd < 0) return -1;
+    struct stat info;
+    const bool taken =
+        flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!taken && fstat(fd, &info) == 0 && info.st_nlink > 0) return fd;
+    unlink(temporary->c_str());
+    close(fd);
+  }
+  errno = EBUSY;
+  return -1;
+}
+
+// Removes temporary files that have lost their writer.
+void RemoveLitter(const std::string& path) {
+  const Place place = PlaceOf(path);
+  const std::string prefix = place.name + std::string(kTemporary);
+  DIR* folder = opendir(place.folder.c_str());
+  if (folder == nullptr) return;
+  while (const dirent* entry = readdir(folder)) {
+    const std::string_view name = entry->d_name;
+    if (name.size() != prefix.size() + kRandomBytes ||
+        name.substr(0, prefix.size()) != prefix) {
+      continue;
+    }
+    const FileDescriptor file(
+        openat(dirfd(folder), entry->d_name,
+               O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    struct stat info;
+    if (file.ok() && fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode) &&
+        flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
+      unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+  }
+  closedir(folder);
+}
+
+std::string EncodeState(const std::vector<ClusterView>& views) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  std::string text = absl::StrCat(
+      "{\"format\":", kFormat, ",\"written\":",
+      std::chrono::duration_cast<std::chrono::milliseconds>(now).count(),
+      ",\"clusters\":[");
+  for (const ClusterView& view : views) {
+    if (&view != &views.front()) text += ",\n";
+    text += EncodeClusterView(view, kMaxViewNodes);
+  }
+  text += "]}\n";
+  return text;
+}
+
+absl::StatusOr<std::vector<ClusterView>> DecodeState(std::string_view text) {
+  absl::StatusOr<JsonDocument> document = ParseJson(text);
+  if (!document.ok()) return document.status();
+  JsonReader reader("state");
+  const cJSON* root = reader.Root(document->get());
+  const uint64_t format = reader.RequiredCount(root, "format");
+  if (reader.ok() && format != kFormat) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("has format ", format, ", this version reads ", kFormat));
+  }
+  const cJSON* clusters = reader.Array(root, "clusters");
+  if (reader.ok() && clusters == nullptr) reader.Fail("clusters", "is missing");
+
+  std::vector<ClusterView> views;
+  absl::Status bad_view;
+  reader.ForEachObject(clusters, "clusters", kMaxClusters,
+                       [&views, &bad_view](const cJSON* element) {
+                         absl::StatusOr<ClusterView> view =
+                             ReadClusterView(element);
+                         if (view.ok()) {
+                           views.push_back(*std::move(view));
+                         } else {
+                           bad_view.Update(view.status());
+                         }
+                       });
+  if (!reader.ok()) return reader.status();
+  if (!bad_view.ok()) return bad_view;
+  return views;
+}
+
+}  // namespace
+
+absl::Status WriteStateFile(const std::string& path,
+                            const std::vector<ClusterView>& views) {
+  const std::string text = EncodeState(views);
+  if (text.size() > kMaxStateBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "state file \"", path, "\": would have ", text.size(),
+        " bytes, more than ", kMaxStateBytes, "; the former file stays"));
+  }
+  // A rename would put a plain file in the place of a device or a link.
+  struct stat info;
+  if (lstat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("state file \"", path,
+                     "\": something else than a regular file has this name; "
+                     "remove it or choose another name"));
+  }
+
+  std::string temporary;
+  const FileDescriptor file(CreateTemporary(path, &temporary));
+  if (!file.ok()) {
+    return Failed(path, "cannot create a temporary file beside it", errno,
+                  "let the worker's user write to the folder");
+  }
+  const char* failed = nullptr;
+  if (!WriteAll(file.get(), text)) {
+    failed = "cannot write";
+  } else if (fsync(file.get()) != 0) {
+    failed = "cannot flush to the disk";
+  } else if (rename(temporary.c_str(), path.c_str()) != 0) {
+    failed = "cannot rename the temporary file";
+  }
+  if (failed != nullptr) {
+    const int error = errno;
+    unlink(temporary.c_str());
+    return Failed(path, failed, error,
+                  "see to the disk's space and the folder's permissions");
+  }
+  SyncFolder(PlaceOf(path).folder);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<ClusterView>> ReadStateFile(
+    const std::string& path) {
+  RemoveLitter(path);
+  const absl::StatusOr<std::string> text =
+      ReadRegularFile(path, kMaxStateBytes, SymbolicLinks::kRefuse);
+  if (!text.ok()) {
+    if (absl::IsInvalidArgument(text.status())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("state file ", text.status().message(), "; remove it"));
+    }
+    return absl::Status(text.status().code(),
+                        absl::StrCat("state file ", text.status().message()));
+  }
+  absl::StatusOr<std::vector<ClusterView>> views = DecodeState(*text);
+  if (!views.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "state file \"", path, "\" is not usable: ", views.status().message(),
+        "; remove it, a new one is written"));
+  }
+  return views;
+}
+
+}  // namespace dynweight

@@ -1,0 +1,189 @@
+// Tests of what is followed for a configuration.
+
+#include "watcher/subscriptions.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+
+namespace dynweight {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+PodSource Source(PodSource::Kind kind, std::string ns, std::string name) {
+  PodSource source;
+  source.kind = kind;
+  source.ns = std::move(ns);
+  source.name = std::move(name);
+  return source;
+}
+
+PodSource Service(std::string ns, std::string name) {
+  return Source(PodSource::Kind::kService, std::move(ns), std::move(name));
+}
+
+WatcherConfig OneCluster(std::vector<PodSource> sources) {
+  WatcherConfig config;
+  config.clusters.resize(1);
+  config.clusters[0].name = "bj";
+  config.clusters[0].nodes.kind = NodeSource::Kind::kAddresses;
+  for (PodSource& source : sources) {
+    LineConfig line;
+    line.source = std::move(source);
+    config.lines.push_back(std::move(line));
+  }
+  return config;
+}
+
+TEST(Subscriptions, OneServiceIsReadFromItsNamespaceByName) {
+  const auto plan =
+      PlanSubscriptions(OneCluster({Service("prod", "orders")}), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path,
+            "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
+  EXPECT_EQ(plan[0].options.label_selector,
+            "kubernetes.io/service-name=orders");
+  EXPECT_TRUE(plan[0].options.cached_first_list);
+  ASSERT_THAT(plan[0].wants, SizeIs(1));
+  EXPECT_EQ(plan[0].wants[0].pod_source, "service=prod/orders");
+}
+
+TEST(Subscriptions, AFewServicesAreSelectedAsASet) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "b"), Service("prod", "a")}), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.label_selector,
+            "kubernetes.io/service-name in (a,b)");
+}
+
+TEST(Subscriptions, ManyServicesAreReadWithoutASelector) {
+  std::vector<PodSource> sources;
+  for (size_t i = 0; i <= kMaxSelectorNames; ++i) {
+    sources.push_back(Service("prod", absl::StrCat("app", i)));
+  }
+  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.label_selector, "");
+  EXPECT_THAT(plan[0].wants, SizeIs(kMaxSelectorNames + 1));
+}
+
+TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "orders"), Service("stage", "orders")}), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path, "/apis/discovery.k8s.io/v1/endpointslices");
+  EXPECT_EQ(plan[0].options.label_selector,
+            "kubernetes.io/service-name=orders");
+  EXPECT_THAT(plan[0].wants, SizeIs(2));
+}
+
+TEST(Subscriptions, LinesOfOneSourceShareIt) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "orders"), Service("prod", "orders")}), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_THAT(plan[0].wants, SizeIs(1));
+}
+
+TEST(Subscriptions, TheControllersServiceSharesTheEndpointSlices) {
+  WatcherConfig config = OneCluster({Service("prod", "orders")});
+  config.clusters[0].nodes.kind = NodeSource::Kind::kService;
+  config.clusters[0].nodes.ns = "prod";
+  config.clusters[0].nodes.name = "controller";
+  const auto plan = PlanSubscriptions(config, 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  ASSERT_THAT(plan[0].wants, SizeIs(2));
+  EXPECT_TRUE(plan[0].wants[0].nodes);
+  EXPECT_EQ(plan[0].wants[0].pod_source, "");
+  EXPECT_FALSE(plan[0].wants[1].nodes);
+}
+
+TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
+  WatcherConfig config = OneCluster({Service("in", "controller")});
+  config.clusters[0].nodes.kind = NodeSource::Kind::kService;
+  config.clusters[0].nodes.ns = "in";
+  config.clusters[0].nodes.name = "controller";
+  const auto plan = PlanSubscriptions(config, 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  ASSERT_THAT(plan[0].wants, SizeIs(1));
+  EXPECT_TRUE(plan[0].wants[0].nodes);
+  EXPECT_EQ(plan[0].wants[0].pod_source, "service=in/controller");
+}
+
+TEST(Subscriptions, PodsAreOneForEachSelectorInSmallUncachedPages) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Source(PodSource::Kind::kPods, "prod", "app=a"),
+                  Source(PodSource::Kind::kPods, "prod", "app=b"),
+                  Source(PodSource::Kind::kPods, "prod", "app=b")}),
+      0);
+  ASSERT_THAT(plan, SizeIs(2));
+  EXPECT_EQ(plan[0].options.path, "/api/v1/namespaces/prod/pods");
+  EXPECT_EQ(plan[0].options.label_selector, "app=a");
+  EXPECT_EQ(plan[0].options.page_limit, 250u);
+  EXPECT_FALSE(plan[0].options.cached_first_list);
+}
+
+TEST(Subscriptions, NodesAreReadByTheirSelector) {
+  WatcherConfig config = OneCluster({});
+  config.clusters[0].nodes.kind = NodeSource::Kind::kNodes;
+  config.clusters[0].nodes.name = "role=ingress";
+  const auto plan = PlanSubscriptions(config, 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path, "/api/v1/nodes");
+  EXPECT_EQ(plan[0].options.label_selector, "role=ingress");
+}
+
+TEST(Subscriptions, EachReplicasKindHasItsPath) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Source(PodSource::Kind::kDeployment, "prod", "a"),
+                  Source(PodSource::Kind::kStatefulSet, "prod", "a"),
+                  Source(PodSource::Kind::kRollout, "prod", "a"),
+                  Source(PodSource::Kind::kRollout, "stage", "a")}),
+      0);
+  ASSERT_THAT(plan, SizeIs(3));
+  EXPECT_EQ(plan[0].options.path, "/apis/apps/v1/namespaces/prod/deployments");
+  EXPECT_EQ(plan[0].options.field_selector, "metadata.name=a");
+  EXPECT_EQ(plan[1].options.path, "/apis/apps/v1/namespaces/prod/statefulsets");
+  EXPECT_EQ(plan[2].options.path, "/apis/argoproj.io/v1alpha1/rollouts");
+  EXPECT_EQ(plan[2].options.field_selector, "");
+}
+
+TEST(Subscriptions, FixedAddressesNeedNoCollection) {
+  EXPECT_THAT(PlanSubscriptions(OneCluster({}), 0), IsEmpty());
+}
+
+TEST(Subscriptions, OtherClustersLinesAreTheirOwn) {
+  WatcherConfig config =
+      OneCluster({Service("prod", "orders"), Service("prod", "carts")});
+  config.clusters.push_back(config.clusters[0]);
+  config.lines[1].cluster = 1;
+  const auto plan = PlanSubscriptions(config, 1);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].wants[0].name, "carts");
+}
+
+TEST(Subscriptions, NumberGrowsWithKindsNotWithLines) {
+  std::vector<PodSource> sources;
+  for (int i = 0; i < 1000; ++i) {
+    sources.push_back(
+        Service(absl::StrCat("ns", i % 7), absl::StrCat("app", i)));
+  }
+  EXPECT_THAT(PlanSubscriptions(OneCluster(sources), 0), SizeIs(1));
+}
+
+TEST(Subscriptions, ModeAndTimesAreTheClusters) {
+  WatcherConfig config = OneCluster({Service("prod", "orders")});
+  config.clusters[0].mode = ClusterConfig::Mode::kPoll;
+  config.clusters[0].interval_ms = 700;
+  config.clusters[0].timeout_ms = 300;
+  const auto plan = PlanSubscriptions(config, 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_FALSE(plan[0].options.watch);
+  EXPECT_EQ(plan[0].options.interval_ms, 700);
+  EXPECT_EQ(plan[0].options.timeout_ms, 300);
+}
+
+}  // namespace
+}  // namespace dynweight

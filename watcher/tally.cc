@@ -1,0 +1,109 @@
+// See tally.h.
+
+#include "watcher/tally.h"
+
+#include <map>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "watcher/endpoint_slices.h"
+#include "watcher/nodes.h"
+#include "watcher/pods.h"
+#include "watcher/replicas.h"
+
+namespace dynweight {
+namespace {
+
+// Sinks that follow many objects, each by namespace and name.
+template <typename Sink>
+class NamedTally : public Tally {
+ public:
+  explicit NamedTally(const Subscription& subscription)
+      : wants_(subscription.wants), sink_(Sink::Create()) {
+    for (size_t i = 0; i < wants_.size(); ++i) {
+      sink_->Want(wants_[i].ns, wants_[i].name);
+      index_[{wants_[i].ns, wants_[i].name}] = i;
+    }
+  }
+
+  ObjectSink* sink() override { return sink_.get(); }
+  bool listed() const override { return sink_->listed(); }
+  uint64_t Pods(size_t want) const override {
+    return sink_->Ready(wants_[want].ns, wants_[want].name);
+  }
+  std::vector<IngressNode> Nodes(size_t want) const override {
+    if constexpr (std::is_same_v<Sink, EndpointSlices>) {
+      return sink_->Addresses(wants_[want].ns, wants_[want].name);
+    } else {
+      return {};
+    }
+  }
+  std::vector<size_t> TakeChanged() override {
+    std::vector<size_t> changed;
+    for (const auto& id : sink_->TakeChanged()) {
+      const auto it = index_.find(id);
+      if (it != index_.end()) changed.push_back(it->second);
+    }
+    return changed;
+  }
+
+ private:
+  std::vector<Subscription::Want> wants_;
+  std::unique_ptr<Sink> sink_;
+  std::map<std::pair<std::string, std::string>, size_t> index_;
+};
+
+// Sinks whose one want is everything that the selector matches.
+template <typename Sink>
+class SelectedTally : public Tally {
+ public:
+  explicit SelectedTally(std::unique_ptr<Sink> sink) : sink_(std::move(sink)) {}
+
+  ObjectSink* sink() override { return sink_.get(); }
+  bool listed() const override { return sink_->listed(); }
+  uint64_t Pods(size_t) const override {
+    if constexpr (std::is_same_v<Sink, dynweight::Pods>) {
+      return sink_->Ready();
+    } else {
+      return 0;
+    }
+  }
+  std::vector<IngressNode> Nodes(size_t) const override {
+    if constexpr (std::is_same_v<Sink, dynweight::Pods>) {
+      return sink_->Hosts();
+    } else {
+      return sink_->Live();
+    }
+  }
+  std::vector<size_t> TakeChanged() override {
+    return sink_->TakeChanged() ? std::vector<size_t>{0}
+                                : std::vector<size_t>{};
+  }
+
+ private:
+  std::unique_ptr<Sink> sink_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tally> Tally::Create(const Subscription& subscription,
+                                     NodeSource::AddressType address_type) {
+  switch (subscription.kind) {
+    case Subscription::Kind::kEndpointSlices:
+      return std::make_unique<NamedTally<EndpointSlices>>(subscription);
+    case Subscription::Kind::kPods:
+      return std::make_unique<SelectedTally<dynweight::Pods>>(
+          dynweight::Pods::Create());
+    case Subscription::Kind::kNodes:
+      return std::make_unique<SelectedTally<dynweight::Nodes>>(
+          dynweight::Nodes::Create(address_type));
+    case Subscription::Kind::kDeployments:
+    case Subscription::Kind::kStatefulSets:
+    case Subscription::Kind::kRollouts:
+      return std::make_unique<NamedTally<Replicas>>(subscription);
+  }
+  return nullptr;
+}
+
+}  // namespace dynweight

@@ -1,0 +1,112 @@
+// What goes to the event loop next, and when: writes to the tables for the
+// lines whose numbers changed, the documents that explain them, log lines.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_UPDATE_PLANNER_H_
+#define DYNAMIC_WEIGHT_WATCHER_UPDATE_PLANNER_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "watcher/change_log.h"
+#include "watcher/clock.h"
+#include "watcher/cluster_view.h"
+#include "watcher/cluster_watcher.h"
+#include "watcher/config.h"
+#include "watcher/watcher.h"
+#include "watcher/weighing.h"
+#include "weightcalc/peer_table.h"
+
+namespace dynweight {
+
+// Work is in proportion to what changed: an index leads from a source to its
+// lines, and only tables with such lines are looked at.
+//
+// A table is written at once when it was not written for coalesce_ms, else
+// when that time is over, with whatever has changed by then. A view document
+// of up to kSmallDocument goes out with the writes it explains, since a reload
+// carries it, not the table, into the new cycle; a larger one follows within
+// kLargePaceMs, so that encoding it stays cheap.
+//
+// Not thread-safe. All pointers and references outlive it.
+class UpdatePlanner {
+ public:
+  static constexpr size_t kSmallDocument = size_t{64} << 10;
+  static constexpr int64_t kSmallPaceMs = 50;
+  static constexpr int64_t kLargePaceMs = 1000;
+  static constexpr int64_t kStatusPaceMs = 1000;
+  // A view whose numbers stand still is written again so often, so that its
+  // times of observation are not far off.
+  static constexpr int64_t kObservedPaceMs = 60000;
+
+  // Remembers the weights of `views` as those in force: only changes are
+  // logged. Everything is due at once: a killed predecessor may have left the
+  // tables half-written.
+  UpdatePlanner(const WatcherConfig& config, std::vector<PeerTable> tables,
+                const std::vector<ClusterView>& views, ChangeLog* log,
+                int64_t now_ms);
+
+  // Takes up what happened to the view of a cluster.
+  void OnChanges(uint32_t cluster, const ClusterChanges& changes,
+                 int64_t now_ms);
+
+  // When Build() will give something; kNever when nothing waits.
+  int64_t DeadlineMs() const;
+
+  // The next update, or nothing when none is due. Only while no update is
+  // outstanding: it reads the tables. `status` encodes a cluster's status
+  // document.
+  std::unique_ptr<Update> Build(
+      int64_t now_ms, const std::function<std::string(uint32_t)>& status);
+
+ private:
+  struct Table {
+    PeerTable table;
+    std::vector<uint32_t> dirty_lines;
+    int64_t next_write_ms = INT64_MIN;  // not before, because of coalescing
+    bool waits = false;                 // stands in due_tables_
+  };
+  struct Line {
+    std::optional<LineWeight> weight;  // as last planned
+    uint64_t warned_nodes = 0;         // too many for the slots, and said so
+    bool dirty = false;
+  };
+  struct Cluster {
+    std::map<std::string, std::vector<uint32_t>, std::less<>> lines_of_source;
+    std::vector<uint32_t> lines;
+    uint32_t max_nodes = 0;
+    int64_t view_due_ms = kNever;
+    int64_t view_sent_ms = INT64_MIN;
+    size_t view_bytes = 0;  // of the last document
+    bool explains = false;  // the update being built has writes of its lines
+    int64_t status_due_ms = kNever;
+    int64_t status_sent_ms = INT64_MIN;
+  };
+
+  void MarkLine(uint32_t line, int64_t now_ms);
+  void PlanTable(uint32_t table, int64_t now_ms, Update* update);
+  void NoteWeight(uint32_t line, const std::optional<LineWeight>& weight,
+                  int64_t now_ms);
+  void AddDocuments(int64_t now_ms,
+                    const std::function<std::string(uint32_t)>& status,
+                    Update* update);
+
+  const WatcherConfig& config_;
+  const std::vector<ClusterView>& views_;
+  ChangeLog* log_;
+  std::vector<Table> tables_;
+  std::vector<Line> lines_;
+  std::vector<Cluster> clusters_;
+  std::set<std::pair<int64_t, uint32_t>> due_tables_;  // when, which
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_UPDATE_PLANNER_H_

@@ -1,0 +1,79 @@
+// The watcher: one thread that keeps up with every cluster's API server and
+// turns what they say into writes to the peer tables.
+//
+// The thread calls no nginx function and writes no shared memory. It hands
+// finished updates to the event loop through a mutex-guarded slot and one
+// wake-up (an eventfd); the event loop takes an update, applies it in pieces
+// as small as it likes, and says Done(); meanwhile the thread gathers what
+// changes and hands out the next one after that. So at most one update is
+// outstanding, and a slow event loop gets fewer, larger ones.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_WATCHER_H_
+#define DYNAMIC_WEIGHT_WATCHER_WATCHER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "watcher/cluster_view.h"
+#include "watcher/config.h"
+#include "weightcalc/peer_table.h"
+#include "weightcalc/slot_plan.h"
+
+namespace dynweight {
+
+struct LogLine {
+  enum class Level : uint8_t { kError, kWarn, kNotice, kInfo };
+  Level level = Level::kInfo;
+  std::string text;  // one line, printable, no secret
+};
+
+// Writes to one table; Publish() it after the last.
+struct TableUpdate {
+  uint32_t table = 0;
+  std::vector<SlotWrite> writes;
+};
+
+// New texts for a cluster's documents in shared memory; an empty one stays.
+struct DocumentUpdate {
+  uint32_t cluster = 0;
+  std::string view;    // EncodeClusterView()
+  std::string status;  // see cluster_status.h
+};
+
+struct Update {
+  std::vector<TableUpdate> tables;
+  std::vector<DocumentUpdate> documents;
+  std::vector<LogLine> log;
+};
+
+class Watcher {
+ public:
+  // Starts the thread, with all signals blocked but SIGILL, SIGFPE, SIGSEGV
+  // and SIGBUS. `config` must outlive the watcher; `tables` are what
+  // LineConfig::table indexes; `views`, one a cluster, is what is held from
+  // before. `wake_fd` is an eventfd that is written when an update is ready.
+  // curl_global_init() must have been called. Errors: no thread, no memory.
+  static absl::StatusOr<std::unique_ptr<Watcher>> Start(
+      const WatcherConfig& config, std::vector<PeerTable> tables,
+      std::vector<ClusterView> views, int wake_fd);
+
+  // Stop(), if not done.
+  virtual ~Watcher() = default;
+
+  // Event loop only: the update that is ready, or nothing.
+  virtual std::unique_ptr<Update> Take() = 0;
+
+  // Event loop only: the update last taken is in the tables.
+  virtual void Done() = 0;
+
+  // Ends the thread and joins it: within a second, also in the middle of a
+  // transfer that hangs; normally within milliseconds. Any thread but its own.
+  virtual void Stop() = 0;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_WATCHER_H_

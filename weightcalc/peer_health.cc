@@ -1,0 +1,51 @@
+// Passive health of one peer; see peer_health.h. The rules are those of
+// ngx_http_upstream_get_peer() and ngx_http_upstream_free_round_robin_peer().
+//
+// Order of memory: a failure is stored as accessed_, checked_, fails_, each
+// with release, and read back to front with acquire. So whoever sees the
+// failure counted sees when it happened (and does not take a peer that failed
+// just now for one that is due a probe), and whoever sees it in checked_ sees
+// it in accessed_ (and does not take it for a probe that went well).
+
+#include "weightcalc/peer_health.h"
+
+namespace dynweight {
+
+void PeerHealth::Reset() {
+  fails_.store(0, std::memory_order_relaxed);
+  accessed_.store(0, std::memory_order_relaxed);
+  checked_.store(0, std::memory_order_relaxed);
+}
+
+bool PeerHealth::Admit(int64_t now, const HealthPolicy& policy) {
+  const bool failed =
+      policy.max_fails != 0 &&
+      fails_.load(std::memory_order_acquire) >= policy.max_fails;
+  int64_t checked = checked_.load(std::memory_order_relaxed);
+  if (now - checked <= policy.fail_timeout) return !failed;
+  // A healthy peer is marked too: OnSuccess() forgets failures older than the
+  // mark. Whoever loses the exchange has been overtaken by another probe or
+  // by a failure, which matters to a failed peer only.
+  const bool marked = checked_.compare_exchange_strong(
+      checked, now, std::memory_order_release, std::memory_order_relaxed);
+  return marked || !failed;
+}
+
+bool PeerHealth::OnFailure(int64_t now, const HealthPolicy& policy) {
+  accessed_.store(now, std::memory_order_release);
+  checked_.store(now, std::memory_order_release);
+  const uint32_t before = fails_.fetch_add(1, std::memory_order_release);
+  return policy.max_fails != 0 && before == policy.max_fails - 1;
+}
+
+void PeerHealth::OnSuccess() {
+  uint32_t fails = fails_.load(std::memory_order_acquire);
+  if (fails == 0) return;
+  const int64_t checked = checked_.load(std::memory_order_acquire);
+  if (accessed_.load(std::memory_order_relaxed) >= checked) return;
+  // A failure that came in meanwhile is not forgotten: the exchange fails.
+  fails_.compare_exchange_strong(fails, 0, std::memory_order_release,
+                                 std::memory_order_relaxed);
+}
+
+}  // namespace dynweight

@@ -1,0 +1,62 @@
+// Passive health of one peer, with nginx's semantics and shared by all
+// workers: `max_fails` failures within `fail_timeout` take the peer out for
+// `fail_timeout`; then one request, of whichever worker comes first, probes
+// it (ngx_http_upstream_round_robin.c, without its lock).
+//
+// Every function may be called by any process at any time; none blocks.
+// Times are Unix seconds as ngx_time() gives them.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace dynweight {
+
+// What the configuration allows a peer.
+struct HealthPolicy {
+  uint32_t max_fails = 1;     // 0: never taken out
+  int64_t fail_timeout = 10;  // seconds
+};
+
+class PeerHealth {
+ public:
+  // Only the table's writer, while it seats a peer.
+  void Reset();
+
+  // Whether a request may go to the peer at `now`. True for a healthy peer;
+  // for a failed one true only to the one caller who gets to probe it after
+  // `fail_timeout`: call it last, when everything else speaks for the peer.
+  bool Admit(int64_t now, const HealthPolicy& policy);
+
+  // Whether the peer is taken out (as a status page would say it). Changes
+  // nothing.
+  bool Failed(const HealthPolicy& policy) const {
+    return policy.max_fails != 0 &&
+           fails_.load(std::memory_order_relaxed) >= policy.max_fails;
+  }
+
+  // An attempt failed. True when this failure took the peer out: of failures
+  // that come together, one says so; a failed probe, which keeps the peer out,
+  // does not say it again.
+  bool OnFailure(int64_t now, const HealthPolicy& policy);
+
+  // An attempt succeeded: as in nginx the failures are forgotten when none
+  // came since the request (or the probe) was let in.
+  void OnSuccess();
+
+  uint32_t fails() const { return fails_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint32_t> fails_;
+  std::atomic<int64_t> accessed_;  // last failure
+  std::atomic<int64_t> checked_;   // last failure or probe
+};
+
+static_assert(std::atomic<uint32_t>::is_always_lock_free);
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_

@@ -1,0 +1,237 @@
+// Tests of peer_health.h.
+
+#include "weightcalc/peer_health.h"
+
+#include <atomic>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace dynweight {
+namespace {
+
+// A healthy peer under a policy. Time starts late enough that a peer which
+// never failed is past any fail_timeout, as with Unix seconds.
+class PeerHealthTest : public testing::Test {
+ protected:
+  PeerHealthTest() { health_.Reset(); }
+  bool Admit() { return health_.Admit(now_, policy_); }
+  bool Fail() { return health_.OnFailure(now_, policy_); }
+
+  HealthPolicy policy_;
+  int64_t now_ = 1700000000;
+  PeerHealth health_;
+};
+
+TEST_F(PeerHealthTest, AdmitsAHealthyPeerAlways) {
+  for (int i = 0; i < 100; i++) {
+    EXPECT_TRUE(Admit());
+    now_ += i % 3;
+  }
+  EXPECT_FALSE(health_.Failed(policy_));
+}
+
+TEST_F(PeerHealthTest, MaxFailsFailuresTakeThePeerOut) {
+  policy_.max_fails = 3;
+  EXPECT_FALSE(Fail());
+  EXPECT_FALSE(Fail());
+  EXPECT_TRUE(Admit());
+  EXPECT_TRUE(Fail());
+  EXPECT_TRUE(health_.Failed(policy_));
+  EXPECT_FALSE(Admit());
+}
+
+TEST_F(PeerHealthTest, SaysOnceThatThePeerIsOut) {
+  EXPECT_TRUE(Fail());
+  EXPECT_FALSE(Fail());
+  now_ += policy_.fail_timeout + 1;
+  ASSERT_TRUE(Admit());
+  EXPECT_FALSE(Fail());
+}
+
+TEST_F(PeerHealthTest, MaxFailsZeroNeverTakesThePeerOut) {
+  policy_.max_fails = 0;
+  for (int i = 0; i < 100; i++) EXPECT_FALSE(Fail());
+  EXPECT_TRUE(Admit());
+  EXPECT_FALSE(health_.Failed(policy_));
+}
+
+TEST_F(PeerHealthTest, StaysOutUntilFailTimeoutHasPassed) {
+  Fail();
+  now_ += policy_.fail_timeout;
+  EXPECT_FALSE(Admit());
+  now_ += 1;
+  EXPECT_TRUE(Admit());
+}
+
+TEST_F(PeerHealthTest, OneRequestProbesPerFailTimeout) {
+  Fail();
+  now_ += policy_.fail_timeout + 1;
+  EXPECT_TRUE(Admit());
+  EXPECT_FALSE(Admit());
+  now_ += policy_.fail_timeout;
+  EXPECT_FALSE(Admit());
+  // The probe never came back, its worker was killed: the next one may.
+  now_ += 1;
+  EXPECT_TRUE(Admit());
+  EXPECT_FALSE(Admit());
+}
+
+TEST_F(PeerHealthTest, AProbeThatSucceedsBringsThePeerBack) {
+  Fail();
+  now_ += policy_.fail_timeout + 1;
+  ASSERT_TRUE(Admit());
+  health_.OnSuccess();
+  EXPECT_EQ(health_.fails(), 0u);
+  EXPECT_TRUE(Admit());
+}
+
+TEST_F(PeerHealthTest, AProbeThatFailsKeepsThePeerOut) {
+  Fail();
+  now_ += policy_.fail_timeout + 1;
+  ASSERT_TRUE(Admit());
+  Fail();
+  now_ += policy_.fail_timeout;
+  EXPECT_FALSE(Admit());
+  EXPECT_TRUE(health_.Failed(policy_));
+}
+
+TEST_F(PeerHealthTest, SuccessBeforeTheNextMarkForgetsNothing) {
+  policy_.max_fails = 2;
+  Fail();
+  health_.OnSuccess();
+  EXPECT_EQ(health_.fails(), 1u);
+}
+
+TEST_F(PeerHealthTest, SuccessAfterAQuietFailTimeoutForgets) {
+  policy_.max_fails = 2;
+  Fail();
+  now_ += policy_.fail_timeout + 1;
+  ASSERT_TRUE(Admit());  // healthy, and marked all the same
+  health_.OnSuccess();
+  EXPECT_EQ(health_.fails(), 0u);
+}
+
+TEST_F(PeerHealthTest, FailTimeoutZeroTakesOutForTheSameSecondOnly) {
+  policy_.fail_timeout = 0;
+  Fail();
+  EXPECT_FALSE(Admit());
+  now_ += 1;
+  EXPECT_TRUE(Admit());
+}
+
+TEST_F(PeerHealthTest, ResetForgetsEverything) {
+  Fail();
+  health_.Reset();
+  EXPECT_TRUE(Admit());
+  EXPECT_EQ(health_.fails(), 0u);
+}
+
+// One peer as ngx_http_upstream_round_robin.c of nginx 1.22 keeps it.
+struct NginxPeer {
+  uint64_t fails = 0;
+  int64_t accessed = 0;
+  int64_t checked = 0;
+
+  bool Get(int64_t now, const HealthPolicy& policy) {
+    if (policy.max_fails && fails >= policy.max_fails &&
+        now - checked <= policy.fail_timeout) {
+      return false;
+    }
+    if (now - checked > policy.fail_timeout) checked = now;
+    return true;
+  }
+  void Free(int64_t now, bool failed) {
+    if (failed) {
+      fails++;
+      accessed = now;
+      checked = now;
+    } else if (accessed < checked) {
+      fails = 0;
+    }
+  }
+};
+
+TEST(PeerHealth, DoesWhatNginxDoes) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 300; round++) {
+    HealthPolicy policy;
+    policy.max_fails = random() % 4;
+    policy.fail_timeout = random() % 6;
+    NginxPeer nginx;
+    PeerHealth ours;
+    ours.Reset();
+    int64_t now = 1700000000;
+    int running = 0;
+    for (int step = 0; step < 1000; step++) {
+      now += random() % 4 == 0 ? random() % 8 : 0;
+      if (random() % 500 == 0) now -= 20;  // the clock was set back
+      if (running == 0 || random() % 2 == 0) {
+        const bool admitted = nginx.Get(now, policy);
+        ASSERT_EQ(ours.Admit(now, policy), admitted);
+        running += admitted;
+      } else {
+        running--;
+        const bool failed = random() % 3 == 0;
+        nginx.Free(now, failed);
+        if (failed) {
+          ours.OnFailure(now, policy);
+        } else {
+          ours.OnSuccess();
+        }
+      }
+      ASSERT_EQ(ours.fails(), nginx.fails);
+    }
+  }
+}
+
+TEST(PeerHealth, OneOfAllWorkersProbes) {
+  constexpr int kWorkers = 4;
+  constexpr int kRounds = 2000;
+  const HealthPolicy policy;
+  PeerHealth health;
+  health.Reset();
+  health.OnFailure(1, policy);
+  std::vector<std::atomic<int>> probes(kRounds);
+  std::vector<std::thread> workers;
+  for (int w = 0; w < kWorkers; w++) {
+    workers.emplace_back([&] {
+      for (int round = 0; round < kRounds; round++) {
+        const int64_t now = 100 + round * (policy.fail_timeout + 1);
+        if (health.Admit(now, policy)) probes[round]++;
+      }
+    });
+  }
+  for (auto& worker : workers) worker.join();
+  // A round that a worker reaches late, when another has probed in a later
+  // one, is over: none, never two.
+  for (const auto& n : probes) EXPECT_LE(n, 1);
+  EXPECT_EQ(probes.back(), 1);
+}
+
+TEST(PeerHealth, CountsEveryFailureOfEveryWorker) {
+  constexpr int kWorkers = 4;
+  constexpr uint32_t kFailures = 5000;
+  HealthPolicy policy;
+  policy.max_fails = kWorkers * kFailures;
+  PeerHealth health;
+  health.Reset();
+  std::atomic<int> taken_out{0};
+  std::vector<std::thread> workers;
+  for (int w = 0; w < kWorkers; w++) {
+    workers.emplace_back([&] {
+      for (uint32_t i = 0; i < kFailures; i++) {
+        taken_out += health.OnFailure(100, policy);
+        health.OnSuccess();  // never forgets a failure of this second
+      }
+    });
+  }
+  for (auto& worker : workers) worker.join();
+  EXPECT_EQ(health.fails(), kWorkers * kFailures);
+  EXPECT_EQ(taken_out, 1);
+}
+
+}  // namespace
+}  // namespace dynweight

@@ -1,0 +1,115 @@
+// A text in shared memory; see shared_document.h.
+//
+// Write number v + 1 fills the half that version v does not show. A reader of
+// version v is disturbed only by write v + 2: it says so in `begun` before it
+// touches the half. Texts are stored in words with release and loaded with
+// acquire, so a reader that saw one word of write v + 2 sees `begun` as well.
+
+#include "weightcalc/shared_document.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "absl/strings/str_cat.h"
+
+namespace dynweight {
+namespace {
+
+constexpr uint64_t kMagic = 0x31434f4474687764;  // "dwhtDOC1"
+constexpr size_t kLine = 64;
+constexpr size_t kWord = sizeof(uint64_t);
+constexpr int kReadAttempts = 16;
+
+size_t HalfBytes(size_t capacity) {
+  return (capacity + kLine - 1) / kLine * kLine;
+}
+
+}  // namespace
+
+SharedDocument::SharedDocument(void* memory)
+    : header_(static_cast<Header*>(memory)) {}
+
+size_t SharedDocument::Bytes(size_t capacity) {
+  static_assert(sizeof(Header) % kLine == 0);
+  return sizeof(Header) + 2 * HalfBytes(capacity);
+}
+
+SharedDocument SharedDocument::Create(void* memory, size_t capacity) {
+  Header* header = new (memory) Header();
+  header->capacity = capacity;
+  SharedDocument document(memory);
+  for (uint64_t i = 0; i < 2; i++) {
+    for (size_t w = 0; w < HalfBytes(capacity) / kWord; w++) {
+      new (document.half(i) + w) std::atomic<uint64_t>(0);
+    }
+  }
+  header->magic = kMagic;
+  return document;
+}
+
+absl::StatusOr<SharedDocument> SharedDocument::Attach(void* memory,
+                                                      size_t size) {
+  const Header* header = static_cast<Header*>(memory);
+  if (reinterpret_cast<uintptr_t>(memory) % kLine != 0 ||
+      size < sizeof(Header) || header->magic != kMagic ||
+      header->capacity > size || Bytes(header->capacity) > size) {
+    return absl::FailedPreconditionError(
+        "shared document: the memory holds none of this layout; create it "
+        "anew");
+  }
+  return SharedDocument(memory);
+}
+
+std::atomic<uint64_t>* SharedDocument::half(uint64_t i) const {
+  char* halves = reinterpret_cast<char*>(header_) + sizeof(Header);
+  return reinterpret_cast<std::atomic<uint64_t>*>(
+      halves + i * HalfBytes(header_->capacity));
+}
+
+absl::Status SharedDocument::Write(std::string_view text) {
+  if (text.size() > capacity()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "shared document: a text of ", text.size(), " bytes does not fit its ",
+        capacity(), " bytes; create it for the longest text"));
+  }
+  const uint64_t next = header_->version.load(std::memory_order_relaxed) + 1;
+  header_->begun.store(next, std::memory_order_relaxed);
+  header_->length[next & 1].store(text.size(), std::memory_order_release);
+  std::atomic<uint64_t>* out = half(next & 1);
+  for (; !text.empty(); out++) {
+    uint64_t word = 0;
+    const size_t n = std::min(kWord, text.size());
+    std::memcpy(&word, text.data(), n);
+    out->store(word, std::memory_order_release);
+    text.remove_prefix(n);
+  }
+  header_->version.store(next, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+size_t SharedDocument::Read(char* out) const {
+  for (int attempt = 0; attempt < kReadAttempts; attempt++) {
+    const uint64_t shown = version();
+    const size_t length =
+        header_->length[shown & 1].load(std::memory_order_acquire);
+    if (length > capacity()) continue;  // only foreign hands could do that
+    const std::atomic<uint64_t>* in = half(shown & 1);
+    for (size_t done = 0; done < length; in++) {
+      const uint64_t word = in->load(std::memory_order_acquire);
+      const size_t n = std::min(kWord, length - done);
+      std::memcpy(out + done, &word, n);
+      done += n;
+    }
+    if (header_->begun.load(std::memory_order_relaxed) <= shown + 1) {
+      return length;
+    }
+  }
+  return 0;
+}
+
+size_t SharedDocument::size() const {
+  return header_->length[version() & 1].load(std::memory_order_relaxed);
+}
+
+}  // namespace dynweight

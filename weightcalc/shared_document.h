@@ -1,0 +1,71 @@
+// A text in shared memory that is replaced as a whole: the last good view of
+// a cluster, its status. Two halves: the writer fills the one that is not
+// shown and then shows it, so a writer killed at any instruction leaves the
+// former text in place, and another process may write from then on.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SHARED_DOCUMENT_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_SHARED_DOCUMENT_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace dynweight {
+
+// A pointer to the memory: copy it freely. One writer (worker 0's event loop;
+// the master before any worker runs); any process reads at any time, without
+// waiting.
+class SharedDocument {
+ public:
+  // Bytes for texts of up to `capacity` bytes, a multiple of 64.
+  static size_t Bytes(size_t capacity);
+
+  // Formats `memory` (64-byte aligned) as an empty document.
+  static SharedDocument Create(void* memory, size_t capacity);
+
+  // A document that Create() made. FailedPrecondition when `memory` (of
+  // `size` bytes) holds none.
+  static absl::StatusOr<SharedDocument> Attach(void* memory, size_t size);
+
+  size_t capacity() const { return header_->capacity; }
+
+  // Replaces the text. ResourceExhausted, and nothing changes, when it is
+  // longer than capacity().
+  absl::Status Write(std::string_view text);
+
+  // Copies the text to `out`, room for capacity() bytes, and returns its
+  // length; 0 when nothing was ever written. Retries a few times when the
+  // writer overtakes it (two writes during one read); then returns 0.
+  size_t Read(char* out) const;
+
+  // Length of the text that a Read() now would give.
+  size_t size() const;
+
+  // Moves with each Write(); 0 before the first.
+  uint64_t version() const {
+    return header_->version.load(std::memory_order_acquire);
+  }
+
+ private:
+  struct alignas(64) Header {
+    uint64_t magic;
+    uint64_t capacity;
+    std::atomic<uint64_t> version;  // the shown half is version & 1
+    std::atomic<uint64_t> begun;    // the write that last began: version, or
+                                    // version + 1 while it is under way
+    std::atomic<uint64_t> length[2];
+  };
+
+  explicit SharedDocument(void* memory);
+  std::atomic<uint64_t>* half(uint64_t i) const;
+
+  Header* header_ = nullptr;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_SHARED_DOCUMENT_H_

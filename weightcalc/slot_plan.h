@@ -1,0 +1,72 @@
+// Which ingress node sits in which slot.
+//
+// An `ingress_nodes` line owns a range of slots of its upstream's table.
+// PlanSlots() compares the nodes that should be there with those that are and
+// says what to write: nodes that stay keep their slot (connections, health
+// and counters with it), nodes that left are drained, new nodes take free
+// slots. A drained slot is used again only when its last request has ended,
+// unless no other slot is left.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SLOT_PLAN_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_SLOT_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "weightcalc/peer_table.h"
+
+namespace dynweight {
+
+struct IngressNode {
+  IpAddress address;
+  std::string name;  // as the cluster calls it; may be empty
+
+  friend bool operator==(const IngressNode& a, const IngressNode& b) {
+    return a.address == b.address && a.name == b.name;
+  }
+  friend bool operator<(const IngressNode& a, const IngressNode& b) {
+    return a.address < b.address;
+  }
+};
+
+// A line's slots: [first, first + count) of a table.
+struct SlotRange {
+  uint32_t first = 0;
+  uint32_t count = 0;
+};
+
+// One write to a table. Cheap to apply: copies only.
+struct SlotWrite {
+  uint32_t slot = 0;
+  bool seat = false;      // SetPeer(identity) first
+  uint32_t weight = 0;    // then SetWeight
+  PeerIdentity identity;  // when `seat`
+};
+
+// What a line's slots should look like, as writes from what they are now, in
+// the order of the slots. The order of `nodes` does not matter; of several
+// with one address the first by name counts; nodes beyond range.count are left
+// out (the first by address are used, so that every edge uses the same).
+// `weight` is for each of them. Peers that stay under the same weight cause
+// no write; an empty result means the table is right already.
+//
+// A node stays when a slot holds its address under `port` and under its name;
+// a node without a name stays whatever the slot calls it. (Clouds hand an
+// address out again: under a new name it is a new node, with fresh counters.)
+// A node that comes back while its slot is drained stays too. A slot that a
+// killed writer left half-written counts as empty. Reads `table`
+// only; call it from the writer's side with no unapplied plan for this range
+// outstanding. O(slots log slots).
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 uint16_t port,
+                                 absl::Span<const IngressNode> nodes,
+                                 uint32_t weight);
+
+// Applies writes to the table; the caller publishes. For the one writer.
+void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_SLOT_PLAN_H_

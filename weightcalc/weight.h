@@ -1,0 +1,46 @@
+// The weight formula: what one ingress node weighs in the edge's upstream.
+//
+// One pod and one KVM must receive the same traffic. A KVM weighs `base`; the
+// pods of an application in a cluster together weigh pods * base, shared by
+// the cluster's ingress nodes:
+//
+//     weight = max(1, floor(pods * base / ingress_nodes))
+//
+// Pure functions of their arguments: thread-safe, no allocation, no errors.
+// Integers only; every intermediate value is 64 bits wide and saturates.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_H_
+
+#include <cstdint>
+
+namespace dynweight {
+
+// The largest weight a peer can have. 8,000 peers of it still sum to less
+// than 2^43, and a weight always fits nginx's ngx_int_t.
+inline constexpr uint32_t kMaxWeight = 1u << 30;
+
+// The weight of one pod and of one KVM unless `dynamic_weight_base` says
+// otherwise.
+inline constexpr uint32_t kDefaultBase = 10;
+inline constexpr uint32_t kMaxBase = 1000000;
+
+// What zero ready pods mean.
+enum class EmptyPolicy : uint8_t {
+  kKeep,   // weight 1: the formula as it stands (the default)
+  kDrain,  // weight 0: the cluster gets no request for this application
+};
+
+// Weight of each of `ingress_nodes` nodes that together serve `pods` ready
+// pods. Returns 0 when there is no node, or when there is no pod and `empty`
+// is kDrain; otherwise a value in [1, kMaxWeight].
+uint32_t IngressNodeWeight(uint64_t pods, uint64_t ingress_nodes, uint32_t base,
+                           EmptyPolicy empty);
+
+// Weight of a KVM, a `server` line with parameter weight=`weight` (>= 1).
+// Returns a value in [0, kMaxWeight]; 0 only for weight 0.
+uint32_t ServerWeight(uint64_t weight, uint32_t base);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_H_
