@@ -11,12 +11,24 @@
 namespace dynweight {
 
 // Not thread-safe but for Wakeup(). curl_global_init() must have been called.
+// The destructor ends all transfers at once, without a word to their
+// handlers; it may not be called by one.
 class CurlTransport : public HttpTransport {
  public:
+  // Null: no memory, or no descriptors.
   static std::unique_ptr<CurlTransport> Create();
 
-  // Moves transfers on and delivers to handlers; waits up to `timeout_ms` for
-  // something to happen, or until Wakeup().
+  // Moves transfers on and delivers to handlers what is there. Only if that
+  // was nothing, waits up to `timeout_ms` for something to happen, or until
+  // Wakeup(), and returns; what happened is for the next Poll() to deliver,
+  // so that the caller can read the clock in between:
+  //
+  //   while (!stopping) {
+  //     reflector->Tick(clock());
+  //     transport->Poll(reflector->Deadline() - clock());
+  //   }
+  //
+  // Not to be called by a handler.
   virtual void Poll(int64_t timeout_ms) = 0;
 
   // Makes a Poll() under way, or else the next one, return at once. Any

@@ -16,13 +16,13 @@
 namespace dynweight {
 
 struct HttpRequest {
-  std::string url;                 // absolute, http or https
+  std::string url;                           // absolute, http or https
   const Credentials* credentials = nullptr;  // outlives the transfer
   int64_t connect_timeout_ms = 5000;
-  int64_t total_timeout_ms = 0;    // 0: none (a watch)
-  size_t max_body = 0;             // bytes after decompression; 0: no limit
-  bool compressed = false;         // offer gzip (lists, never watches)
-  bool fresh_connection = false;   // watches: one connection each
+  int64_t total_timeout_ms = 0;   // 0: none (a watch)
+  size_t max_body = 0;            // bytes after decompression; 0: no limit
+  bool compressed = false;        // offer gzip (lists, never watches)
+  bool fresh_connection = false;  // watches: one connection each
 };
 
 struct HttpResult {
@@ -33,8 +33,8 @@ struct HttpResult {
   // body). The text says what happened and the mend, without secrets, and
   // stays the same while the fault does.
   absl::Status transport;
-  int http_status = 0;         // 0: no status line came
-  int64_t retry_after_ms = -1; // from Retry-After; -1: none
+  int http_status = 0;          // 0: no status line came
+  int64_t retry_after_ms = -1;  // from Retry-After; -1: none
 };
 
 // Receives one transfer. Called on the transport's thread only, never from
@@ -50,7 +50,8 @@ class HttpHandler {
   virtual bool OnBody(std::string_view data) = 0;
   // Exactly once unless the transfer was cancelled. `error_body` is what an
   // answer other than 200 said, at most 4 KiB.
-  virtual void OnDone(const HttpResult& result, std::string_view error_body) = 0;
+  virtual void OnDone(const HttpResult& result,
+                      std::string_view error_body) = 0;
 };
 
 // Not thread-safe: one thread owns it and everything that hangs on it.

@@ -6,11 +6,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstdlib>
+#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -82,6 +83,32 @@ class ForkedProcess {
  private:
   pid_t pid_;
 };
+
+// Runs `run` in a child and stops it before each of its instructions, to call
+// `look` here: what it sees is what a kill at that instruction would leave.
+// Returns the number of instructions; 0 when this system forbids tracing.
+template <typename Run, typename Look>
+uint64_t StopAtEachInstruction(Run&& run, Look&& look) {
+  const pid_t pid = fork();
+  if (pid < 0) throw std::bad_alloc();
+  if (pid == 0) {
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(0);
+    raise(SIGSTOP);
+    run();
+    _exit(0);
+  }
+  uint64_t steps = 0;
+  int status = 0;
+  while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+    look();
+    if (ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr) != 0) {
+      kill(pid, SIGKILL);
+      continue;  // to wait for its end
+    }
+    steps++;
+  }
+  return steps;
+}
 
 // Lets others run until `condition()` holds.
 template <typename Condition>

@@ -4,10 +4,10 @@
 
 #include <atomic>
 #include <random>
-#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "weightcalc/thread_team.h"
 
 namespace dynweight {
 namespace {
@@ -189,22 +189,18 @@ TEST(PeerHealth, DoesWhatNginxDoes) {
 
 TEST(PeerHealth, OneOfAllWorkersProbes) {
   constexpr int kWorkers = 4;
-  constexpr int kRounds = 2000;
+  constexpr int kRounds = 20000;
   const HealthPolicy policy;
   PeerHealth health;
   health.Reset();
   health.OnFailure(1, policy);
   std::vector<std::atomic<int>> probes(kRounds);
-  std::vector<std::thread> workers;
-  for (int w = 0; w < kWorkers; w++) {
-    workers.emplace_back([&] {
-      for (int round = 0; round < kRounds; round++) {
-        const int64_t now = 100 + round * (policy.fail_timeout + 1);
-        if (health.Admit(now, policy)) probes[round]++;
-      }
-    });
-  }
-  for (auto& worker : workers) worker.join();
+  RunTogether(kWorkers, [&](int) {
+    for (int round = 0; round < kRounds; round++) {
+      const int64_t now = 100 + round * (policy.fail_timeout + 1);
+      if (health.Admit(now, policy)) probes[round]++;
+    }
+  });
   // A round that a worker reaches late, when another has probed in a later
   // one, is over: none, never two.
   for (const auto& n : probes) EXPECT_LE(n, 1);
@@ -213,22 +209,18 @@ TEST(PeerHealth, OneOfAllWorkersProbes) {
 
 TEST(PeerHealth, CountsEveryFailureOfEveryWorker) {
   constexpr int kWorkers = 4;
-  constexpr uint32_t kFailures = 5000;
+  constexpr uint32_t kFailures = 20000;
   HealthPolicy policy;
   policy.max_fails = kWorkers * kFailures;
   PeerHealth health;
   health.Reset();
   std::atomic<int> taken_out{0};
-  std::vector<std::thread> workers;
-  for (int w = 0; w < kWorkers; w++) {
-    workers.emplace_back([&] {
-      for (uint32_t i = 0; i < kFailures; i++) {
-        taken_out += health.OnFailure(100, policy);
-        health.OnSuccess();  // never forgets a failure of this second
-      }
-    });
-  }
-  for (auto& worker : workers) worker.join();
+  RunTogether(kWorkers, [&](int) {
+    for (uint32_t i = 0; i < kFailures; i++) {
+      taken_out += health.OnFailure(100, policy);
+      health.OnSuccess();  // never forgets a failure of this second
+    }
+  });
   EXPECT_EQ(health.fails(), kWorkers * kFailures);
   EXPECT_EQ(taken_out, 1);
 }

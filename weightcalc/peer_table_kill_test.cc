@@ -3,6 +3,7 @@
 // race detector, which does not see across processes.
 
 #include <atomic>
+#include <cstring>
 #include <random>
 #include <thread>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/peer_table_tester.h"
+#include "weightcalc/thread_team.h"
 
 namespace dynweight {
 namespace {
@@ -122,6 +124,58 @@ TEST(PeerTableProcesses, AKilledWriterHurtsNoReaderAndTheNextOneHeals) {
   RecordProperty("half_written", half_written);
 }
 
+// Steps through `write` on a table whose slot 1 holds peer 5, and looks at each
+// instruction: slot 1 is peer 5, nobody or peer 6, in this order; its
+// neighbours stay; and a new writer, on a copy of the memory, heals it.
+template <typename Write>
+void StepThroughRewrite(Write&& write) {
+  SharedTable table(kSlots, 1);
+  for (uint32_t slot = 0; slot < kSlots; slot++) {
+    table->SetPeer(slot, MadeUpPeer(4 + slot));
+    table->SetWeight(slot, 10);
+  }
+  const size_t size = table.mapping().size();
+  const SharedMapping copy(size);
+  enum { kFormer, kNobody, kNew } seen = kFormer;
+  bool nobody_at_least_once = false;
+  const uint64_t steps = StopAtEachInstruction(
+      [&] { write(*table); },
+      [&] {
+        Peer peer;
+        const auto now = !table->Read(1, &peer)               ? kNobody
+                         : Same(peer.identity, MadeUpPeer(5)) ? kFormer
+                                                              : kNew;
+        ASSERT_GE(now, seen);
+        ASSERT_TRUE(now != kNew || Same(peer.identity, MadeUpPeer(6)));
+        ASSERT_TRUE(now != kNobody || table->weight(1) == 0);
+        nobody_at_least_once |= now == kNobody;
+        seen = now;
+        for (uint32_t slot : {0, 2}) {
+          ASSERT_TRUE(table->Read(slot, &peer));
+          ASSERT_TRUE(Same(peer.identity, MadeUpPeer(4 + slot)));
+        }
+
+        std::memcpy(copy.get(), table.mapping().get(), size);
+        auto successor = PeerTable::Attach(copy.get(), size);
+        ASSERT_TRUE(successor.ok());
+        const uint64_t left = PeerTableTester::RawGeneration(*successor, 1);
+        successor->SetPeer(1, MadeUpPeer(7));
+        ASSERT_TRUE(successor->Read(1, &peer));
+        ASSERT_TRUE(Same(peer.identity, MadeUpPeer(7)));
+        ASSERT_GT(peer.generation, left);
+      });
+  if (steps == 0) GTEST_SKIP() << "this system forbids ptrace()";
+  EXPECT_TRUE(nobody_at_least_once);
+}
+
+TEST(PeerTableProcesses, SetPeerMayBeKilledAtEachInstruction) {
+  StepThroughRewrite([](PeerTable table) { table.SetPeer(1, MadeUpPeer(6)); });
+}
+
+TEST(PeerTableProcesses, ClearPeerMayBeKilledAtEachInstruction) {
+  StepThroughRewrite([](PeerTable table) { table.ClearPeer(1); });
+}
+
 // A worker's requests: connections come and go on all slots. At the end it
 // holds exactly `worker` + 1 on each.
 void Churn(PeerTable table, Board& board, uint32_t worker) {
@@ -212,7 +266,7 @@ TEST(PeerTableThreads, WhatWasSetBeforePublishIsSeenAfter) {
   SharedTable table(kSlots, 1);
   std::atomic<uint64_t> stale{0};
   constexpr uint32_t kVersions = 20000;
-  std::thread reader([&] {
+  const auto read = [&] {
     for (uint64_t version = 0; version < kVersions;) {
       version = table->version();
       // Weights may be newer than the version, never older.
@@ -220,29 +274,27 @@ TEST(PeerTableThreads, WhatWasSetBeforePublishIsSeenAfter) {
         stale += table->weight(slot) < version;
       }
     }
-  });
-  for (uint32_t version = 1; version <= kVersions; version++) {
-    for (uint32_t slot = 0; slot < kSlots; slot++) {
-      table->SetWeight(slot, version);
+  };
+  const auto write = [&] {
+    for (uint32_t version = 1; version <= kVersions; version++) {
+      for (uint32_t slot = 0; slot < kSlots; slot++) {
+        table->SetWeight(slot, version);
+      }
+      table->Publish();
     }
-    table->Publish();
-  }
-  reader.join();
+  };
+  RunTogether(2, [&](int i) { i == 0 ? read() : write(); });
   EXPECT_EQ(stale, 0u);
 }
 
 TEST(PeerTableThreads, EachPickIsHandedOutOnce) {
-  constexpr uint64_t kThreads = 4;
-  constexpr uint64_t kPicksEach = 5000;
+  constexpr int kThreads = 4;
+  constexpr uint64_t kPicksEach = 20000;
   SharedTable table(kSlots, kThreads);
   std::vector<std::atomic<int>> seen(kThreads * kPicksEach);
-  std::vector<std::thread> workers;
-  for (uint64_t i = 0; i < kThreads; i++) {
-    workers.emplace_back([&] {
-      for (uint64_t k = 0; k < kPicksEach; k++) seen[table->NextPick()]++;
-    });
-  }
-  for (auto& worker : workers) worker.join();
+  RunTogether(kThreads, [&](int) {
+    for (uint64_t k = 0; k < kPicksEach; k++) seen[table->NextPick()]++;
+  });
   for (const auto& times : seen) ASSERT_EQ(times, 1);
 }
 

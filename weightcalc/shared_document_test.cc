@@ -157,6 +157,28 @@ TEST_F(SharedDocumentTest, AKilledWriterLeavesTheFormerText) {
   EXPECT_EQ(board->torn, 0u);
 }
 
+TEST_F(SharedDocumentTest, WriteMayBeKilledAtEachInstruction) {
+  const std::string former = "the former text, long enough for some words";
+  const std::string present = "the new text, of another length";
+  ASSERT_TRUE(document_.Write(former).ok());
+  const SharedMapping copy(mapping_.size());
+  bool shown = false;
+  const uint64_t steps = StopAtEachInstruction(
+      [&] { document_.Write(present).IgnoreError(); },
+      [&] {
+        shown |= document_.version() == 2;
+        ASSERT_EQ(ReadText(document_), shown ? present : former);
+
+        std::memcpy(copy.get(), mapping_.get(), mapping_.size());
+        auto successor = SharedDocument::Attach(copy.get(), copy.size());
+        ASSERT_TRUE(successor.ok());
+        ASSERT_TRUE(successor->Write("third").ok());
+        ASSERT_EQ(ReadText(*successor), "third");
+      });
+  if (steps == 0) GTEST_SKIP() << "this system forbids ptrace()";
+  EXPECT_TRUE(shown);
+}
+
 TEST_F(SharedDocumentTest, ThreadsNeverReadATornText) {
   Board board;
   std::vector<std::thread> readers;

@@ -1,0 +1,227 @@
+// What a pick costs, and how far it strays, for 8 to 100,000 peers of weights
+// 1 to 60: the golden ratio sequence of weightcalc/, smooth weighted round
+// robin as nginx does it, and weighted random by binary search.
+//
+//   bench_pick --benchmark_counters_tabular=true
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <random>
+#include <vector>
+
+#include "benchmark/benchmark.h"
+#include "weightcalc/peer_table.h"
+#include "weightcalc/pick_sequence.h"
+
+namespace dynweight {
+namespace {
+
+std::vector<uint32_t> Weights(size_t n) {
+  std::mt19937 random(n);
+  std::vector<uint32_t> weights(n);
+  for (auto& w : weights) w = 1 + random() % 60;
+  return weights;
+}
+
+class GoldenRatio {
+ public:
+  explicit GoldenRatio(const std::vector<uint32_t>& weights)
+      : index_(weights.size()) {
+    Build(weights);
+  }
+  void Build(const std::vector<uint32_t>& weights) {
+    index_.Build(weights.size(), [&](uint32_t i) { return weights[i]; });
+  }
+  uint32_t Pick() { return index_.Pick(PickPoint(k_++)); }
+
+ private:
+  PickIndex index_;
+  uint64_t k_ = 0;
+};
+
+// ngx_http_upstream_get_peer() without the checks of health and connections:
+// a list of structs of the size of ngx_http_upstream_rr_peer_t.
+class SmoothWeightedRoundRobin {
+ public:
+  explicit SmoothWeightedRoundRobin(const std::vector<uint32_t>& weights)
+      : peers_(weights.size()) {
+    for (size_t i = 0; i < peers_.size(); i++) {
+      peers_[i].weight = peers_[i].effective_weight = weights[i];
+      peers_[i].next = i + 1 < peers_.size() ? &peers_[i + 1] : nullptr;
+    }
+  }
+  uint32_t Pick() {
+    Peer* best = nullptr;
+    int64_t total = 0;
+    for (Peer* peer = peers_.data(); peer != nullptr; peer = peer->next) {
+      peer->current_weight += peer->effective_weight;
+      total += peer->effective_weight;
+      if (peer->effective_weight < peer->weight) peer->effective_weight++;
+      if (best == nullptr || peer->current_weight > best->current_weight) {
+        best = peer;
+      }
+    }
+    best->current_weight -= total;
+    return static_cast<uint32_t>(best - peers_.data());
+  }
+
+ private:
+  struct Peer {
+    char names[48];
+    int64_t current_weight = 0;
+    int64_t effective_weight = 0;
+    int64_t weight = 0;
+    char health_and_session[112];
+    Peer* next = nullptr;
+  };
+  std::vector<Peer> peers_;
+};
+
+class WeightedRandom {
+ public:
+  explicit WeightedRandom(const std::vector<uint32_t>& weights)
+      : cumulative_(weights.size()) {
+    Build(weights);
+  }
+  void Build(const std::vector<uint32_t>& weights) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < weights.size(); i++) {
+      cumulative_[i] = sum += weights[i];
+    }
+  }
+  uint32_t Pick() {
+    const uint64_t x = random_() % cumulative_.back();
+    return std::upper_bound(cumulative_.begin(), cumulative_.end(), x) -
+           cumulative_.begin();
+  }
+
+ private:
+  std::mt19937_64 random_;
+  std::vector<uint64_t> cumulative_;
+};
+
+template <typename Method>
+void BM_Pick(benchmark::State& state) {
+  Method method(Weights(state.range(0)));
+  for (auto _ : state) benchmark::DoNotOptimize(method.Pick());
+}
+
+template <typename Method>
+void BM_Build(benchmark::State& state) {
+  const std::vector<uint32_t> weights = Weights(state.range(0));
+  Method method(weights);
+  for (auto _ : state) {
+    method.Build(weights);
+    benchmark::ClobberMemory();
+  }
+}
+
+// The largest number of requests that any peer is away from its exact share
+// at any prefix. A peer's lead changes direction at its own picks only, so it
+// suffices to look before and after them, and at the end.
+template <typename Method>
+void BM_Deviation(benchmark::State& state) {
+  const std::vector<uint32_t> weights = Weights(state.range(0));
+  const uint64_t picks = state.range(1);
+  double total = 0;
+  for (uint32_t w : weights) total += w;
+  double farthest = 0;
+  for (auto _ : state) {
+    Method method(weights);
+    std::vector<uint64_t> count(weights.size());
+    const auto look = [&](uint32_t i, uint64_t k) {
+      const double exact = weights[i] / total * static_cast<double>(k);
+      farthest =
+          std::max(farthest, std::abs(static_cast<double>(count[i]) - exact));
+    };
+    for (uint64_t k = 0; k < picks; k++) {
+      const uint32_t i = method.Pick();
+      look(i, k);
+      count[i]++;
+      look(i, k + 1);
+    }
+    for (uint32_t i = 0; i < weights.size(); i++) look(i, picks);
+  }
+  state.counters["picks"] = static_cast<double>(picks);
+  state.counters["astray"] = farthest;
+}
+
+// All that a request does to find its peer, on one table of 1,000 peers for
+// all threads: a pick number, the index, the address.
+class TablePick : public benchmark::Fixture {
+ public:
+  void SetUp(const benchmark::State& state) override {
+    if (state.thread_index() != 0) return;
+    const std::vector<uint32_t> weights = Weights(kPeers);
+    const size_t bytes = PeerTable::Bytes(kPeers, kWorkers);
+    memory_ = std::aligned_alloc(64, bytes);
+    PeerTable table = PeerTable::Create(memory_, kPeers, kWorkers);
+    for (uint32_t i = 0; i < kPeers; i++) {
+      table.SetPeer(i, PeerIdentity());
+      table.SetWeight(i, weights[i]);
+    }
+    table.Publish();
+  }
+  void TearDown(const benchmark::State& state) override {
+    if (state.thread_index() == 0) std::free(memory_);
+  }
+
+ protected:
+  static constexpr uint32_t kPeers = 1000;
+  static constexpr uint32_t kWorkers = 8;
+  void* memory_ = nullptr;
+};
+
+BENCHMARK_DEFINE_F(TablePick, NumberIndexRead)(benchmark::State& state) {
+  PickIndex index(kPeers);
+  bool first = true;
+  PeerTable* table = nullptr;
+  absl::StatusOr<PeerTable> attached =
+      absl::FailedPreconditionError("not attached");
+  uint64_t seen = 0;
+  Peer peer;
+  for (auto _ : state) {
+    // The fixture's memory is there only once the threads run together.
+    if (first) {
+      attached = PeerTable::Attach(memory_, PeerTable::Bytes(kPeers, kWorkers));
+      table = &*attached;
+      first = false;
+    }
+    if (table->version() != seen) {
+      seen = table->version();
+      index.Build(kPeers, [&](uint32_t i) { return table->weight(i); });
+    }
+    benchmark::DoNotOptimize(
+        table->Read(index.Pick(PickPoint(table->NextPick())), &peer));
+  }
+}
+BENCHMARK_REGISTER_F(TablePick, NumberIndexRead)->ThreadRange(1, 4);
+
+#define PEERS ->Arg(8)->Arg(100)->Arg(1000)->Arg(8000)->Arg(100000)
+BENCHMARK_TEMPLATE(BM_Pick, GoldenRatio) PEERS;
+BENCHMARK_TEMPLATE(BM_Pick, SmoothWeightedRoundRobin) PEERS;
+BENCHMARK_TEMPLATE(BM_Pick, WeightedRandom) PEERS;
+BENCHMARK_TEMPLATE(BM_Build, GoldenRatio) PEERS;
+BENCHMARK_TEMPLATE(BM_Build, WeightedRandom) PEERS;
+#undef PEERS
+
+// Fewer picks where a pick is O(n): the run would take minutes.
+#define DEVIATION(method, most_at_100000)  \
+  BENCHMARK_TEMPLATE(BM_Deviation, method) \
+      ->Args({8, 200000})                  \
+      ->Args({100, 200000})                \
+      ->Args({1000, 200000})               \
+      ->Args({8000, 200000})               \
+      ->Args({100000, most_at_100000})     \
+      ->Iterations(1)                      \
+      ->Unit(benchmark::kMillisecond)
+DEVIATION(GoldenRatio, 2000000);
+DEVIATION(SmoothWeightedRoundRobin, 10000);
+DEVIATION(WeightedRandom, 2000000);
+#undef DEVIATION
+
+}  // namespace
+}  // namespace dynweight
+
+BENCHMARK_MAIN();

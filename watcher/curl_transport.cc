@@ -1,0 +1,301 @@
+// HttpTransport on libcurl's multi interface.
+
+#include "watcher/curl_transport.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "watcher/credential_files.h"
+#include "watcher/curl_request.h"
+
+namespace dynweight {
+namespace {
+
+constexpr size_t kMaxHeaderBytes = 64 << 10;
+constexpr size_t kKeptErrorBytes = 4 << 10;
+// So much of an answer other than 200 is read, lest its connection be lost.
+constexpr size_t kMaxErrorBytes = 64 << 10;
+constexpr long kMaxKeptConnections = 32;
+constexpr int64_t kMaxPollMs = 3600000;
+constexpr curl_off_t kMaxRetryAfterSeconds = 86400;
+
+class CurlTransportImpl final : public CurlTransport {
+ public:
+  explicit CurlTransportImpl(CURLM* multi) : multi_(multi) {}
+  ~CurlTransportImpl() override;
+
+  Id Start(const HttpRequest& request, HttpHandler* handler) override;
+  void Cancel(Id id) override;
+  void Poll(int64_t timeout_ms) override;
+  void Wakeup() override { curl_multi_wakeup(multi_); }
+
+ private:
+  // Why we ended a transfer ourselves.
+  enum class Ending { kNone, kRefused, kBody, kHeader, kEnough };
+
+  struct Transfer {
+    CurlTransportImpl* transport = nullptr;
+    Id id = 0;
+    HttpHandler* handler = nullptr;  // null: cancelled
+    CurlRequest request;
+    absl::Status prepared;
+    std::string token_file;
+    size_t max_body = 0;
+    bool added = false;  // to the multi handle
+    int status = 0;      // of the final header
+    size_t header_bytes = 0;
+    size_t body_bytes = 0;
+    Ending ending = Ending::kNone;
+    std::string error_body;
+    char error[CURL_ERROR_SIZE] = "";
+  };
+
+  static size_t OnHeader(char* data, size_t size, size_t n, void* transfer);
+  static size_t OnBody(char* data, size_t size, size_t n, void* transfer);
+  static bool TakeBody(Transfer* transfer, std::string_view data);
+
+  void AddStarted();
+  void DeliverFinished();
+  void Deliver(Id id, CURLcode code);
+  void RemoveCancelled();
+  void Remove(Transfer* transfer);
+  static HttpResult Result(const Transfer& transfer, CURLcode code);
+
+  CURLM* const multi_;
+  CredentialFiles files_;
+  std::unordered_map<Id, std::unique_ptr<Transfer>> transfers_;
+  std::vector<Id> started_;    // to be added by the next Poll()
+  std::vector<Id> cancelled_;  // during a Poll(), to be removed at its end
+  Id last_id_ = 0;
+  bool polling_ = false;    // libcurl or a handler is on the stack
+  bool delivered_ = false;  // to a handler, by this Poll()
+};
+
+CurlTransportImpl::~CurlTransportImpl() {
+  for (const auto& [id, transfer] : transfers_) Remove(transfer.get());
+  transfers_.clear();
+  curl_multi_cleanup(multi_);
+}
+
+HttpTransport::Id CurlTransportImpl::Start(const HttpRequest& request,
+                                           HttpHandler* handler) {
+  auto transfer = std::make_unique<Transfer>();
+  transfer->transport = this;
+  transfer->id = ++last_id_;
+  transfer->handler = handler;
+  transfer->max_body = request.max_body;
+  if (request.credentials != nullptr) {
+    transfer->token_file = request.credentials->token_file;
+  }
+  transfer->prepared = PrepareCurlRequest(request, &files_, &transfer->request);
+  if (transfer->prepared.ok()) {
+    CURL* easy = transfer->request.easy.get();
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer.get());
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &OnHeader);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer.get());
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &OnBody);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer.get());
+  }
+  const Id id = transfer->id;
+  transfers_[id] = std::move(transfer);
+  // libcurl takes no new handle within a callback, and we call no handler
+  // here: Poll() does the rest.
+  started_.push_back(id);
+  return id;
+}
+
+void CurlTransportImpl::Cancel(Id id) {
+  const auto found = transfers_.find(id);
+  if (found == transfers_.end()) return;
+  found->second->handler = nullptr;
+  if (polling_) {
+    cancelled_.push_back(id);
+    return;
+  }
+  Remove(found->second.get());
+  transfers_.erase(found);
+}
+
+void CurlTransportImpl::Remove(Transfer* transfer) {
+  if (transfer->added) {
+    curl_multi_remove_handle(multi_, transfer->request.easy.get());
+    transfer->added = false;
+  }
+}
+
+void CurlTransportImpl::Poll(int64_t timeout_ms) {
+  polling_ = true;
+  delivered_ = false;
+  AddStarted();
+  int running = 0;
+  curl_multi_perform(multi_, &running);
+  DeliverFinished();
+  RemoveCancelled();
+  polling_ = false;
+  if (delivered_ || !started_.empty() || timeout_ms <= 0) return;
+  curl_multi_poll(multi_, nullptr, 0,
+                  static_cast<int>(std::min(timeout_ms, kMaxPollMs)), nullptr);
+}
+
+void CurlTransportImpl::AddStarted() {
+  // Handlers that are told of a failure here may start more.
+  for (const Id id : std::exchange(started_, {})) {
+    const auto found = transfers_.find(id);
+    if (found == transfers_.end()) continue;  // cancelled
+    Transfer* transfer = found->second.get();
+    if (transfer->handler == nullptr) continue;
+    if (transfer->prepared.ok() &&
+        curl_multi_add_handle(multi_, transfer->request.easy.get()) !=
+            CURLM_OK) {
+      transfer->prepared = absl::ResourceExhaustedError("no memory");
+    }
+    if (transfer->prepared.ok()) {
+      transfer->added = true;
+    } else {
+      Deliver(id, CURLE_OK);
+    }
+  }
+}
+
+void CurlTransportImpl::DeliverFinished() {
+  int left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    Transfer* transfer = nullptr;
+    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+    Deliver(transfer->id, message->data.result);  // the message ends with it
+  }
+}
+
+// Takes the transfer out first: its handler may start another or cancel any.
+void CurlTransportImpl::Deliver(Id id, CURLcode code) {
+  const auto found = transfers_.find(id);
+  const std::unique_ptr<Transfer> transfer = std::move(found->second);
+  transfers_.erase(found);
+  Remove(transfer.get());
+  if (transfer->handler == nullptr) return;
+  // Whatever the file's times say: the token it held is no good.
+  if (transfer->status == 401) files_.Forget(transfer->token_file);
+  delivered_ = true;
+  transfer->handler->OnDone(Result(*transfer, code), transfer->error_body);
+}
+
+void CurlTransportImpl::RemoveCancelled() {
+  for (const Id id : std::exchange(cancelled_, {})) {
+    const auto found = transfers_.find(id);
+    if (found == transfers_.end()) continue;
+    Remove(found->second.get());
+    transfers_.erase(found);
+  }
+}
+
+HttpResult CurlTransportImpl::Result(const Transfer& transfer, CURLcode code) {
+  HttpResult result;
+  result.http_status = transfer.status;
+  if (!transfer.prepared.ok()) {
+    result.transport = transfer.prepared;
+    return result;
+  }
+  curl_off_t seconds = 0;
+  curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_RETRY_AFTER,
+                    &seconds);
+  if (transfer.status != 0 && seconds > 0) {
+    result.retry_after_ms = std::min(seconds, kMaxRetryAfterSeconds) * 1000;
+  }
+  switch (transfer.ending) {
+    case Ending::kNone:
+      if (code != CURLE_OK) {
+        result.transport = CurlError(code, transfer.error, transfer.request);
+      }
+      break;
+    case Ending::kRefused:
+      result.transport = absl::AbortedError("refused");
+      break;
+    case Ending::kBody:
+      result.transport = absl::ResourceExhaustedError(absl::StrCat(
+          "the answer is longer than ", transfer.max_body, " bytes"));
+      break;
+    case Ending::kHeader:
+      result.transport = absl::ResourceExhaustedError(absl::StrCat(
+          "the answer's header is longer than ", kMaxHeaderBytes, " bytes"));
+      break;
+    case Ending::kEnough:
+      break;
+  }
+  return result;
+}
+
+size_t CurlTransportImpl::OnHeader(char* data, size_t size, size_t n,
+                                   void* user) {
+  auto* transfer = static_cast<Transfer*>(user);
+  const size_t bytes = size * n;
+  transfer->header_bytes += bytes;
+  if (transfer->handler == nullptr) return 0;
+  if (transfer->header_bytes > kMaxHeaderBytes) {
+    transfer->ending = Ending::kHeader;
+    return 0;
+  }
+  // A blank line ends the header; one of 1xx is followed by another header,
+  // and trailers come after the body.
+  const bool end = data[0] == '\r' || data[0] == '\n';
+  long status = 0;
+  curl_easy_getinfo(transfer->request.easy.get(), CURLINFO_RESPONSE_CODE,
+                    &status);
+  if (end && status >= 200 && transfer->status == 0) {
+    transfer->status = static_cast<int>(status);
+    transfer->transport->delivered_ = true;
+    transfer->handler->OnStatus(transfer->status);
+    if (transfer->handler == nullptr) return 0;
+  }
+  return bytes;
+}
+
+size_t CurlTransportImpl::OnBody(char* data, size_t size, size_t n,
+                                 void* user) {
+  auto* transfer = static_cast<Transfer*>(user);
+  const size_t bytes = size * n;
+  return TakeBody(transfer, std::string_view(data, bytes)) ? bytes : 0;
+}
+
+// False ends the transfer.
+bool CurlTransportImpl::TakeBody(Transfer* transfer, std::string_view data) {
+  if (transfer->handler == nullptr) return false;
+  if (data.empty()) return true;
+  transfer->body_bytes += data.size();
+  if (transfer->status != 200) {
+    const size_t room = kKeptErrorBytes - transfer->error_body.size();
+    transfer->error_body.append(data.substr(0, room));
+    if (transfer->body_bytes <= kMaxErrorBytes) return true;
+    transfer->ending = Ending::kEnough;
+    return false;
+  }
+  if (transfer->max_body != 0 && transfer->body_bytes > transfer->max_body) {
+    transfer->ending = Ending::kBody;
+    return false;
+  }
+  transfer->transport->delivered_ = true;
+  if (transfer->handler->OnBody(data)) return transfer->handler != nullptr;
+  transfer->ending = Ending::kRefused;
+  return false;
+}
+
+}  // namespace
+
+std::unique_ptr<CurlTransport> CurlTransport::Create() {
+  CURLM* multi = curl_multi_init();
+  if (multi == nullptr) return nullptr;
+  // One connection a transfer; those of finished ones are kept for the next.
+  curl_multi_setopt(multi, CURLMOPT_PIPELINING, long{CURLPIPE_NOTHING});
+  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxKeptConnections);
+  return std::make_unique<CurlTransportImpl>(multi);
+}
+
+}  // namespace dynweight

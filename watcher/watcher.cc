@@ -1,0 +1,323 @@
+// See watcher.h.
+
+#include "watcher/watcher.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <random>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "watcher/change_log.h"
+#include "watcher/clock.h"
+#include "watcher/cluster_status.h"
+#include "watcher/cluster_watcher.h"
+#include "watcher/curl_transport.h"
+#include "watcher/reflector.h"
+#include "watcher/state_file.h"
+#include "watcher/state_saver.h"
+#include "watcher/update_planner.h"
+
+namespace dynweight {
+namespace {
+
+constexpr int64_t kMaxPollMs = 60000;
+// From an exception (no memory, that is) to the next attempt.
+constexpr int64_t kFirstRetryMs = 1000;
+constexpr int64_t kMaxRetryMs = 30000;
+// A run of this length ended well enough to begin again with kFirstRetryMs.
+constexpr int64_t kGoodRunMs = 60000;
+
+// All signals but those that a fault of the thread itself raises are blocked
+// while this lives, and in threads that are created meanwhile.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t set;
+    sigfillset(&set);
+    for (const int fault : {SIGILL, SIGFPE, SIGSEGV, SIGBUS}) {
+      sigdelset(&set, fault);
+    }
+    pthread_sigmask(SIG_SETMASK, &set, &former_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &former_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t former_;
+};
+
+// What the thread and the event loop have between them. All functions may be
+// called by any thread.
+class Handoff {
+ public:
+  explicit Handoff(int wake_fd) : wake_fd_(wake_fd) {}
+
+  // The thread's side.
+  bool stopping() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return stopping_;
+  }
+  bool outstanding() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return outstanding_;
+  }
+  void Offer(std::unique_ptr<Update> update) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ready_ = std::move(update);
+      outstanding_ = true;
+    }
+    const uint64_t one = 1;
+    // Fails only when the counter is full, and then the fd is readable.
+    [[maybe_unused]] const ssize_t written =
+        write(wake_fd_, &one, sizeof(one));
+  }
+  // What Done() and Stop() wake from now on; null: nothing.
+  void SetTransport(CurlTransport* transport) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    transport_ = transport;
+  }
+  // Sleeps, unless or until it is to stop.
+  void WaitForStop(int64_t timeout_ms) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    stopped_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                      [this] { return stopping_; });
+  }
+
+  // The event loop's side.
+  std::unique_ptr<Update> Take() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return std::move(ready_);
+  }
+  void Done() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    outstanding_ = ready_ != nullptr;
+    if (transport_ != nullptr) transport_->Wakeup();
+  }
+  void Stop() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    stopped_.notify_all();
+    if (transport_ != nullptr) transport_->Wakeup();
+  }
+
+ private:
+  const int wake_fd_;
+  mutable std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool stopping_ = false;
+  bool outstanding_ = false;  // from Offer() to Done()
+  std::unique_ptr<Update> ready_;
+  CurlTransport* transport_ = nullptr;
+};
+
+class WatcherThread : public Watcher {
+ public:
+  WatcherThread(const WatcherConfig& config, std::vector<PeerTable> tables,
+                const std::vector<ClusterView>& held, int wake_fd)
+      : config_(config),
+        tables_(std::move(tables)),
+        handoff_(wake_fd),
+        saver_(config.state_file, WriteStateFile, &log_) {
+    for (uint32_t i = 0; i < config.clusters.size(); ++i) {
+      views_.push_back(InitialView(config.clusters[i], clock_.UnixMs()));
+      if (i < held.size()) AdoptHeldView(config, i, held[i], &views_[i]);
+    }
+  }
+  ~WatcherThread() override { Stop(); }
+
+  void StartThread() {
+    const SignalsBlocked blocked;
+    thread_ = std::thread([this]() noexcept { Main(); });
+    pthread_setname_np(thread_.native_handle(), "dynamic_weight");
+  }
+
+  std::unique_ptr<Update> Take() override { return handoff_.Take(); }
+  void Done() override { handoff_.Done(); }
+  void Stop() override {
+    handoff_.Stop();
+    std::call_once(joined_, [this] {
+      if (thread_.joinable()) thread_.join();
+    });
+  }
+
+ private:
+  // One life of everything that talks to clusters. Whatever it throws, the
+  // views outlive it.
+  struct Run {
+    std::unique_ptr<CurlTransport> transport;
+    std::mt19937_64 engine;
+    std::vector<std::unique_ptr<ClusterWatcher>> clusters;
+    std::unique_ptr<UpdatePlanner> planner;
+  };
+
+  void Main() noexcept;
+  void WatchUntilStop();
+  void SetUp(Run* run);
+  void Turn(Run* run);
+  int64_t PollMs(const Run& run) const;
+  void WarnOfUnverifiedTls();
+  void NoteException(const char* what) noexcept;
+
+  const WatcherConfig& config_;
+  const std::vector<PeerTable> tables_;
+  const SystemClock clock_;
+  Handoff handoff_;
+
+  // The thread's from here on.
+  ChangeLog log_;
+  StateSaver saver_;
+  std::vector<ClusterView> views_;
+
+  std::once_flag joined_;
+  std::thread thread_;
+};
+
+void WatcherThread::Main() noexcept {
+  int64_t retry_ms = kFirstRetryMs;
+  while (!handoff_.stopping()) {
+    const int64_t began = clock_.MonotonicMs();
+    try {
+      if (retry_ms == kFirstRetryMs) WarnOfUnverifiedTls();
+      WatchUntilStop();
+    } catch (const std::exception& error) {
+      NoteException(error.what());
+    } catch (...) {
+      NoteException("unknown exception");
+    }
+    if (clock_.MonotonicMs() - began >= kGoodRunMs) retry_ms = kFirstRetryMs;
+    handoff_.WaitForStop(retry_ms);
+    retry_ms = std::min(retry_ms * 2, kMaxRetryMs);
+  }
+  try {
+    saver_.Flush(views_, clock_.MonotonicMs());
+  } catch (...) {
+    // The file keeps what it had; nobody reads the log any more.
+  }
+}
+
+void WatcherThread::WatchUntilStop() {
+  Run run;
+  struct Detach {  // before the transport goes, however this ends
+    Handoff* handoff;
+    ~Detach() { handoff->SetTransport(nullptr); }
+  } detach{&handoff_};
+  SetUp(&run);
+  while (!handoff_.stopping()) {
+    Turn(&run);
+    run.transport->Poll(PollMs(run));
+  }
+}
+
+void WatcherThread::SetUp(Run* run) {
+  const auto ticks = std::chrono::steady_clock::now().time_since_epoch();
+  run->engine.seed(static_cast<uint64_t>(ticks.count()) ^
+                   (static_cast<uint64_t>(getpid()) << 40));
+  run->transport = CurlTransport::Create();
+  if (run->transport == nullptr) throw std::bad_alloc();
+  handoff_.SetTransport(run->transport.get());
+  const ReflectorFactory create = [run](const ReflectorOptions& options,
+                                        ObjectSink* sink,
+                                        ReflectorHost* host) {
+    return Reflector::Create(options, run->transport.get(), sink, host, [run] {
+      return std::uniform_real_distribution<double>(0, 1)(run->engine);
+    });
+  };
+  for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
+    run->clusters.push_back(std::make_unique<ClusterWatcher>(
+        config_, i, &views_[i], &clock_, &log_, create));
+  }
+  run->planner = std::make_unique<UpdatePlanner>(
+      config_, tables_, views_, &log_, clock_.MonotonicMs());
+  for (const auto& cluster : run->clusters) cluster->Start();
+}
+
+void WatcherThread::Turn(Run* run) {
+  const int64_t now = clock_.MonotonicMs();
+  for (uint32_t i = 0; i < run->clusters.size(); ++i) {
+    run->clusters[i]->Tick();
+    const ClusterChanges changes = run->clusters[i]->TakeChanges();
+    run->planner->OnChanges(i, changes, now);
+    if (changes.nodes || !changes.sources.empty()) {
+      saver_.OnChanged(now);
+    } else if (changes.observed) {
+      saver_.OnObserved(now);
+    }
+  }
+  if (!handoff_.outstanding()) {
+    auto update = run->planner->Build(now, [run](uint32_t cluster) {
+      return EncodeClusterStatus(run->clusters[cluster]->Status());
+    });
+    if (update != nullptr) handoff_.Offer(std::move(update));
+  }
+  saver_.Tick(views_, now);
+}
+
+int64_t WatcherThread::PollMs(const Run& run) const {
+  int64_t deadline = saver_.DeadlineMs();
+  for (const auto& cluster : run.clusters) {
+    deadline = std::min(deadline, cluster->DeadlineMs());
+  }
+  // While an update is outstanding, Done() is what there is to wait for.
+  if (!handoff_.outstanding()) {
+    deadline = std::min(deadline, run.planner->DeadlineMs());
+  }
+  const int64_t now = clock_.MonotonicMs();
+  return deadline <= now ? 0 : std::min(deadline - now, kMaxPollMs);
+}
+
+void WatcherThread::WarnOfUnverifiedTls() {
+  for (const ClusterConfig& cluster : config_.clusters) {
+    if (cluster.credentials.tls_verify) continue;
+    log_.Add(LogLine::Level::kWarn,
+             absl::StrCat("cluster \"", cluster.name,
+                          "\": tls_verify is off: anybody on the way can read "
+                          "the token and change the weights; set ca_file"),
+             clock_.MonotonicMs());
+  }
+}
+
+void WatcherThread::NoteException(const char* what) noexcept {
+  try {
+    log_.Add(LogLine::Level::kError,
+             absl::StrCat("dynamic weight: the watcher failed (", what,
+                          "); weights hold, it begins again shortly"),
+             clock_.MonotonicMs());
+  } catch (...) {
+    // No memory even for that: the next run may have some.
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(
+    const WatcherConfig& config, std::vector<PeerTable> tables,
+    std::vector<ClusterView> views, int wake_fd) {
+  try {
+    auto watcher = std::make_unique<WatcherThread>(config, std::move(tables),
+                                                   views, wake_fd);
+    watcher->StartThread();
+    return watcher;
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "dynamic weight: no thread for the watcher: ", error.what(),
+        "; raise the limit on processes (ulimit -u, pids.max)"));
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        "dynamic weight: no memory for the watcher");
+  }
+}
+
+}  // namespace dynweight
