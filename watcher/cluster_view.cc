@@ -14,8 +14,8 @@
 namespace dynweight {
 namespace {
 
-// Room for the longest key there is: a fixed list of addresses.
-constexpr size_t kMaxSourceBytes = 65536;
+// Room for the longest text there is: the key of a fixed list of addresses.
+constexpr size_t kMaxTextBytes = 65536;
 
 // The literal parts, so that MaxEncodedViewBytes() counts what is written.
 constexpr std::string_view kBegin = "{\"name\":";
@@ -178,11 +178,11 @@ absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object) {
   ClusterView view;
   const cJSON* root = reader.Root(object);
   view.cluster =
-      std::string(reader.RequiredString(root, "name", kMaxNameBytes));
+      std::string(reader.RequiredString(root, "name", kMaxTextBytes));
   reader.set_subject(view.cluster);
   const cJSON* ingress = reader.Object(root, "ingress_nodes");
   view.node_source =
-      std::string(reader.String(ingress, "source", kMaxSourceBytes));
+      std::string(reader.String(ingress, "source", kMaxTextBytes));
   view.nodes = ReadNodes(ingress, &reader);
   reader.ForEachObject(reader.Object(root, "apps"), "apps", kMaxViewApps,
                        [&view, &reader](const cJSON* app) {

@@ -75,7 +75,7 @@ TEST_F(JsonValueTest, NamesTheMemberOfTheWrongKind) {
 
 TEST_F(JsonValueTest, RefusesEachWrongKind) {
   const cJSON* v = Parse(R"({"s":"x","n":1,"o":{},"a":[1],"t":true})");
-  const auto fails = [v](auto&& read) {
+  const auto fails = [](auto&& read) {
     JsonReader reader("x");
     read(&reader);
     return absl::IsInvalidArgument(reader.status());

@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <utility>
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 // The handler of the HTTP library gets no stream: the thread knows it.
@@ -245,4 +245,4 @@ bool ConnectionServer::process_and_close_socket(socket_t fd) {
   return true;
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake

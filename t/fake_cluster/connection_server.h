@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-namespace dynweight {
+namespace dynweight::fake {
 
 // One client. Belongs to the thread that serves it.
 class Connection : public httplib::Stream {
@@ -111,6 +111,6 @@ class ConnectionServer : public httplib::Server {
   std::atomic<bool> stopping_{false};
 };
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_CONNECTION_SERVER_H_

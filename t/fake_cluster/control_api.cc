@@ -29,6 +29,15 @@
 namespace dynweight {
 namespace {
 
+using fake::BoolMember;
+using fake::Json;
+using fake::Member;
+using fake::NumberMember;
+using fake::ParseJson;
+using fake::PrintJson;
+using fake::Quote;
+using fake::StringMember;
+
 int IntMember(const cJSON* object, const char* key, int otherwise = 0) {
   return static_cast<int>(NumberMember(object, key, otherwise));
 }

@@ -18,7 +18,7 @@
 #include "t/fake_cluster/request_log.h"
 #include "t/fake_cluster/sample_objects.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 struct TlsDeleter {
@@ -358,11 +358,14 @@ class FakeClusterImpl : public FakeCluster {
 thread_local const Connection* FakeClusterImpl::own_connection = nullptr;
 
 }  // namespace
+}  // namespace dynweight::fake
+
+namespace dynweight {
 
 std::unique_ptr<FakeCluster> FakeCluster::Start(FakeClusterOptions options) {
-  Tls tls;
+  fake::Tls tls;
   if (!options.cert_file.empty()) {
-    tls = MakeTls(options);
+    tls = fake::MakeTls(options);
     if (tls == nullptr) {
       fprintf(stderr, "fake cluster %s: unusable certificate or key: %s, %s\n",
               options.name.c_str(), options.cert_file.c_str(),
@@ -370,8 +373,8 @@ std::unique_ptr<FakeCluster> FakeCluster::Start(FakeClusterOptions options) {
       return nullptr;
     }
   }
-  auto cluster =
-      std::make_unique<FakeClusterImpl>(std::move(options), std::move(tls));
+  auto cluster = std::make_unique<fake::FakeClusterImpl>(std::move(options),
+                                                         std::move(tls));
   if (!cluster->Listen()) {
     fprintf(stderr, "fake cluster: cannot listen: %s\n", strerror(errno));
     return nullptr;

@@ -8,7 +8,7 @@
 #include "t/fake_cluster/json.h"
 #include "t/fake_cluster/sample_objects.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 constexpr size_t kPiece = 1 << 20;
@@ -363,4 +363,4 @@ void BreakWatch(const FakeFault& fault, const std::string& status_event,
   }
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake

@@ -14,7 +14,7 @@
 #include "t/fake_cluster/connection_server.h"
 #include "t/fake_cluster/fake_cluster.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 
 // What a request gets when nothing is wrong.
 struct Answer {
@@ -68,6 +68,6 @@ void BreakWatch(const FakeFault& fault, const std::string& status_event,
 // Status line and headers without a length.
 std::string HttpHead(const Answer& answer);
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_FAULT_H_

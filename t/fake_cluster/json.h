@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace dynweight {
+namespace dynweight::fake {
 
 struct JsonDeleter {
   void operator()(cJSON* json) const { cJSON_Delete(json); }
@@ -54,6 +54,6 @@ inline bool BoolMember(const cJSON* object, const char* key,
   return cJSON_IsBool(member) ? cJSON_IsTrue(member) != 0 : otherwise;
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_JSON_H_

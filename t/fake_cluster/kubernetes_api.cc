@@ -8,7 +8,7 @@
 
 #include "t/fake_cluster/sample_objects.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -462,4 +462,4 @@ uint64_t KubernetesApi::Stream(const ApiRequest& request, const Target& target,
   return bytes;
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake

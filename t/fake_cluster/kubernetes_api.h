@@ -17,7 +17,7 @@
 #include "t/fake_cluster/object_store.h"
 #include "t/fake_cluster/request_log.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 
 struct ApiRequest {
   std::string method;
@@ -104,6 +104,6 @@ class KubernetesApi {
   uint64_t last_paged_list_ = 0;
 };
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_KUBERNETES_API_H_

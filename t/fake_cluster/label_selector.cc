@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 std::string_view Trim(std::string_view text) {
@@ -105,4 +105,4 @@ bool LabelSelector::Matches(const Labels& labels) const {
   return true;
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake

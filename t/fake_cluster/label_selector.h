@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace dynweight {
+namespace dynweight::fake {
 
 using Labels = std::map<std::string, std::string>;
 
@@ -35,6 +35,6 @@ class LabelSelector {
   std::vector<Requirement> requirements_;
 };
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_LABEL_SELECTOR_H_

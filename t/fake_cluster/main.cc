@@ -22,10 +22,10 @@
 
 namespace {
 
-using dynweight::Connection;
-using dynweight::ConnectionServer;
 using dynweight::FakeCluster;
 using dynweight::FakeClusterOptions;
+using dynweight::fake::Connection;
+using dynweight::fake::ConnectionServer;
 
 // "--flag=value" or "--flag value".
 const char* FlagValue(const char* flag, int argc, char** argv, int* index) {

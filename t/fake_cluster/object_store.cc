@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstdio>
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 // The version stands last in metadata; content ends where it is to be put in.
@@ -236,4 +236,4 @@ uint64_t ObjectStore::compactions() const {
   return compactions_;
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake

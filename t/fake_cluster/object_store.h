@@ -19,7 +19,7 @@
 #include "t/fake_cluster/json.h"
 #include "t/fake_cluster/label_selector.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 
 // A kind of object that is served.
 struct ResourceType {
@@ -126,6 +126,6 @@ class ObjectStore {
   uint64_t created_ = 0;
 };
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_OBJECT_STORE_H_

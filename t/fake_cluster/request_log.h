@@ -9,7 +9,7 @@
 
 #include "t/fake_cluster/fake_cluster.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 
 // Thread-safe.
 class RequestLog {
@@ -56,6 +56,6 @@ class RequestLog {
   FakeRequests requests_;
 };
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_REQUEST_LOG_H_

@@ -6,7 +6,7 @@
 
 #include "t/fake_cluster/json.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 namespace {
 
 constexpr int kEndpointsPerSlice = 100;
@@ -310,4 +310,4 @@ std::string StatusObject(int code) {
   }
 }
 
-}  // namespace dynweight
+}  // namespace dynweight::fake

@@ -8,7 +8,7 @@
 
 #include "t/fake_cluster/fake_cluster.h"
 
-namespace dynweight {
+namespace dynweight::fake {
 
 // Of the Service `app.name`; at least one slice.
 std::vector<std::string> EndpointSlicesOf(const FakeApp& app);
@@ -30,6 +30,6 @@ std::string StatusObject(int code, const std::string& reason,
 // With the reason and message usual for `code`.
 std::string StatusObject(int code);
 
-}  // namespace dynweight
+}  // namespace dynweight::fake
 
 #endif  // DYNAMIC_WEIGHT_T_FAKE_CLUSTER_SAMPLE_OBJECTS_H_

@@ -1,0 +1,245 @@
+#!/usr/bin/perl
+
+# The configuration language: what is taken, and what each mistake is told.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use DynamicWeight;
+use Test::More;
+
+my $t = DynamicWeight->new;
+
+$t->write_file('token', "secret-token\n");
+$t->write_file('ca.crt', "not read at -t\n");
+chmod 0644, "$t->{dir}/token", "$t->{dir}/ca.crt";
+
+my $zone = 'dynamic_weight_zone main:1m;';
+my $cluster = 'dynamic_weight_cluster bj { api http://127.0.0.1:1;'
+    . ' ingress_nodes addresses=127.0.0.1; }';
+my $line = 'ingress_nodes bj service=prod/orders port=80;';
+
+sub upstream { "upstream u { dynamic_weight; server 127.0.0.1; @_ }\n" }
+
+sub bj { "$zone dynamic_weight_cluster bj { @_ }" . upstream($line) }
+
+# What is right.
+
+my %good = (
+    'KVMs alone' => $zone . upstream(),
+    'nodes alone' => "$zone $cluster upstream u { dynamic_weight; $line }",
+    'an upstream before its cluster' => $zone . upstream($line) . $cluster,
+    'every parameter of a line' => "$zone $cluster" . upstream(
+        'ingress_nodes bj service=prod/orders port=8080 slots=4 empty=drain '
+        . 'max_fails=3 fail_timeout=2s max_conns=5 backup;'),
+    'several lines of a cluster' => "$zone $cluster" . upstream($line,
+        'ingress_nodes bj deployment=prod/orders port=80;',
+        'ingress_nodes bj pods=prod/app=x port=80;',
+        'ingress_nodes bj statefulset=prod/db port=80;',
+        'ingress_nodes bj rollout=prod/r port=80;'),
+    'base in http and upstream' => "$zone dynamic_weight_base 100;"
+        . upstream('dynamic_weight_base 7;'),
+    'coalesce' => "$zone dynamic_weight_coalesce 10ms;" . upstream(),
+    'state in a folder to be made' =>
+        'dynamic_weight_zone main:1m state=%%DIR%%/new/state.json;'
+        . upstream(),
+    'every directive of a cluster' => bj('api https://127.0.0.1:1;',
+        'api https://127.0.0.1:2/prefix/; token_file %%DIR%%/token;',
+        'ca_file %%DIR%%/ca.crt; tls_server_name api.local; tls_verify off;',
+        'ingress_nodes service=a/b; mode poll; interval 1s; timeout 2s;',
+        'guard drop=30% confirm=2s;'),
+    'mode watch, guard off' => bj('api http://127.0.0.1:1;',
+        'ingress_nodes pods=ns/app=ingress; mode watch; guard off;'),
+    'nodes by selector and type' => bj('api http://127.0.0.1:1;',
+        'ingress_nodes nodes=role=ingress address=ExternalIP;'),
+    'fixed addresses' => bj('api http://127.0.0.1:1;',
+        'ingress_nodes addresses=10.0.0.1,fd00::1;'),
+    'keepalive after the method' => $zone . upstream('keepalive 8;'),
+    'the status location' => "$zone " . upstream() . 'server { listen '
+        . '127.0.0.1:%%PORT%%; location /dw/ { dynamic_weight_status; } }',
+);
+
+for my $name (sort keys %good) {
+    $t->conf(http => $good{$name});
+    my ($status, $said) = $t->test_conf;
+    is($status, 0, "taken: $name") or diag($said);
+}
+
+# What is wrong: a part of the message, which names the mend.
+
+my $api = 'api http://127.0.0.1:1;';
+my $nodes = 'ingress_nodes addresses=127.0.0.1;';
+
+my @wrong = (
+    ['unknown cluster', $zone . upstream($line),
+        qr/unknown cluster "bj" in upstream "u": define it .*nginx.conf:\d+/],
+    ['no zone', $cluster . upstream($line),
+        qr/no zone for upstream "u": write "dynamic_weight_zone .*conf:\d+/],
+    ['zone too small for the peers', "dynamic_weight_zone main:32k; $cluster"
+        . upstream('ingress_nodes bj service=a/b port=80 slots=4000;'),
+        qr/too small .*write "dynamic_weight_zone main:\d+k" .*nginx.conf:\d+/],
+    ['zone below the least', 'dynamic_weight_zone main:1k;' . upstream(),
+        qr/zone "main" is too small: at least/],
+    ['zone without size', 'dynamic_weight_zone main;', qr/"main:4m"/],
+    ['zone with a bad size', 'dynamic_weight_zone main:big;', qr/such as "4m"/],
+    ['zone with an unknown parameter', 'dynamic_weight_zone main:1m file=x;',
+        qr/write "state=FILE"/],
+    ['state is a folder', 'dynamic_weight_zone main:1m state=/tmp/;',
+        qr/is a folder/],
+    ['state below a file', 'dynamic_weight_zone main:1m '
+        . 'state=%%DIR%%/token/state.json;', qr/is no folder/],
+    ['second zone', "$zone $zone", qr/duplicate: one zone/],
+    ['zone in the upstream', $zone . upstream('zone u 64k;'),
+        qr/"zone" in upstream "u" isn't needed .*remove "zone" .*conf:\d+/],
+    ['ingress_nodes without the method',
+        "$zone $cluster upstream u { server 127.0.0.1; $line }",
+        qr/without its method: write "dynamic_weight;" .*nginx.conf:\d+/],
+    ['base without the method',
+        "$zone upstream u { server 127.0.0.1; dynamic_weight_base 5; }",
+        qr/without its method: write "dynamic_weight;"/],
+    ['method twice', $zone . upstream('dynamic_weight;'), qr/is duplicate/],
+    ['another method before',
+        "$zone upstream u { least_conn; dynamic_weight; server 127.0.0.1; }",
+        qr/another balancing method, or "keepalive", stands before/],
+    ['keepalive before',
+        "$zone upstream u { keepalive 4; dynamic_weight; server 127.0.0.1; }",
+        qr/write "keepalive" after "dynamic_weight"/],
+    ['another method after', $zone . upstream('least_conn;'),
+        qr/another balancing method follows/],
+    ['only backup peers',
+        "$zone upstream u { dynamic_weight; server 127.0.0.1 backup; }",
+        qr/no peer of upstream "u" but backup ones/],
+    ['line twice', "$zone $cluster" . upstream($line, $line),
+        qr/duplicate "ingress_nodes bj service=prod\/orders port=80"/],
+    ['no source', "$zone $cluster" . upstream('ingress_nodes bj port=80;'),
+        qr/no source .*"service=NAMESPACE\/NAME"/],
+    ['two sources', "$zone $cluster" . upstream(
+        'ingress_nodes bj service=a/b deployment=a/b port=80;'),
+        qr/second source/],
+    ['source without namespace', "$zone $cluster" . upstream(
+        'ingress_nodes bj service=orders port=80;'),
+        qr/NAMESPACE\/NAME/],
+    ['source with a bad name', "$zone $cluster" . upstream(
+        'ingress_nodes bj service=Prod/orders_ port=80;'), qr/Prod|orders_/],
+    ['no port', "$zone $cluster" . upstream('ingress_nodes bj service=a/b;'),
+        qr/no port .*"port=80"/],
+    (map { ["port $_", "$zone $cluster"
+        . upstream("ingress_nodes bj service=a/b port=$_;"),
+        qr/invalid parameter "port=$_": port= takes 1 to 65535/] }
+        '0', '65536', 'http'),
+    (map { my ($k, $v) = @$_; ["$k=$v", "$zone $cluster"
+        . upstream("ingress_nodes bj service=a/b port=80 $k=$v;"),
+        qr/invalid parameter "$k=$v"/] }
+        [slots => 0], [slots => 5000], [empty => 'maybe'], [max_fails => 'x'],
+        [fail_timeout => 'soon'], [max_conns => '-1']),
+    ['unknown parameter', "$zone $cluster"
+        . upstream('ingress_nodes bj service=a/b port=80 weight=3;'),
+        qr/unknown parameter "weight=3": write a source/],
+    (map { ["base $_", "$zone dynamic_weight_base $_;" . upstream(),
+        qr/invalid dynamic_weight_base "$_": write a whole number/] }
+        '0', '1.5', '9999999'),
+    ['base twice', "$zone dynamic_weight_base 1; dynamic_weight_base 2;",
+        qr/is duplicate/],
+    ['coalesce no time', "$zone dynamic_weight_coalesce soon;",
+        qr/write a time from 0 to 60s/],
+    ['coalesce twice', "$zone dynamic_weight_coalesce 1s; "
+        . 'dynamic_weight_coalesce 1s;', qr/is duplicate/],
+    ['status twice', "$zone " . upstream() . 'server { listen 127.0.0.1:'
+        . '%%PORT%%; location /dw/ { dynamic_weight_status; '
+        . 'dynamic_weight_status; } }', qr/is duplicate/],
+    ['cluster twice', "$zone $cluster $cluster",
+        qr/duplicate cluster "bj": give each .* its own name/],
+    ['cluster with a bad name', "$zone dynamic_weight_cluster 'b j' { }",
+        qr/invalid cluster name/],
+    ['cluster without API', bj($nodes), qr/has no API: write "api https/],
+    ['cluster without nodes', bj($api),
+        qr/where its ingress nodes are: write "ingress_nodes service=/],
+    ['unknown directive', bj("$api $nodes apis x;"),
+        qr/unknown directive "apis" in cluster "bj"/],
+    ['API no URL', bj("api 10.0.0.1; $nodes"), qr/https:\/\/HOST:PORT/],
+    ['API of another scheme', bj("api ftp://10.0.0.1; $nodes"),
+        qr/neither http nor https/],
+    ['API with a password', bj("api https://a:b\@10.0.0.1; $nodes"),
+        qr/use token_file/],
+    ['API twice', bj("$api $api $nodes"), qr/the URL is duplicate/],
+    ['token file missing', bj("$api $nodes token_file %%DIR%%/nothing;"),
+        qr/"token_file" .*nothing" of cluster "bj" can't be read: correct/],
+    ['CA file missing', bj("$api $nodes ca_file %%DIR%%/nothing;"),
+        qr/"ca_file" .* can't be read/],
+    ['certificate missing', bj("$api $nodes client_certificate /no;"),
+        qr/"client_certificate" .* can't be read/],
+    ['key missing', bj("$api $nodes client_certificate_key /no;"),
+        qr/"client_certificate_key" .* can't be read/],
+    ['certificate without key',
+        bj("$api $nodes client_certificate %%DIR%%/ca.crt;"),
+        qr/needs both "client_certificate" and/],
+    ['token file twice', bj("$api $nodes token_file %%DIR%%/token; "
+        . 'token_file %%DIR%%/token;'), qr/"token_file" .*is duplicate/],
+    ['mode twice', bj("$api $nodes mode poll; mode poll;"), qr/is duplicate/],
+    ['bad mode', bj("$api $nodes mode push;"), qr/write "watch" or "poll"/],
+    ['bad interval', bj("$api $nodes interval 1ms;"), qr/from 100ms to 1h/],
+    ['bad timeout', bj("$api $nodes timeout x;"), qr/from 100ms to 1h/],
+    ['bad tls_verify', bj("$api $nodes tls_verify no;"),
+        qr/write "on" or "off"/],
+    ['bad tls_server_name', bj("$api $nodes tls_server_name 'a b';"),
+        qr/write the DNS name/],
+    ['bad guard', bj("$api $nodes guard drop=half;"),
+        qr/write "guard drop=50% confirm=5s"/],
+    ['bad node source', bj("$api ingress_nodes hosts=a;"), qr/hosts/],
+    ['bad node address', bj("$api ingress_nodes addresses=10.0.0.999;"),
+        qr/10\.0\.0\.999/],
+    ['number of arguments', bj("api; $nodes"), qr/number of arguments/],
+    ['kubeconfig missing', bj("kubeconfig /no; $nodes"), qr/\/no/],
+    ['kubeconfig beside api', bj("kubeconfig %%DIR%%/kubeconfig; $api $nodes"),
+        qr/takes its API and credentials from kubeconfig/],
+    ['kubeconfig with exec', bj("kubeconfig %%DIR%%/exec; $nodes"), qr/exec/],
+);
+
+my $kubeconfig = <<'EOF';
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: u, user: {USER}}]
+EOF
+$t->write_file('kubeconfig', $kubeconfig =~ s/USER/token: abc/r);
+$t->write_file('exec',
+    $kubeconfig =~ s/USER/exec: {command: aws, apiVersion: v1}/r);
+
+for my $case (@wrong) {
+    my ($name, $http, $message) = @$case;
+    $t->conf(http => $http);
+    my ($status, $said) = $t->test_conf;
+    isnt($status, 0, "refused: $name");
+    like($said, $message, "told: $name");
+    like($said, qr/nginx\.conf:\d+/, "place: $name");
+}
+
+$t->conf(http => bj("kubeconfig %%DIR%%/kubeconfig; $nodes"));
+my ($status, $said) = $t->test_conf;
+is($status, 0, 'taken: kubeconfig') or diag($said);
+
+# Warnings.
+
+$t->conf(http => $zone . $cluster . upstream());
+($status, $said) = $t->test_conf;
+is($status, 0, 'an unused cluster is no error');
+like($said, qr/\[warn\].*cluster "bj" is never used.*nginx\.conf:\d+/,
+    'but a warning');
+
+chmod 0600, "$t->{dir}/token";
+$t->conf(http => bj("$api $nodes token_file %%DIR%%/token;"));
+($status, $said) = $t->test_conf;
+is($status, 0, 'a token that workers cannot read is no error');
+SKIP: {
+    like($said, qr/\[warn\].*can't be read by the workers' user/,
+        'but a warning when the master is root') if $> == 0;
+}
+like($said, qr/sends its token unencrypted/, 'http with a token: a warning');
+unlike($said, qr/secret-token/, 'no secret is shown');
+
+done_testing();

@@ -1,0 +1,554 @@
+package DynamicWeight;
+
+# A test's world: an edge (nginx with the module), backends (a second nginx,
+# listening on every loopback address, that logs each request), clusters (fake
+# API servers), and load. Everything lives in a temporary folder and ends with
+# the test.
+#
+#   my $t = DynamicWeight->new;
+#   my $bj = $t->fake_cluster('bj');
+#   $bj->app('prod', 'orders', 12);
+#   $bj->nodes(map "127.0.0.$_", 11 .. 13);
+#   $t->start_backends;
+#   $t->conf(http => "...");          # %%PORT%%, %%BACKEND%%, %%DIR%%
+#   $t->start;
+#   wait_for { $t->weights('orders')->{'127.0.0.11'} == 40 } 'weights';
+#
+# done() checks what every test must end with: nothing alarming in the logs.
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP;
+use POSIX qw(:sys_wait_h);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use DynamicWeight::FakeCluster;
+
+our @EXPORT = qw(wait_for free_port http_get);
+
+our $root = abs_path(dirname(__FILE__) . '/../..');
+
+# ---- Functions.
+
+# Polls a condition; false, after a diagnosis, when it never comes true.
+sub wait_for(&;$$) {
+    my ($condition, $what, $seconds) = @_;
+    my $end = time + ($seconds // 30);
+    while (1) {
+        my $value = eval { $condition->() };
+        return $value if $value;
+        if (time > $end) {
+            diag('waited in vain: ' . ($what // 'a condition'));
+            return;
+        }
+        sleep 0.02;
+    }
+}
+
+my %taken;
+
+sub free_port {
+    while (1) {
+        my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+            or die "no free port: $!\n";
+        my $port = $s->sockport;
+        close $s;
+        return $port unless $taken{$port}++;
+    }
+}
+
+# One request on a connection of its own: { status, body, headers }, or nothing
+# when the answer is not complete.
+sub http_get {
+    my ($port, $uri, %opt) = @_;
+    my $s = IO::Socket::INET->new(
+        PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10)
+        or return;
+    my $method = $opt{method} // 'GET';
+    my $body   = $opt{body}   // '';
+    my $length = length $body;
+    local $SIG{PIPE} = 'IGNORE';
+    print $s "$method $uri HTTP/1.0\r\nHost: localhost\r\n"
+        . ($length ? "Content-Length: $length\r\n" : '')
+        . ($opt{headers} // '') . "\r\n$body";
+    my $answer = '';
+    my $select = IO::Select->new($s);
+    while (1) {
+        $select->can_read($opt{timeout} // 20) or return;
+        my $n = sysread $s, $answer, 65536, length $answer;
+        return unless defined $n;
+        last if $n == 0;
+    }
+    $answer =~ m{^HTTP/1\.\d (\d+)[^\r]*\r\n(.*?)\r\n\r\n(.*)}s or return;
+    my ($status, $head, $text) = ($1, $2, $3);
+    return if $head =~ /^Content-Length: (\d+)/mi && $method ne 'HEAD'
+        && length $text < $1;
+    return { status => $status, headers => $head, body => $text };
+}
+
+# ---- The edge.
+
+sub new {
+    my ($class, %opt) = @_;
+    my $dir = tempdir('dynamic-weight-XXXXXX', TMPDIR => 1,
+        CLEANUP => !$ENV{TEST_KEEP});
+    chmod 0755, $dir;
+    my $self = bless {
+        dir     => $dir,
+        owner   => $$,
+        port    => free_port(),
+        backend => free_port(),
+        nginx   => $ENV{TEST_NGINX_BINARY} // '/usr/sbin/nginx',
+        module  => $ENV{TEST_NGINX_MODULE}
+            // "$root/build/ngx_http_dynamic_weight_module.so",
+        workers => 2,
+        allowed => [],
+        load    => [],
+        clusters => [],
+        %opt,
+    }, $class;
+    return $self;
+}
+
+sub dir  { $_[0]{dir} }
+sub port { $_[0]{port} }
+
+# Messages of level alert and above that the test brings about on purpose.
+sub allow { my ($self, @patterns) = @_; push @{$self->{allowed}}, @patterns }
+
+sub write_file {
+    my ($self, $name, $text) = @_;
+    my $path = "$self->{dir}/$name";
+    open my $f, '>', $path or die "$path: $!\n";
+    print $f $text;
+    close $f or die "$path: $!\n";
+    return $path;
+}
+
+sub read_file {
+    my ($self, $name) = @_;
+    open my $f, '<', "$self->{dir}/$name" or return '';
+    local $/;
+    return scalar <$f>;
+}
+
+sub expand {
+    my ($self, $text) = @_;
+    my %value = (
+        DIR => $self->{dir}, PORT => $self->{port},
+        BACKEND => $self->{backend}, ROOT => $root, %{$self->{names} // {}},
+    );
+    $text =~ s/%%(\w+)%%/$value{$1} \/\/ die "no %%$1%%\n"/ge;
+    return $text;
+}
+
+# Writes nginx.conf. `http`: what stands in http { }; `main`: before events.
+sub conf {
+    my ($self, %part) = @_;
+    my $main = $part{main} // '';
+    my $load = $self->{module} eq 'static' ? ''
+        : "load_module $self->{module};";
+    $self->write_file('nginx.conf', $self->expand(<<"EOF"));
+$load
+pid               %%DIR%%/nginx.pid;
+error_log         %%DIR%%/error.log info;
+worker_processes  $self->{workers};
+worker_shutdown_timeout 20s;
+$main
+events {
+    worker_connections  1024;
+}
+http {
+    access_log  off;
+    client_body_temp_path  %%DIR%%/temp_body;
+    proxy_temp_path        %%DIR%%/temp_proxy;
+    fastcgi_temp_path      %%DIR%%/temp_fastcgi;
+    uwsgi_temp_path        %%DIR%%/temp_uwsgi;
+    scgi_temp_path         %%DIR%%/temp_scgi;
+$part{http}
+}
+EOF
+}
+
+# The server that most tests want: / goes to an upstream, /dw/ is the status.
+sub edge_server {
+    my ($self, $upstream) = @_;
+    return <<"EOF";
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        add_header X-Worker \$pid;
+        location / {
+            proxy_pass          http://$upstream;
+            proxy_http_version  1.1;
+            proxy_set_header    Connection "";
+        }
+        location /dw/ { dynamic_weight_status; }
+    }
+EOF
+}
+
+sub command {
+    my ($self, @args) = @_;
+    return ($self->{nginx}, '-p', $self->{dir}, '-c',
+        "$self->{dir}/nginx.conf", @args);
+}
+
+# The environment for a module built with sanitizers.
+sub sanitized {
+    my ($self, $code) = @_;
+    return $code->() unless $ENV{TEST_NGINX_SANITIZE};
+    chomp(my $asan = `g++ -print-file-name=libasan.so`);
+    chomp(my $ubsan = `g++ -print-file-name=libubsan.so`);
+    local $ENV{LD_PRELOAD}    = "$asan $ubsan";
+    local $ENV{ASAN_OPTIONS}  = 'detect_leaks=0:abort_on_error=1:'
+        . "log_path=$self->{dir}/sanitizer:detect_odr_violation=0";
+    local $ENV{UBSAN_OPTIONS} = "log_path=$self->{dir}/sanitizer:"
+        . 'print_stacktrace=1';
+    return $code->();
+}
+
+# nginx -t: (exit status, what it said).
+sub test_conf {
+    my ($self) = @_;
+    my @command = $self->command('-t');
+    my $said = $self->sanitized(sub { `@command 2>&1` });
+    return ($? >> 8, $said);
+}
+
+sub start {
+    my ($self) = @_;
+    my @command = $self->command;
+    my $status = $self->sanitized(
+        sub { system("@command 2>>$self->{dir}/start.log") });
+    if ($status != 0) {
+        diag($self->read_file('start.log'));
+        BAIL_OUT('nginx does not start') if $self->{must_start};
+        return;
+    }
+    return wait_for { $self->master && @{[$self->workers]} >= $self->{workers} }
+        'nginx to start';
+}
+
+sub master {
+    my ($self) = @_;
+    my ($pid) = $self->read_file('nginx.pid') =~ /(\d+)/;
+    return $pid && kill(0, $pid) ? $pid : undef;
+}
+
+sub _children {
+    my ($parent) = @_;
+    return unless $parent;
+    my @pids;
+    for my $stat (glob '/proc/[0-9]*/stat') {
+        open my $f, '<', $stat or next;
+        my $line = <$f> // next;
+        my ($pid, $state, $ppid) = $line =~ /^(\d+) \(.*\) (\S) (\d+)/ or next;
+        push @pids, $pid if $ppid == $parent && $state ne 'Z';
+    }
+    return @pids;
+}
+
+# The pids of the workers that serve (not those that are shutting down).
+sub workers {
+    my ($self) = @_;
+    return grep {
+        open my $f, '<', "/proc/$_/cmdline";
+        my $name = $f ? <$f> // '' : '';
+        $name =~ /worker process(?! is shutting)/;
+    } _children($self->master);
+}
+
+sub old_workers {
+    my ($self) = @_;
+    my %now = map { $_ => 1 } $self->workers;
+    return grep { !$now{$_} } _children($self->master);
+}
+
+# Worker 0: the one with a second thread.
+sub worker0 {
+    my ($self) = @_;
+    my ($pid) = grep { @{[glob "/proc/$_/task/*"]} > 1 } $self->workers;
+    return $pid;
+}
+
+sub signal {
+    my ($self, $signal) = @_;
+    my $pid = $self->master or return;
+    return kill $signal, $pid;
+}
+
+# Returns when all workers are new ones; the old ones may still be finishing.
+sub reload {
+    my ($self) = @_;
+    my %old = map { $_ => 1 } $self->workers;
+    $self->signal('HUP');
+    return wait_for {
+        my @workers = $self->workers;
+        @workers >= $self->{workers} && !grep { $old{$_} } @workers
+    } 'new workers';
+}
+
+sub stop {
+    my ($self, $signal) = @_;
+    my $pid = $self->master or return 1;
+    kill $signal // 'TERM', $pid;
+    return wait_for { !kill(0, $pid) } 'nginx to end';
+}
+
+sub log { $_[0]->read_file('error.log') }
+
+sub status {
+    my ($self, %opt) = @_;
+    my $answer = http_get($opt{port} // $self->{port}, '/dw/status') or return;
+    return decode_json($answer->{body});
+}
+
+# Address (without port) => weight, of the peers that are not drained.
+sub weights {
+    my ($self, $upstream) = @_;
+    my $status = $self->status or return {};
+    my %weight;
+    for my $peer (@{$status->{upstreams}{$upstream}{peers}}) {
+        next if $peer->{state} =~ /^drain/;
+        my ($address) = $peer->{server} =~ /^(.*):\d+$/;
+        $weight{$address} = $peer->{weight};
+    }
+    return \%weight;
+}
+
+# Waits until the weights are just these.
+sub wait_weights {
+    my ($self, $upstream, $want, $seconds) = @_;
+    my $json = JSON::PP->new->canonical;
+    my $wanted = $json->encode({map { $_ => $want->{$_} + 0 } keys %$want});
+    my $ok = wait_for {
+        $json->encode($self->weights($upstream)) eq $wanted
+    } "weights of $upstream: $wanted", $seconds;
+    diag('they are ' . $json->encode($self->weights($upstream))) unless $ok;
+    return $ok;
+}
+
+# ---- Clusters.
+
+# A fake API server; %%NAME%% is its URL.
+sub fake_cluster {
+    my ($self, $name, @options) = @_;
+    my $cluster = DynamicWeight::FakeCluster->new($self, $name, @options);
+    $self->{names}{$name} = $cluster->url;
+    push @{$self->{clusters}}, $cluster;
+    return $cluster;
+}
+
+# ---- Backends: port %%BACKEND%% of every loopback address.
+
+sub start_backends {
+    my ($self, %opt) = @_;
+    my $d = "$self->{dir}/backends";
+    mkdir $d;
+    mkdir "$d/fail";
+    mkdir "$d/close";
+    chmod 0755, $d, "$d/fail", "$d/close";
+    my $tls = '';
+    if ($opt{tls}) {
+        $self->{tls} = free_port();
+        $self->{names}{TLS} = $self->{tls};
+        system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "
+            . "/CN=backend -keyout $d/key.pem -out $d/cert.pem 2>/dev/null");
+        $tls = "listen $self->{tls} ssl; ssl_certificate $d/cert.pem; "
+            . "ssl_certificate_key $d/key.pem; "
+            . ($opt{tls} eq '1.2' ? 'ssl_protocols TLSv1.2; ' : '')
+            . "ssl_session_cache shared:backend:1m;";
+    }
+    $self->write_file('backends/nginx.conf', <<"EOF");
+pid $d/nginx.pid;
+error_log $d/error.log notice;
+worker_processes 1;
+events { worker_connections 4096; }
+http {
+    client_body_temp_path $d/t1; proxy_temp_path $d/t2;
+    fastcgi_temp_path $d/t3; uwsgi_temp_path $d/t4; scgi_temp_path $d/t5;
+    log_format count "\$server_addr \$connection \$ssl_session_reused \$status";
+    access_log $d/access.log count;
+    keepalive_requests 1000000;
+    server {
+        listen $self->{backend} backlog=4096;
+        listen [::1]:$self->{backend};
+        $tls
+        if (-f $d/fail/\$server_addr) { return 500; }
+        if (-f $d/close/\$server_addr) { return 444; }
+        location / { return 200 "\$server_addr\\n"; }
+        location /slow {
+            limit_rate 1000;
+            root $d;
+        }
+    }
+}
+EOF
+    $self->write_file('backends/slow', 'x' x 4000);
+    system($self->{nginx}, '-p', $d, '-c', "$d/nginx.conf") == 0
+        or BAIL_OUT('the backends do not start');
+    return wait_for { -s "$d/nginx.pid" } 'backends';
+}
+
+# Makes an address answer 500, or close without an answer; mends it.
+sub break_backend {
+    my ($self, $address, $how) = @_;
+    $self->write_file('backends/' . ($how // 'fail') . "/$address", '');
+}
+sub mend_backend {
+    my ($self, $address) = @_;
+    unlink "$self->{dir}/backends/$_/$address" for qw(fail close);
+}
+
+# Where the backends' log stands now, for `since` below.
+sub mark { -s "$_[0]{dir}/backends/access.log" || 0 }
+
+# The requests since a mark, in order: arrays of address, connection, whether
+# the TLS session was reused, status.
+sub backend_requests {
+    my ($self, $since) = @_;
+    open my $f, '<', "$self->{dir}/backends/access.log" or return;
+    seek $f, $since // 0, 0;
+    return map { [split] } grep { /\n\z/ } <$f>;
+}
+
+sub backend_counts {
+    my ($self, $since) = @_;
+    my %count;
+    $count{$_->[0]}++ for $self->backend_requests($since);
+    return \%count;
+}
+
+# ---- Load: processes that ask / on a new connection each time.
+
+sub start_load {
+    my ($self, $processes, %opt) = @_;
+    my $n = ++$self->{load_number};
+    my $stop = "$self->{dir}/load.$n.stop";
+    for my $i (1 .. $processes // 2) {
+        my $pid = fork // die "fork: $!\n";
+        if ($pid) {
+            push @{$self->{load}}, $pid;
+            next;
+        }
+        my (%status, $requests);
+        $requests = 0;
+        until (-e $stop) {
+            for (1 .. 20) {
+                my $answer = http_get($self->{port}, $opt{uri} // '/');
+                $requests++;
+                $status{$answer ? $answer->{status} : 'broken'}++;
+            }
+            $self->write_file("load.$n.$i", encode_json({
+                requests => $requests, statuses => \%status }))
+                unless $requests % 200;
+        }
+        $self->write_file("load.$n.$i", encode_json({
+            requests => $requests, statuses => \%status }));
+        POSIX::_exit(0);
+    }
+    return $n;
+}
+
+# { requests, failed, statuses } of all load so far since start_load.
+sub stop_load {
+    my ($self) = @_;
+    my $n = $self->{load_number};
+    $self->write_file("load.$n.stop", '');
+    waitpid $_, 0 for splice @{$self->{load}};
+    my %sum = (requests => 0, failed => 0, statuses => {});
+    for my $file (glob "$self->{dir}/load.$n.[0-9]*") {
+        open my $f, '<', $file or next;
+        my $one = decode_json(do { local $/; <$f> });
+        $sum{requests} += $one->{requests};
+        for my $status (keys %{$one->{statuses}}) {
+            $sum{statuses}{$status} += $one->{statuses}{$status};
+            $sum{failed} += $one->{statuses}{$status} unless $status eq '200';
+        }
+    }
+    return \%sum;
+}
+
+# Reads `n` answers of / over `connections` kept ones in turn, spread over at
+# least `workers` workers: the list of bodies, in order.
+sub sequence {
+    my ($self, $n, $workers) = @_;
+    my (%by_pid, @all);
+    my $ask = sub {
+        my ($s) = @_;
+        print $s "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        my $answer = '';
+        until ($answer =~ /\r\n\r\n.*\n\z/s) {
+            sysread($s, $answer, 4096, length $answer) or return;
+        }
+        my ($pid) = $answer =~ /^X-Worker: (\d+)/m;
+        my ($body) = $answer =~ /\r\n\r\n(.*)\n\z/s;
+        return ($pid, $body);
+    };
+    my @bodies;
+    for (1 .. 400) {
+        last if keys %by_pid >= $workers;
+        my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+            PeerPort => $self->{port}) or die "connect: $!\n";
+        $s->autoflush(1);
+        push @all, $s;
+        my ($pid, $body) = $ask->($s);
+        push @bodies, $body;
+        $by_pid{$pid} //= $s;
+    }
+    my @in_turn = values %by_pid;
+    while (@bodies < $n) {
+        my (undef, $body) = $ask->($in_turn[@bodies % @in_turn]);
+        push @bodies, $body // 'broken';
+    }
+    return { workers => scalar @in_turn, bodies => \@bodies };
+}
+
+# ---- The end.
+
+sub alarming {
+    my ($self) = @_;
+    my @lines = grep { /\[(alert|emerg|crit)\]|exited on signal/ }
+        split /\n/, $self->log;
+    for my $pattern (@{$self->{allowed}}) {
+        @lines = grep { !/$pattern/ } @lines;
+    }
+    return @lines;
+}
+
+sub done {
+    my ($self) = @_;
+    ok($self->stop, 'nginx ends');
+    is(join("\n", $self->alarming), '', 'nothing alarming in the log');
+    my $sanitizer = join '', map { `cat $_` } glob "$self->{dir}/sanitizer*";
+    is($sanitizer, '', 'no sanitizer error');
+    $self->cleanup;
+    done_testing();
+}
+
+sub cleanup {
+    my ($self) = @_;
+    kill 'KILL', splice @{$self->{load}};
+    for my $pid_file ('nginx.pid', 'backends/nginx.pid') {
+        my ($pid) = $self->read_file($pid_file) =~ /(\d+)/ or next;
+        kill 'TERM', $pid;
+    }
+    $_->stop for splice @{$self->{clusters}};
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $$ != $self->{owner};
+    local $?;
+    $self->cleanup;
+}
+
+1;
