@@ -26,7 +26,7 @@ my $servers = join "\n", map { <<"EOF" } sort keys %port;
     server {
         listen 127.0.0.1:$port{$_};
         add_header X-Worker \$pid;
-        add_header X-Cluster \$dynamic_weight_cluster;
+        add_header X-Cluster \$dynamic_weight_cluster always;
         add_header X-Address \$upstream_addr;
         location / {
             proxy_pass          @{[$_ eq 'tls' ? 'https' : 'http']}://$_;
@@ -129,9 +129,9 @@ my $answer = http_get($port{backup}, '/');
 is($answer->{status}, 200, 'no primary left: the backup serves');
 like($answer->{body}, qr/127\.0\.0\.53/, 'the backup');
 $t->mend_backend("127.0.0.5$_") for 1, 2;
-ok(wait_for {
+wait_ok {
     http_get($port{backup}, '/')->{body} =~ /127\.0\.0\.5[12]/
-} 'a primary', 'peers come back after fail_timeout');
+} 'peers come back after fail_timeout';
 
 # Retries never try the same peer twice: eleven peers, eleven tries.
 
@@ -153,12 +153,10 @@ my @slow = map {
     print $s "GET /slow HTTP/1.0\r\nHost: localhost\r\n\r\n";
     $s;
 } 1;
-ok(wait_for { $t->status->{upstreams}{limit}{peers}[0]{active} == 1 }
-    'a connection', 'the connection is counted');
+wait_ok { $t->status->{upstreams}{limit}{peers}[0]{active} == 1 } 'the connection is counted';
 is(http_get($port{limit}, '/')->{status}, 502, 'max_conns: no more than that');
 close $_ for @slow;
-ok(wait_for { $t->status->{upstreams}{limit}{peers}[0]{active} == 0 }
-    'no connection', 'the connection is counted back');
+wait_ok { $t->status->{upstreams}{limit}{peers}[0]{active} == 0 } 'the connection is counted back';
 is(http_get($port{limit}, '/')->{status}, 200, 'max_conns: room again');
 
 # Ingress nodes over IPv4 and IPv6, kept connections.

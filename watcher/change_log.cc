@@ -52,9 +52,8 @@ std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
     nodes = before->ingress_nodes;
     weight = before->weight;
   }
-  return absl::StrCat(LineName(line, cluster),
-                      Change("pods", pods, after.pods), ", ",
-                      Change("nodes", nodes, after.ingress_nodes), ", ",
+  return absl::StrCat(LineName(line, cluster), Change("pods", pods, after.pods),
+                      ", ", Change("nodes", nodes, after.ingress_nodes), ", ",
                       Change("weight", weight, after.weight));
 }
 

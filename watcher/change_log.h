@@ -26,14 +26,12 @@ std::string PrintableText(std::string_view text);
 
 // `upstream "orders" cluster "bj": pods 12 -> 30, nodes 3, weight 40 -> 100`;
 // what stayed is said once. `before`: nothing at the first known value.
-std::string WeightChangeText(const LineConfig& line,
-                             const std::string& cluster,
+std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
                              const std::optional<LineWeight>& before,
                              const LineWeight& after);
 
 // The warning that the line has fewer slots than the cluster has nodes.
-std::string SlotShortageText(const LineConfig& line,
-                             const std::string& cluster,
+std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight);
 
 // Lines waiting for the event loop, at most kMaxLines in a second; what is

@@ -38,9 +38,8 @@ TEST(WeightChangeText, SaysWhatChangedFromAndTo) {
 }
 
 TEST(WeightChangeText, FirstValueHasNoBefore) {
-  EXPECT_EQ(
-      WeightChangeText(Orders(), "bj", std::nullopt, Weight(12, 3, 40)),
-      "upstream \"orders\" cluster \"bj\": pods 12, nodes 3, weight 40");
+  EXPECT_EQ(WeightChangeText(Orders(), "bj", std::nullopt, Weight(12, 3, 40)),
+            "upstream \"orders\" cluster \"bj\": pods 12, nodes 3, weight 40");
 }
 
 TEST(WeightChangeText, WhatStayedIsSaidOnce) {

@@ -14,10 +14,7 @@ ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
                                ClusterView* view, const Clock* clock,
                                ChangeLog* log,
                                const ReflectorFactory& create_reflector)
-    : config_(config.clusters[cluster]),
-      view_(view),
-      clock_(clock),
-      log_(log) {
+    : config_(config.clusters[cluster]), view_(view), clock_(clock), log_(log) {
   if (config_.api.empty()) return;  // fixed addresses and no line
   for (Subscription& subscription : PlanSubscriptions(config, cluster)) {
     FeedOwner* owner = this;
@@ -130,8 +127,8 @@ void ClusterWatcher::OnStatusChanged(bool at_once) {
 
 void ClusterWatcher::OnLog(LogLine::Level level, std::string_view text) {
   log_->Add(level,
-            absl::StrCat("cluster \"", config_.name, "\": ",
-                         absl::string_view(text.data(), text.size())),
+            absl::StrCat("cluster \"", config_.name,
+                         "\": ", absl::string_view(text.data(), text.size())),
             clock_->MonotonicMs());
 }
 

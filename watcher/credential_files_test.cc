@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
 #include <string>
+#include <string_view>
+
+#include "watcher/temporary_folder.h"
 
 namespace dynweight {
 namespace {
@@ -19,70 +21,57 @@ using testing::Not;
 
 class CredentialFilesTest : public testing::Test {
  protected:
-  CredentialFilesTest() {
-    std::string folder = testing::TempDir() + "/credentials.XXXXXX";
-    folder_ = mkdtemp(folder.data());
-    path_ = folder_ + "/token";
-  }
-  ~CredentialFilesTest() override {
-    for (const char* name : {"/token", "/new", "/a", "/b"}) {
-      unlink((folder_ + name).c_str());
-    }
-    rmdir(folder_.c_str());
-  }
-
-  void Write(const std::string& path, const std::string& content) {
-    std::ofstream(path, std::ios::binary) << content;
-  }
+  void Write(std::string_view content) { folder_.Write("token", content); }
   std::string Error() {
     const absl::Status status = files_.ReadToken(path_).status();
     EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;
     return std::string(status.message());
   }
 
-  std::string folder_, path_;
+  TemporaryFolder folder_;
+  const std::string path_ = folder_.File("token");
   CredentialFiles files_;
 };
 
 TEST_F(CredentialFilesTest, ATokenIsTrimmed) {
-  Write(path_, " secret\r\n\n");
+  Write(" secret\r\n\n");
   EXPECT_EQ(*files_.ReadToken(path_), "secret");
 }
 
 TEST_F(CredentialFilesTest, AFileReplacedByRenameIsReadAgain) {
-  Write(path_, "one");
+  Write("one");
   EXPECT_EQ(*files_.ReadToken(path_), "one");
-  Write(folder_ + "/new", "two");
-  ASSERT_EQ(rename((folder_ + "/new").c_str(), path_.c_str()), 0);
+  const std::string other = folder_.Write("new", "two");
+  ASSERT_EQ(rename(other.c_str(), path_.c_str()), 0);
   EXPECT_EQ(*files_.ReadToken(path_), "two");
 }
 
 TEST_F(CredentialFilesTest, ASymbolicLinkThatMovesIsFollowed) {
-  Write(folder_ + "/a", "one");
-  Write(folder_ + "/b", "two");
-  ASSERT_EQ(symlink((folder_ + "/a").c_str(), path_.c_str()), 0);
+  const std::string a = folder_.Write("a", "one");
+  const std::string b = folder_.Write("b", "two");
+  ASSERT_EQ(symlink(a.c_str(), path_.c_str()), 0);
   EXPECT_EQ(*files_.ReadToken(path_), "one");
   unlink(path_.c_str());
-  ASSERT_EQ(symlink((folder_ + "/b").c_str(), path_.c_str()), 0);
+  ASSERT_EQ(symlink(b.c_str(), path_.c_str()), 0);
   EXPECT_EQ(*files_.ReadToken(path_), "two");
 }
 
 TEST_F(CredentialFilesTest, AFileRewrittenInPlaceIsReadAgain) {
-  Write(path_, "one");
+  Write("one");
   EXPECT_EQ(*files_.ReadToken(path_), "one");
-  Write(path_, "other");
+  Write("other");
   EXPECT_EQ(*files_.ReadToken(path_), "other");
 }
 
 TEST_F(CredentialFilesTest, AForgottenFileIsReadAgain) {
-  Write(path_, "one");
+  Write("one");
   EXPECT_EQ(*files_.ReadToken(path_), "one");
   files_.Forget(path_);
   EXPECT_EQ(*files_.ReadToken(path_), "one");
 }
 
 TEST_F(CredentialFilesTest, AFileThatVanishesIsAnError) {
-  Write(path_, "one");
+  Write("one");
   EXPECT_TRUE(files_.ReadToken(path_).ok());
   unlink(path_.c_str());
   EXPECT_THAT(Error(), HasSubstr(path_));
@@ -90,22 +79,22 @@ TEST_F(CredentialFilesTest, AFileThatVanishesIsAnError) {
 
 TEST_F(CredentialFilesTest, ControlCharactersAreRefusedAndNotQuoted) {
   for (const char* token : {"secret\r\nX-Evil: 1", "sec\tret", "sec\x7fret"}) {
-    Write(path_, token);
+    Write(token);
     EXPECT_THAT(Error(), Not(HasSubstr("sec")));
   }
 }
 
 TEST_F(CredentialFilesTest, AnEmptyOrBlankTokenIsAnError) {
-  Write(path_, "");
+  Write("");
   EXPECT_THAT(Error(), HasSubstr("is empty"));
-  Write(path_, " \n ");
+  Write(" \n ");
   EXPECT_THAT(Error(), HasSubstr("no token"));
 }
 
 TEST_F(CredentialFilesTest, ATokenIsAtMost64KiB) {
-  Write(path_, std::string(kMaxTokenBytes, 'x'));
+  Write(std::string(kMaxTokenBytes, 'x'));
   EXPECT_TRUE(files_.ReadToken(path_).ok());
-  Write(path_, std::string(kMaxTokenBytes + 1, 'x'));
+  Write(std::string(kMaxTokenBytes + 1, 'x'));
   EXPECT_THAT(Error(), HasSubstr("longer"));
 }
 

@@ -5,6 +5,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -59,11 +60,17 @@ class CurlTransportImpl final : public CurlTransport {
 
   static size_t OnHeader(char* data, size_t size, size_t n, void* transfer);
   static size_t OnBody(char* data, size_t size, size_t n, void* transfer);
+  static bool TakeHeader(Transfer* transfer, std::string_view line);
   static bool TakeBody(Transfer* transfer, std::string_view data);
+  // Calls take(transfer, data) for libcurl, through which no exception may
+  // pass: Poll() throws it again.
+  template <typename Take>
+  static size_t Receive(void* transfer, char* data, size_t bytes, Take take);
 
+  void Deliver();
   void AddStarted();
   void DeliverFinished();
-  void Deliver(Id id, CURLcode code);
+  void Finish(Id id, CURLcode code);
   void RemoveCancelled();
   void Remove(Transfer* transfer);
   static HttpResult Result(const Transfer& transfer, CURLcode code);
@@ -74,8 +81,9 @@ class CurlTransportImpl final : public CurlTransport {
   std::vector<Id> started_;    // to be added by the next Poll()
   std::vector<Id> cancelled_;  // during a Poll(), to be removed at its end
   Id last_id_ = 0;
-  bool polling_ = false;    // libcurl or a handler is on the stack
-  bool delivered_ = false;  // to a handler, by this Poll()
+  std::exception_ptr thrown_;  // by a handler that libcurl called
+  bool polling_ = false;       // libcurl or a handler is on the stack
+  bool delivered_ = false;     // to a handler, by this Poll()
 };
 
 CurlTransportImpl::~CurlTransportImpl() {
@@ -132,17 +140,28 @@ void CurlTransportImpl::Remove(Transfer* transfer) {
 }
 
 void CurlTransportImpl::Poll(int64_t timeout_ms) {
+  Deliver();
+  if (delivered_ || !started_.empty() || timeout_ms <= 0) return;
+  curl_multi_poll(multi_, nullptr, 0,
+                  static_cast<int>(std::min(timeout_ms, kMaxPollMs)), nullptr);
+}
+
+void CurlTransportImpl::Deliver() {
+  // Also when a handler throws.
+  const auto end = [](CurlTransportImpl* self) {
+    self->polling_ = false;
+    self->RemoveCancelled();
+  };
+  const std::unique_ptr<CurlTransportImpl, decltype(end)> polling(this, end);
   polling_ = true;
   delivered_ = false;
   AddStarted();
   int running = 0;
   curl_multi_perform(multi_, &running);
+  if (thrown_ != nullptr) {
+    std::rethrow_exception(std::exchange(thrown_, nullptr));
+  }
   DeliverFinished();
-  RemoveCancelled();
-  polling_ = false;
-  if (delivered_ || !started_.empty() || timeout_ms <= 0) return;
-  curl_multi_poll(multi_, nullptr, 0,
-                  static_cast<int>(std::min(timeout_ms, kMaxPollMs)), nullptr);
 }
 
 void CurlTransportImpl::AddStarted() {
@@ -160,7 +179,7 @@ void CurlTransportImpl::AddStarted() {
     if (transfer->prepared.ok()) {
       transfer->added = true;
     } else {
-      Deliver(id, CURLE_OK);
+      Finish(id, CURLE_OK);
     }
   }
 }
@@ -171,12 +190,12 @@ void CurlTransportImpl::DeliverFinished() {
     if (message->msg != CURLMSG_DONE) continue;
     Transfer* transfer = nullptr;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-    Deliver(transfer->id, message->data.result);  // the message ends with it
+    Finish(transfer->id, message->data.result);  // the message ends with it
   }
 }
 
 // Takes the transfer out first: its handler may start another or cancel any.
-void CurlTransportImpl::Deliver(Id id, CURLcode code) {
+void CurlTransportImpl::Finish(Id id, CURLcode code) {
   const auto found = transfers_.find(id);
   const std::unique_ptr<Transfer> transfer = std::move(found->second);
   transfers_.erase(found);
@@ -233,39 +252,52 @@ HttpResult CurlTransportImpl::Result(const Transfer& transfer, CURLcode code) {
   return result;
 }
 
-size_t CurlTransportImpl::OnHeader(char* data, size_t size, size_t n,
-                                   void* user) {
+template <typename Take>
+size_t CurlTransportImpl::Receive(void* user, char* data, size_t bytes,
+                                  Take take) {
   auto* transfer = static_cast<Transfer*>(user);
-  const size_t bytes = size * n;
-  transfer->header_bytes += bytes;
-  if (transfer->handler == nullptr) return 0;
-  if (transfer->header_bytes > kMaxHeaderBytes) {
-    transfer->ending = Ending::kHeader;
+  CurlTransportImpl* const transport = transfer->transport;
+  try {
+    if (transport->thrown_ != nullptr) return 0;
+    return take(transfer, std::string_view(data, bytes)) ? bytes : 0;
+  } catch (...) {
+    transport->thrown_ = std::current_exception();
     return 0;
   }
-  // A blank line ends the header; one of 1xx is followed by another header,
-  // and trailers come after the body.
-  const bool end = data[0] == '\r' || data[0] == '\n';
-  long status = 0;
-  curl_easy_getinfo(transfer->request.easy.get(), CURLINFO_RESPONSE_CODE,
-                    &status);
-  if (end && status >= 200 && transfer->status == 0) {
-    transfer->status = static_cast<int>(status);
-    transfer->transport->delivered_ = true;
-    transfer->handler->OnStatus(transfer->status);
-    if (transfer->handler == nullptr) return 0;
-  }
-  return bytes;
+}
+
+size_t CurlTransportImpl::OnHeader(char* data, size_t size, size_t n,
+                                   void* user) {
+  return Receive(user, data, size * n, &TakeHeader);
 }
 
 size_t CurlTransportImpl::OnBody(char* data, size_t size, size_t n,
                                  void* user) {
-  auto* transfer = static_cast<Transfer*>(user);
-  const size_t bytes = size * n;
-  return TakeBody(transfer, std::string_view(data, bytes)) ? bytes : 0;
+  return Receive(user, data, size * n, &TakeBody);
 }
 
 // False ends the transfer.
+bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
+  if (transfer->handler == nullptr) return false;
+  transfer->header_bytes += line.size();
+  if (transfer->header_bytes > kMaxHeaderBytes) {
+    transfer->ending = Ending::kHeader;
+    return false;
+  }
+  // A blank line ends the header; one of 1xx is followed by another header,
+  // and trailers come after the body.
+  if (line != "\r\n" && line != "\n") return true;
+  long status = 0;
+  curl_easy_getinfo(transfer->request.easy.get(), CURLINFO_RESPONSE_CODE,
+                    &status);
+  if (status < 200 || transfer->status != 0) return true;
+  transfer->status = static_cast<int>(status);
+  transfer->transport->delivered_ = true;
+  transfer->handler->OnStatus(transfer->status);
+  return transfer->handler != nullptr;
+}
+
+// As TakeHeader().
 bool CurlTransportImpl::TakeBody(Transfer* transfer, std::string_view data) {
   if (transfer->handler == nullptr) return false;
   if (data.empty()) return true;

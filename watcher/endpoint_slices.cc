@@ -3,61 +3,21 @@
 #include "watcher/endpoint_slices.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "watcher/node_order.h"
 #include "watcher/object_meta.h"
+#include "watcher/reduced_slice.h"
 
 namespace dynweight {
 namespace {
 
-constexpr size_t kMaxEndpointsPerSlice = 10000;
 constexpr size_t kMaxEndpoints = 1000000;  // of all wanted services
 
-// Who an endpoint is: two independent hashes of its uid or address. Only the
-// cluster that chose the uids could make two collide, and only its own count
-// would suffer.
-using EndpointId = std::array<uint64_t, 2>;
-
-enum class EndpointState : uint8_t { kReady, kServingTerminating };
-
-struct Endpoint {
-  EndpointId id;
-  uint32_t name_offset;  // of its node's name in Slice::node_names
-  IpAddress address;     // kNone: not one that a peer can have
-  uint8_t name_length;
-  EndpointState state;
-
-  friend bool operator==(const Endpoint& a, const Endpoint& b) {
-    return a.id == b.id && a.name_offset == b.name_offset &&
-           a.address == b.address && a.name_length == b.name_length &&
-           a.state == b.state;
-  }
-};
-
-static_assert(sizeof(Endpoint) <= 48, "10,000 endpoints should cost 1 MB");
-static_assert(kMaxNameBytes <= UINT8_MAX);
-
-// One slice without the endpoints that take no traffic.
-struct Slice {
-  std::vector<Endpoint> endpoints;
-  std::string node_names;
-
-  std::string_view node_name(const Endpoint& endpoint) const {
-    return std::string_view(node_names)
-        .substr(endpoint.name_offset, endpoint.name_length);
-  }
-  friend bool operator==(const Slice& a, const Slice& b) {
-    return a.endpoints == b.endpoints && a.node_names == b.node_names;
-  }
-};
-
 // Slices of one service by their key.
-using SliceMap = absl::flat_hash_map<std::string, Slice>;
+using SliceMap = absl::flat_hash_map<std::string, ReducedSlice>;
 
 // Calls visit(slice, endpoint) for each endpoint that takes traffic: the ready
 // ones, and when there are none in any slice, those that are serving while
@@ -68,7 +28,7 @@ void ForEachServing(const SliceMap& slices, Visit&& visit) {
        {EndpointState::kReady, EndpointState::kServingTerminating}) {
     bool found = false;
     for (const auto& [key, slice] : slices) {
-      for (const Endpoint& endpoint : slice.endpoints) {
+      for (const ReducedEndpoint& endpoint : slice.endpoints) {
         if (endpoint.state != wanted) continue;
         found = true;
         visit(slice, endpoint);
@@ -95,7 +55,7 @@ class SliceTable {
     return at->second;
   }
 
-  absl::Status CheckRoom(const Slice& slice) const {
+  absl::Status CheckRoom(const ReducedSlice& slice) const {
     if (owner_.size() < kMaxSinkObjects &&
         endpoints_ + slice.endpoints.size() <= kMaxEndpoints) {
       return absl::OkStatus();
@@ -105,7 +65,7 @@ class SliceTable {
         " slices or ", kMaxEndpoints, " endpoints"));
   }
 
-  void Put(const std::string& key, uint32_t service, Slice slice) {
+  void Put(const std::string& key, uint32_t service, ReducedSlice slice) {
     Remove(key);
     endpoints_ += slice.endpoints.size();
     owner_[key] = service;
@@ -127,79 +87,6 @@ class SliceTable {
   absl::flat_hash_map<std::string, uint32_t> owner_;  // slice key -> service
   size_t endpoints_ = 0;
 };
-
-// `kind` keeps uids and addresses apart. The first byte makes two hashes of
-// one: absl's mixes in other arguments only after it has hashed the bytes.
-EndpointId IdOf(char kind, std::string_view text) {
-  std::string bytes;
-  bytes.reserve(2 + text.size());
-  bytes += '1';
-  bytes += kind;
-  bytes += text;
-  const uint64_t first = absl::HashOf(bytes);
-  bytes[0] = '2';
-  return {first, absl::HashOf(bytes)};
-}
-
-// What the endpoint counts as; nothing when it takes no traffic. Absent
-// conditions default as the API reference says: ready is true, serving is
-// what ready is, terminating is false.
-std::optional<EndpointState> StateOf(const cJSON* endpoint,
-                                     JsonReader* reader) {
-  const cJSON* conditions = reader->Object(endpoint, "conditions");
-  const bool ready = reader->Bool(conditions, "ready").value_or(true);
-  const bool serving = reader->Bool(conditions, "serving").value_or(ready);
-  const bool terminating =
-      reader->Bool(conditions, "terminating").value_or(false);
-  if (ready) return EndpointState::kReady;
-  if (serving && terminating) return EndpointState::kServingTerminating;
-  return std::nullopt;
-}
-
-void ReadEndpoint(const cJSON* json, JsonReader* reader, Slice* slice) {
-  const std::string_view uid =
-      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
-  const std::string_view text =
-      reader->FirstString(json, "addresses", kMaxAddressBytes);
-  const std::string_view node = reader->String(json, "nodeName", kMaxNameBytes);
-  const std::optional<EndpointState> state = StateOf(json, reader);
-  if (!reader->ok()) return;
-  if (uid.empty() && text.empty()) {
-    reader->Fail("addresses", "is missing, and so is targetRef.uid");
-    return;
-  }
-  if (!state.has_value()) return;
-
-  Endpoint endpoint{};
-  endpoint.address = IpAddress::Parse(text).value_or(IpAddress());
-  if (!uid.empty()) {
-    endpoint.id = IdOf('u', uid);
-  } else if (endpoint.address.family != IpAddress::kNone) {
-    endpoint.id = IdOf('a', endpoint.address.ToString());
-  } else {
-    endpoint.id = IdOf('a', text);
-  }
-  endpoint.state = *state;
-  endpoint.name_offset = static_cast<uint32_t>(slice->node_names.size());
-  endpoint.name_length = static_cast<uint8_t>(node.size());
-  slice->node_names += node;
-  slice->endpoints.push_back(endpoint);
-}
-
-Slice ReadSlice(const cJSON* object, JsonReader* reader) {
-  Slice slice;
-  const std::string_view type =
-      reader->RequiredString(object, "addressType", kMaxAddressBytes);
-  if (type != "IPv4" && type != "IPv6") return slice;
-  reader->ForEachObject(reader->Array(object, "endpoints"), "endpoints",
-                        kMaxEndpointsPerSlice,
-                        [reader, &slice](const cJSON* endpoint) {
-                          ReadEndpoint(endpoint, reader, &slice);
-                        });
-  slice.endpoints.shrink_to_fit();
-  slice.node_names.shrink_to_fit();
-  return slice;
-}
 
 class EndpointSlicesImpl final : public EndpointSlices {
  public:
@@ -284,7 +171,7 @@ class EndpointSlicesImpl final : public EndpointSlices {
       return absl::OkStatus();
     }
 
-    Slice slice = ReadSlice(object, &reader);
+    ReducedSlice slice = ReduceSlice(object, &reader);
     if (!reader.ok()) return reader.status();
     if (slice.endpoints.empty()) {
       Drop(key, table, live);
@@ -318,9 +205,10 @@ class EndpointSlicesImpl final : public EndpointSlices {
 
   static uint64_t CountPods(const SliceMap& slices) {
     std::vector<EndpointId> ids;
-    ForEachServing(slices, [&ids](const Slice&, const Endpoint& endpoint) {
-      ids.push_back(endpoint.id);
-    });
+    ForEachServing(
+        slices, [&ids](const ReducedSlice&, const ReducedEndpoint& endpoint) {
+          ids.push_back(endpoint.id);
+        });
     std::sort(ids.begin(), ids.end());
     return static_cast<uint64_t>(std::unique(ids.begin(), ids.end()) -
                                  ids.begin());
@@ -333,12 +221,12 @@ class EndpointSlicesImpl final : public EndpointSlices {
       std::string_view node;
     };
     std::vector<Candidate> candidates;
-    ForEachServing(
-        slices, [&candidates](const Slice& slice, const Endpoint& endpoint) {
-          if (endpoint.address.family == IpAddress::kNone) return;
-          candidates.push_back(
-              {endpoint.id, endpoint.address, slice.node_name(endpoint)});
-        });
+    ForEachServing(slices, [&candidates](const ReducedSlice& slice,
+                                         const ReducedEndpoint& endpoint) {
+      if (endpoint.address.family == IpAddress::kNone) return;
+      candidates.push_back(
+          {endpoint.id, endpoint.address, slice.node_name(endpoint)});
+    });
     // IPv4 sorts first: it is the address a dual-stack pod keeps.
     std::sort(candidates.begin(), candidates.end(),
               [](const Candidate& a, const Candidate& b) {

@@ -113,8 +113,8 @@ void Feed::OnHealthy() {
 
 void Feed::OnError(const absl::Status& error) {
   const absl::string_view reason = error.message();
-  const std::optional<LogLine> line = health_.OnError(
-      std::string_view(reason.data(), reason.size()), *clock_);
+  const std::optional<LogLine> line =
+      health_.OnError(std::string_view(reason.data(), reason.size()), *clock_);
   Log(line);
   owner_->OnStatusChanged(/*at_once=*/line.has_value());
 }
@@ -156,11 +156,10 @@ void Feed::UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
     // which of the last nodes still serve.
     quantity->guard.Forget();
     if (!no_nodes_) {
-      owner_->OnLog(
-          LogLine::Level::kWarn,
-          absl::StrCat("no ingress node is live (",
-                       owner_->config().nodes.Key(), "); the last ",
-                       SizeInForce(*quantity), " stay in use"));
+      owner_->OnLog(LogLine::Level::kWarn,
+                    absl::StrCat("no ingress node is live (",
+                                 owner_->config().nodes.Key(), "); the last ",
+                                 SizeInForce(*quantity), " stay in use"));
     }
     no_nodes_ = true;
     return;
@@ -173,10 +172,10 @@ void Feed::UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
 
 bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
                  int64_t asked_ms) {
+  using Verdict = DropGuard::Verdict;
   const bool waited = quantity->guard.pending();
-  const int64_t confirm_at = quantity->guard.ConfirmAtMs();
-  const bool applies = quantity->guard.Observe(size, now_ms, asked_ms) ==
-                       DropGuard::Verdict::kApply;
+  const Verdict verdict = quantity->guard.Observe(size, now_ms, asked_ms);
+  const bool applies = verdict != Verdict::kHold;
   if (!applies) ++held_back_;
   if (applies != waited) return applies;  // no drop begins or ends here
   const std::string name = NameOf(*quantity);
@@ -188,7 +187,7 @@ bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
                      " held back: a second list must confirm it in ",
                      (quantity->guard.ConfirmAtMs() - now_ms + 999) / 1000,
                      " s"));
-  } else if (asked_ms >= confirm_at) {
+  } else if (verdict == Verdict::kConfirm) {
     owner_->OnLog(LogLine::Level::kNotice,
                   absl::StrCat(name, " ", in_force, " -> ", size,
                                " confirmed by a second list"));
@@ -208,8 +207,7 @@ uint64_t Feed::SizeInForce(const Quantity& quantity) const {
 
 std::string Feed::NameOf(const Quantity& quantity) const {
   if (quantity.nodes) return "ingress nodes";
-  return absl::StrCat(subscription_.wants[quantity.want].pod_source,
-                      ": pods");
+  return absl::StrCat(subscription_.wants[quantity.want].pod_source, ": pods");
 }
 
 void Feed::Log(const std::optional<LogLine>& line) {

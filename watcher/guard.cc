@@ -17,7 +17,7 @@ DropGuard::Verdict DropGuard::Observe(uint64_t size, int64_t now_ms,
     pending_since_.reset();
     accepted_ = size;
     peak_until_ = INT64_MIN;  // confirmed: nothing to measure against but this
-    return Verdict::kApply;
+    return Verdict::kConfirm;
   }
   if (!pending_since_) pending_since_ = now_ms;
   return Verdict::kHold;

@@ -26,7 +26,11 @@ namespace dynweight {
 // A pure function of what it is told: no clock, no I/O. Not thread-safe.
 class DropGuard {
  public:
-  enum class Verdict : uint8_t { kApply, kHold };
+  enum class Verdict : uint8_t {
+    kApply,    // in force
+    kConfirm,  // in force, and a drop that was held back until now
+    kHold,     // not in force: a drop to be confirmed
+  };
 
   // For answers that confirm nothing: watch events, lists from a cache.
   static constexpr int64_t kNotConsistent = INT64_MIN;
@@ -36,7 +40,7 @@ class DropGuard {
       : policy_(policy), accepted_(held) {}
 
   // The cluster says `size`. `asked_ms`: when the consistent list that says
-  // it was asked for. kApply: `size` is in force from now on.
+  // it was asked for.
   Verdict Observe(uint64_t size, int64_t now_ms,
                   int64_t asked_ms = kNotConsistent);
 

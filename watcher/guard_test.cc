@@ -8,6 +8,7 @@ namespace dynweight {
 namespace {
 
 constexpr auto kApply = DropGuard::Verdict::kApply;
+constexpr auto kConfirm = DropGuard::Verdict::kConfirm;
 constexpr auto kHold = DropGuard::Verdict::kHold;
 
 DropGuard Holding(uint64_t size) { return DropGuard(GuardPolicy{}, size); }
@@ -22,7 +23,7 @@ TEST(DropGuard, FirstAnswerOfZeroAgainstAHeldViewMustBeConfirmed) {
   DropGuard guard = Holding(12);
   EXPECT_EQ(guard.Observe(0, 0), kHold);
   EXPECT_EQ(guard.ConfirmAtMs(), 5000);
-  EXPECT_EQ(guard.Observe(0, 5010, 5000), kApply);
+  EXPECT_EQ(guard.Observe(0, 5010, 5000), kConfirm);
 }
 
 TEST(DropGuard, RiseAppliesAtOnce) {
@@ -63,6 +64,12 @@ TEST(DropGuard, MassNotReadyThatPassesChangesNothing) {
   EXPECT_EQ(guard.ConfirmAtMs(), kNever);
 }
 
+TEST(DropGuard, AListThatFindsTheDropGoneConfirmsNothing) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(0, 0), kHold);
+  EXPECT_EQ(guard.Observe(12, 5010, 5000), kApply);
+}
+
 TEST(DropGuard, ADropAfterARecoveryWaitsItsFullTimeAgain) {
   DropGuard guard = Holding(12);
   EXPECT_EQ(guard.Observe(0, 0), kHold);
@@ -76,7 +83,7 @@ TEST(DropGuard, TheConfirmingListsValueIsTaken) {
   DropGuard guard = Holding(12);
   EXPECT_EQ(guard.Observe(5, 0), kHold);
   EXPECT_EQ(guard.Observe(3, 2000), kHold);
-  EXPECT_EQ(guard.Observe(1, 5000, 5000), kApply);
+  EXPECT_EQ(guard.Observe(1, 5000, 5000), kConfirm);
   EXPECT_EQ(guard.Observe(1, 5100), kApply);
   EXPECT_EQ(guard.Observe(0, 5200), kHold);
 }
@@ -91,7 +98,7 @@ TEST(DropGuard, AListAskedForTooEarlyDoesNotConfirm) {
   DropGuard guard = Holding(12);
   EXPECT_EQ(guard.Observe(0, 100), kHold);
   EXPECT_EQ(guard.Observe(0, 9000, 5099), kHold);
-  EXPECT_EQ(guard.Observe(0, 9000, 5100), kApply);
+  EXPECT_EQ(guard.Observe(0, 9000, 5100), kConfirm);
 }
 
 TEST(DropGuard, AConsistentListIsNoConfirmationOfItself) {
@@ -103,7 +110,7 @@ TEST(DropGuard, SilenceDuringConfirmationHolds) {
   DropGuard guard = Holding(12);
   EXPECT_EQ(guard.Observe(0, 0), kHold);
   EXPECT_TRUE(guard.pending());  // and stays so for as long as nothing comes
-  EXPECT_EQ(guard.Observe(0, 3600000, 3599000), kApply);
+  EXPECT_EQ(guard.Observe(0, 3600000, 3599000), kConfirm);
 }
 
 TEST(DropGuard, StepsDownCountTogether) {

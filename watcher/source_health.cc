@@ -44,10 +44,10 @@ std::optional<LogLine> SourceHealth::OnError(std::string_view reason,
   if (told_.size() >= kMaxReasons || !told_.insert(ReasonOf(reason)).second) {
     return std::nullopt;
   }
-  return LogLine{LogLine::Level::kError,
-                 first ? absl::StrCat(last_error_,
-                                      "; weights hold at what was last known")
-                       : absl::StrCat("still failing, now: ", last_error_)};
+  return LogLine{
+      LogLine::Level::kError,
+      first ? absl::StrCat(last_error_, "; weights hold at what was last known")
+            : absl::StrCat("still failing, now: ", last_error_)};
 }
 
 std::optional<LogLine> SourceHealth::OnHealthy(std::string_view name,

@@ -17,9 +17,7 @@ class SourceHealthTest : public ::testing::Test {
   std::optional<LogLine> Fail(std::string_view reason) {
     return health_.OnError(reason, clock_);
   }
-  std::optional<LogLine> Succeed() {
-    return health_.OnHealthy("/api", clock_);
-  }
+  std::optional<LogLine> Succeed() { return health_.OnHealthy("/api", clock_); }
 
   ManualClock clock_;
   SourceHealth health_;

@@ -11,8 +11,7 @@ namespace dynweight {
 void StateSaver::OnChanged(int64_t now_ms) {
   if (path_.empty()) return;
   unsaved_ = true;
-  due_ms_ =
-      std::min(due_ms_, std::max(now_ms + kDebounceMs, not_before_ms_));
+  due_ms_ = std::min(due_ms_, std::max(now_ms + kDebounceMs, not_before_ms_));
 }
 
 void StateSaver::OnObserved(int64_t now_ms) {

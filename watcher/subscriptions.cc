@@ -105,8 +105,7 @@ void Narrow(const Wants& wants, bool one_namespace, Subscription* to) {
           "kubernetes.io/service-name in (", absl::StrJoin(names, ","), ")");
     }
   } else if (names.size() == 1 && one_namespace) {
-    to->options.field_selector =
-        absl::StrCat("metadata.name=", *names.begin());
+    to->options.field_selector = absl::StrCat("metadata.name=", *names.begin());
   }
 }
 

@@ -58,19 +58,19 @@ void UpdatePlanner::OnChanges(uint32_t index, const ClusterChanges& changes,
   if (changes.nodes || !changes.sources.empty()) {
     const int64_t pace =
         cluster.view_bytes > kSmallDocument ? kLargePaceMs : kSmallPaceMs;
-    cluster.view_due_ms = std::min(
-        cluster.view_due_ms, After(cluster.view_sent_ms, pace, now_ms));
+    cluster.view_due_ms = std::min(cluster.view_due_ms,
+                                   After(cluster.view_sent_ms, pace, now_ms));
   } else if (changes.observed) {
     cluster.view_due_ms =
         std::min(cluster.view_due_ms,
                  After(cluster.view_sent_ms, kObservedPaceMs, now_ms));
   }
   if (changes.status) {
-    cluster.status_due_ms = std::min(
-        cluster.status_due_ms,
-        changes.status_at_once
-            ? now_ms
-            : After(cluster.status_sent_ms, kStatusPaceMs, now_ms));
+    cluster.status_due_ms =
+        std::min(cluster.status_due_ms,
+                 changes.status_at_once
+                     ? now_ms
+                     : After(cluster.status_sent_ms, kStatusPaceMs, now_ms));
   }
 }
 
@@ -92,8 +92,7 @@ int64_t UpdatePlanner::DeadlineMs() const {
     deadline = std::min(deadline, due_tables_.begin()->first);
   }
   for (const Cluster& cluster : clusters_) {
-    deadline =
-        std::min({deadline, cluster.view_due_ms, cluster.status_due_ms});
+    deadline = std::min({deadline, cluster.view_due_ms, cluster.status_due_ms});
   }
   return deadline;
 }
@@ -155,8 +154,8 @@ void UpdatePlanner::NoteWeight(uint32_t index,
   }
   const bool short_of_slots = weight->ingress_nodes > weight->used_nodes;
   if (short_of_slots && line.warned_nodes != weight->ingress_nodes) {
-    log_->Add(LogLine::Level::kWarn,
-              SlotShortageText(config, cluster, *weight), now_ms);
+    log_->Add(LogLine::Level::kWarn, SlotShortageText(config, cluster, *weight),
+              now_ms);
   }
   line.warned_nodes = short_of_slots ? weight->ingress_nodes : 0;
 }

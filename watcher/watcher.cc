@@ -81,8 +81,7 @@ class Handoff {
     }
     const uint64_t one = 1;
     // Fails only when the counter is full, and then the fd is readable.
-    [[maybe_unused]] const ssize_t written =
-        write(wake_fd_, &one, sizeof(one));
+    [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
   }
   // What Done() and Stop() wake from now on; null: nothing.
   void SetTransport(CurlTransport* transport) {
@@ -229,8 +228,7 @@ void WatcherThread::SetUp(Run* run) {
   if (run->transport == nullptr) throw std::bad_alloc();
   handoff_.SetTransport(run->transport.get());
   const ReflectorFactory create = [run](const ReflectorOptions& options,
-                                        ObjectSink* sink,
-                                        ReflectorHost* host) {
+                                        ObjectSink* sink, ReflectorHost* host) {
     return Reflector::Create(options, run->transport.get(), sink, host, [run] {
       return std::uniform_real_distribution<double>(0, 1)(run->engine);
     });
@@ -239,8 +237,8 @@ void WatcherThread::SetUp(Run* run) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
         config_, i, &views_[i], &clock_, &log_, create));
   }
-  run->planner = std::make_unique<UpdatePlanner>(
-      config_, tables_, views_, &log_, clock_.MonotonicMs());
+  run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
+                                                 &log_, clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
 }
 

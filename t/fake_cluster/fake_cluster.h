@@ -42,8 +42,8 @@ struct FakeClusterOptions {
 // An application: the EndpointSlices of its Service, 100 endpoints a slice,
 // with pod uids that stay the same from call to call.
 struct FakeApp {
-  std::string ns;
-  std::string name;
+  std::string ns = {};
+  std::string name = {};
   int pods = 0;             // ready ones
   int not_ready = 0;        // further ones
   int terminating = 0;      // further ones: not ready, serving, terminating
@@ -57,14 +57,14 @@ struct FakeApp {
 };
 
 struct FakeNode {
-  std::string name;
-  std::string address;  // InternalIP
+  std::string name = {};
+  std::string address = {};  // InternalIP
   bool ready = true;
-  std::string external_address;  // ExternalIP; empty: none
+  std::string external_address = {};  // ExternalIP; empty: none
   bool cordoned = false;
-  bool deleting = false;  // has a deletionTimestamp
-  std::string taint;      // key of a NoSchedule taint; empty: none
-  std::map<std::string, std::string> labels;
+  bool deleting = false;   // has a deletionTimestamp
+  std::string taint = {};  // key of a NoSchedule taint; empty: none
+  std::map<std::string, std::string> labels = {};
 };
 
 // What goes wrong. `kind` is one of
@@ -96,14 +96,14 @@ struct FakeNode {
 //   refuse            nobody listens; `seconds`: for that long
 // watch_* meet running watches at once, lists of other kinds never.
 struct FakeFault {
-  std::string kind;
-  std::string path_prefix;  // only requests whose path begins so
-  int times = 0;            // heals after that many requests; 0: never
-  std::string on;           // "list" or "watch"; empty: whatever the kind suits
+  std::string kind = {};
+  std::string path_prefix = {};  // only requests whose path begins so
+  int times = 0;                 // heals after that many requests; 0: never
+  std::string on = {};  // "list" or "watch"; empty: whatever the kind suits
   int code = 500;
-  std::string body;
+  std::string body = {};
   int retry_after = -1;
-  std::string location;
+  std::string location = {};
   bool chunked = false;
   bool raw = false;
   uint64_t bytes = 0;

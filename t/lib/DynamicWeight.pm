@@ -32,7 +32,7 @@ use Time::HiRes qw(sleep time);
 
 use DynamicWeight::FakeCluster;
 
-our @EXPORT = qw(wait_for free_port http_get);
+our @EXPORT = qw(wait_for wait_ok free_port http_get);
 
 our $root = abs_path(dirname(__FILE__) . '/../..');
 
@@ -51,6 +51,13 @@ sub wait_for(&;$$) {
         }
         sleep 0.02;
     }
+}
+
+# wait_for as a test of its own.
+sub wait_ok(&$;$) {
+    my ($condition, $name, $seconds) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return ok(&wait_for($condition, $name, $seconds), $name);
 }
 
 my %taken;
@@ -168,6 +175,7 @@ events {
 }
 http {
     access_log  off;
+    keepalive_requests  1000000;
     client_body_temp_path  %%DIR%%/temp_body;
     proxy_temp_path        %%DIR%%/temp_proxy;
     fastcgi_temp_path      %%DIR%%/temp_fastcgi;

@@ -32,13 +32,14 @@ sub start {
     if ($pid == 0) {
         open STDOUT, '>>', $log;
         open STDERR, '>>', $log;
-        exec $program, '--name', $self->{name}, '--port', $self->{port},
-            @{$self->{options}};
-        POSIX::_exit(127);
+        exec($program, '--name', $self->{name}, '--port', $self->{port},
+            @{$self->{options}}) or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
-    DynamicWeight::wait_for(sub { $self->requests }, "API server $self->{name}")
+    &DynamicWeight::wait_for(sub { $self->requests },
+        "API server $self->{name}")
         or die "$program does not start: see $log\n";
+    $self->call(@$_) for values %{$self->{content} // {}};
     return $self;
 }
 
@@ -59,17 +60,24 @@ sub call {
     return $answer->{body} =~ /^\s*[\[{]/ ? decode_json($answer->{body}) : {};
 }
 
+# Content outlives stop() and start(): an API server that is down for a while.
+sub put {
+    my ($self, $key, @call) = @_;
+    $self->{content}{$key} = \@call;
+    $self->call(@call) if $self->{pid};
+}
+
 # Ready pods of an application (its EndpointSlices), and further options.
 sub app {
     my ($self, $ns, $name, $pods, %more) = @_;
-    $self->call(PUT => 'app',
+    $self->put("app $ns/$name", PUT => 'app',
         { namespace => $ns, name => $name, pods => $pods + 0, %more });
 }
 
 # Ingress nodes: Node objects labelled role=ingress with these addresses.
 sub nodes {
     my ($self, @addresses) = @_;
-    $self->call(PUT => 'nodes', {
+    $self->put('nodes', PUT => 'nodes', {
         labels => { role => 'ingress' },
         nodes  => [map { ref $_ ? $_ : {
             name => "node-" . ($_ =~ s/[^0-9a-f]+/-/gr), address => $_,

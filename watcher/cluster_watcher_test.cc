@@ -1,0 +1,398 @@
+// Tests of what a cluster's view becomes: guards, zero nodes, failover,
+// status. The reflectors are played by the tests.
+
+#include "watcher/cluster_watcher.h"
+
+#include <cjson/cJSON.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "watcher/manual_clock.h"
+
+namespace dynweight {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+class PlayedReflector : public Reflector {
+ public:
+  PlayedReflector(ReflectorOptions options, ObjectSink* sink,
+                  ReflectorHost* host)
+      : options_(std::move(options)), sink_(sink), host_(host) {}
+
+  void Start(int64_t) override { started = true; }
+  int64_t Deadline() const override { return kNever; }
+  void Tick(int64_t) override {}
+  void RequestConsistentList(int64_t) override { ++consistent_requests; }
+  const ReflectorStats& stats() const override { return stats_; }
+
+  void List(const std::vector<std::string>& objects, bool consistent = false) {
+    sink_->BeginList();
+    for (const std::string& object : objects) {
+      ASSERT_TRUE(With(object, [this](const cJSON* json) {
+                    return sink_->Stage(json);
+                  }).ok());
+    }
+    sink_->CommitList();
+    ++stats_.lists;
+    host_->OnList(consistent);
+    host_->OnHealthy();
+  }
+  void Event(ObjectSink::EventType type, const std::string& object) {
+    ASSERT_TRUE(With(object, [this, type](const cJSON* json) {
+                  return sink_->Apply(type, json);
+                }).ok());
+    host_->OnEvent();
+    host_->OnHealthy();
+  }
+  void Modify(const std::string& object) {
+    Event(ObjectSink::EventType::kModified, object);
+  }
+  void Fail(const std::string& reason) {
+    host_->OnApiFailure(host_->ApiBase());
+    host_->OnError(absl::UnavailableError(reason));
+  }
+  ReflectorHost* host() { return host_; }
+
+  bool started = false;
+  int consistent_requests = 0;
+
+ private:
+  static absl::Status With(
+      const std::string& text,
+      const std::function<absl::Status(const cJSON*)>& use) {
+    const std::unique_ptr<cJSON, decltype(&cJSON_Delete)> json(
+        cJSON_Parse(text.c_str()), &cJSON_Delete);
+    return use(json.get());
+  }
+
+  ReflectorOptions options_;
+  ObjectSink* sink_;
+  ReflectorHost* host_;
+  ReflectorStats stats_;
+};
+
+// An EndpointSlice of `name` in "prod" with `ready` pods.
+std::string Slice(const std::string& name, int ready) {
+  std::string endpoints;
+  for (int i = 0; i < ready; ++i) {
+    absl::StrAppend(&endpoints, i == 0 ? "" : ",", R"({"addresses":["10.0.0.)",
+                    i + 1, R"("],"targetRef":{"uid":")", name, i, R"("}})");
+  }
+  return absl::StrCat(
+      R"({"metadata":{"name":")", name, R"(-1","namespace":"prod",)",
+      R"("labels":{"kubernetes.io/service-name":")", name,
+      R"("}},"addressType":"IPv4","endpoints":[)", endpoints, "]}");
+}
+
+class ClusterWatcherTest : public ::testing::Test {
+ protected:
+  ClusterWatcherTest() {
+    config_.clusters.resize(1);
+    ClusterConfig& cluster = config_.clusters[0];
+    cluster.name = "bj";
+    cluster.api = {"http://a", "http://b"};
+    cluster.nodes.kind = NodeSource::Kind::kService;
+    cluster.nodes.ns = "prod";
+    cluster.nodes.name = "edge";
+    LineConfig line;
+    line.upstream = "orders";
+    line.source.ns = "prod";
+    line.source.name = "orders";
+    config_.lines.push_back(line);
+    view_.cluster = "bj";
+  }
+
+  void Hold(uint64_t pods, int nodes) {
+    view_.pods["service=prod/orders"].pods = pods;
+    view_.nodes.emplace();
+    for (int i = 0; i < nodes; ++i) {
+      view_.nodes->nodes.push_back(
+          {*IpAddress::Parse(absl::StrCat("10.0.0.", i + 1)), ""});
+    }
+  }
+
+  void Start() {
+    watcher_ = std::make_unique<ClusterWatcher>(
+        config_, 0, &view_, &clock_, &log_,
+        [this](const ReflectorOptions& options, ObjectSink* sink,
+               ReflectorHost* host) {
+          auto reflector =
+              std::make_unique<PlayedReflector>(options, sink, host);
+          reflector_ = reflector.get();
+          return reflector;
+        });
+    watcher_->Start();
+  }
+
+  void Pass(int64_t ms) {
+    clock_.now += ms;
+    watcher_->Tick();
+  }
+  uint64_t Pods() const {
+    const auto it = view_.pods.find("service=prod/orders");
+    return it == view_.pods.end() ? UINT64_MAX : it->second.pods;
+  }
+  size_t NodeCount() const { return view_.nodes->nodes.size(); }
+  std::string LogText() {
+    std::string text;
+    for (const LogLine& line : log_.Take(clock_.now)) {
+      absl::StrAppend(&text, line.text, "\n");
+    }
+    return text;
+  }
+
+  WatcherConfig config_;
+  ClusterView view_;
+  ManualClock clock_;
+  ChangeLog log_;
+  std::unique_ptr<ClusterWatcher> watcher_;
+  PlayedReflector* reflector_ = nullptr;  // the one of the EndpointSlices
+};
+
+TEST_F(ClusterWatcherTest, NothingIsKnownBeforeTheFirstList) {
+  Start();
+  EXPECT_TRUE(reflector_->started);
+  EXPECT_FALSE(watcher_->synced());
+  EXPECT_THAT(view_.pods, IsEmpty());
+  EXPECT_FALSE(view_.nodes);
+}
+
+TEST_F(ClusterWatcherTest, TheFirstListMakesEverythingKnown) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  EXPECT_TRUE(watcher_->synced());
+  EXPECT_EQ(Pods(), 12u);
+  EXPECT_EQ(NodeCount(), 3u);
+  const ClusterChanges changes = watcher_->TakeChanges();
+  EXPECT_TRUE(changes.nodes);
+  EXPECT_THAT(changes.sources, ElementsAre("service=prod/orders"));
+  EXPECT_TRUE(changes.status_at_once);
+  EXPECT_EQ(view_.nodes->observed_ms, clock_.UnixMs());
+}
+
+TEST_F(ClusterWatcherTest, AFirstListWithoutPodsIsZeroWhenNothingWasKnown) {
+  Start();
+  reflector_->List({Slice("edge", 3)});
+  EXPECT_EQ(Pods(), 0u);
+}
+
+TEST_F(ClusterWatcherTest, AFirstEmptyListAgainstAHeldViewMustBeConfirmed) {
+  Hold(12, 3);
+  Start();
+  reflector_->List({Slice("edge", 3)});
+  EXPECT_EQ(Pods(), 12u);
+  EXPECT_EQ(watcher_->DeadlineMs(), clock_.now + 5000);
+  EXPECT_THAT(LogText(), HasSubstr("pods 12 -> 0 held back"));
+  Pass(5000);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  reflector_->List({Slice("edge", 3)}, /*consistent=*/true);
+  EXPECT_EQ(Pods(), 0u);
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+}
+
+TEST_F(ClusterWatcherTest, AnEventChangesOnlyWhatItTouches) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  watcher_->TakeChanges();
+  reflector_->Modify(Slice("orders", 13));
+  const ClusterChanges changes = watcher_->TakeChanges();
+  EXPECT_FALSE(changes.nodes);
+  EXPECT_THAT(changes.sources, ElementsAre("service=prod/orders"));
+  EXPECT_FALSE(changes.status_at_once);
+}
+
+TEST_F(ClusterWatcherTest, AListThatSaysTheSameChangesNoNumber) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  watcher_->TakeChanges();
+  Pass(60000);
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  const ClusterChanges changes = watcher_->TakeChanges();
+  EXPECT_FALSE(changes.nodes);
+  EXPECT_THAT(changes.sources, IsEmpty());
+  EXPECT_TRUE(changes.observed);
+  EXPECT_EQ(view_.pods["service=prod/orders"].observed_ms, clock_.UnixMs());
+}
+
+TEST_F(ClusterWatcherTest, MassNotReadyThatPassesChangesNothing) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  watcher_->TakeChanges();
+  reflector_->Modify(Slice("orders", 0));
+  reflector_->Modify(Slice("edge", 0));
+  Pass(3000);
+  reflector_->Modify(Slice("orders", 12));
+  reflector_->Modify(Slice("edge", 3));
+  Pass(10000);
+  EXPECT_EQ(reflector_->consistent_requests, 0);
+  const ClusterChanges changes = watcher_->TakeChanges();
+  EXPECT_FALSE(changes.nodes);
+  EXPECT_THAT(changes.sources, IsEmpty());
+}
+
+TEST_F(ClusterWatcherTest, OneListConfirmsAllThatWaits) {
+  LineConfig carts = config_.lines[0];
+  carts.source.name = "carts";
+  config_.lines.push_back(carts);
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("carts", 8), Slice("edge", 4)});
+  reflector_->Modify(Slice("orders", 1));
+  reflector_->Modify(Slice("carts", 0));
+  reflector_->Modify(Slice("edge", 1));
+  Pass(5000);
+  Pass(100);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  reflector_->List({Slice("orders", 2), Slice("edge", 1)}, true);
+  EXPECT_EQ(Pods(), 2u);
+  EXPECT_EQ(view_.pods["service=prod/carts"].pods, 0u);
+  EXPECT_EQ(NodeCount(), 1u);
+}
+
+TEST_F(ClusterWatcherTest, AListFromACacheConfirmsNothing) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("orders", 0));
+  Pass(5000);
+  reflector_->List({Slice("edge", 3)}, /*consistent=*/false);
+  EXPECT_EQ(Pods(), 12u);
+}
+
+TEST_F(ClusterWatcherTest, WhileTheConfirmationFailsTheOldValueHolds) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("orders", 0));
+  Pass(5000);
+  for (int i = 0; i < 100; ++i) {
+    reflector_->Fail("refused");
+    Pass(30000);
+  }
+  EXPECT_EQ(Pods(), 12u);
+  EXPECT_EQ(reflector_->consistent_requests, 1);  // it keeps the request
+  reflector_->List({Slice("edge", 3)}, true);
+  EXPECT_EQ(Pods(), 0u);
+}
+
+TEST_F(ClusterWatcherTest, ConfirmingListsAreASecondApart) {
+  LineConfig carts = config_.lines[0];
+  carts.source.name = "carts";
+  config_.lines.push_back(carts);
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("carts", 8), Slice("edge", 4)});
+  reflector_->Modify(Slice("orders", 1));
+  clock_.now += 100;
+  reflector_->Modify(Slice("carts", 1));
+  Pass(4900);
+  reflector_->List({Slice("orders", 1), Slice("carts", 1), Slice("edge", 4)},
+                   true);
+  EXPECT_EQ(Pods(), 1u);
+  EXPECT_EQ(view_.pods["service=prod/carts"].pods, 8u);
+  Pass(999);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  Pass(1);
+  EXPECT_EQ(reflector_->consistent_requests, 2);
+}
+
+TEST_F(ClusterWatcherTest, GuardOffAppliesADropAtOnce) {
+  config_.clusters[0].guard.on = false;
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("orders", 0));
+  EXPECT_EQ(Pods(), 0u);
+}
+
+TEST_F(ClusterWatcherTest, ZeroNodesKeepTheLastAlsoWithTheGuardOff) {
+  config_.clusters[0].guard.on = false;
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  LogText();
+  reflector_->Modify(Slice("edge", 0));
+  EXPECT_EQ(NodeCount(), 3u);
+  EXPECT_THAT(LogText(), HasSubstr("no ingress node is live"));
+  reflector_->List({Slice("orders", 12)}, true);
+  EXPECT_EQ(NodeCount(), 3u);
+  EXPECT_EQ(LogText(), "");  // once
+  reflector_->Modify(Slice("edge", 1));
+  EXPECT_EQ(NodeCount(), 1u);
+}
+
+TEST_F(ClusterWatcherTest, ZeroNodesAskForNoConfirmation) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("edge", 0));
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+}
+
+TEST_F(ClusterWatcherTest, WhatIsHeldBackKeepsItsTimeOfObservation) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  const int64_t seen = clock_.UnixMs();
+  reflector_->Modify(Slice("orders", 0));
+  Pass(20000);
+  reflector_->host()->OnHealthy();
+  EXPECT_EQ(view_.pods["service=prod/orders"].observed_ms, seen);
+  EXPECT_EQ(view_.nodes->observed_ms, clock_.UnixMs());
+}
+
+TEST_F(ClusterWatcherTest, TheNextApiIsUsedWhenOneFailsAndThenStays) {
+  Start();
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+  reflector_->host()->OnApiFailure("http://a");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  // Another feed's request to the first, failing late.
+  reflector_->host()->OnApiFailure("http://a");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  reflector_->host()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+}
+
+TEST_F(ClusterWatcherTest, AFailureIsToldOnceAndSoIsTheRecovery) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  LogText();
+  for (int i = 0; i < 10; ++i) reflector_->Fail("connection refused");
+  const std::string failure = LogText();
+  EXPECT_THAT(failure, HasSubstr("cluster \"bj\": connection refused"));
+  EXPECT_EQ(std::count(failure.begin(), failure.end(), '\n'), 1);
+  EXPECT_EQ(watcher_->Status().last_error, "connection refused");
+  EXPECT_NE(watcher_->Status().failing_since_ms, 0);
+  watcher_->TakeChanges();
+  reflector_->host()->OnHealthy();
+  EXPECT_TRUE(watcher_->TakeChanges().status_at_once);
+  EXPECT_THAT(LogText(), HasSubstr("works again"));
+  EXPECT_EQ(watcher_->Status().failing_since_ms, 0);
+  EXPECT_EQ(watcher_->Status().last_error, "");
+}
+
+TEST_F(ClusterWatcherTest, StatusNamesTheApiModeAndVersions) {
+  Start();
+  const ClusterStatus status = watcher_->Status();
+  EXPECT_EQ(status.api, "http://a");
+  EXPECT_EQ(status.mode, "watch");
+  EXPECT_FALSE(status.synced);
+  EXPECT_EQ(status.last_success_ms, 0);
+  EXPECT_THAT(status.resource_versions, SizeIs(1));
+}
+
+TEST_F(ClusterWatcherTest, AClusterOfFixedAddressesNeedsNoApi) {
+  config_.lines.clear();
+  config_.clusters[0].api.clear();
+  config_.clusters[0].nodes = NodeSource();
+  config_.clusters[0].nodes.kind = NodeSource::Kind::kAddresses;
+  Start();
+  EXPECT_EQ(reflector_, nullptr);
+  EXPECT_TRUE(watcher_->synced());
+}
+
+}  // namespace
+}  // namespace dynweight

@@ -1,0 +1,93 @@
+// EndpointSlices reduced one by one.
+
+#include "watcher/reduced_slice.h"
+
+#include <optional>
+
+#include "absl/hash/hash.h"
+#include "watcher/object_meta.h"
+
+namespace dynweight {
+namespace {
+
+constexpr size_t kMaxEndpointsPerSlice = 10000;
+
+// ReducedEndpoint::name_length has one byte.
+static_assert(kMaxNameBytes <= UINT8_MAX);
+
+// `kind` keeps uids and addresses apart. The first byte makes two hashes of
+// one: absl's mixes in other arguments only after it has hashed the bytes.
+EndpointId IdOf(char kind, std::string_view text) {
+  std::string bytes;
+  bytes.reserve(2 + text.size());
+  bytes += '1';
+  bytes += kind;
+  bytes += text;
+  const uint64_t first = absl::HashOf(bytes);
+  bytes[0] = '2';
+  return {first, absl::HashOf(bytes)};
+}
+
+// What the endpoint counts as; nothing when it takes no traffic. Absent
+// conditions default as the API reference says: ready is true, serving is
+// what ready is, terminating is false.
+std::optional<EndpointState> StateOf(const cJSON* endpoint,
+                                     JsonReader* reader) {
+  const cJSON* conditions = reader->Object(endpoint, "conditions");
+  const bool ready = reader->Bool(conditions, "ready").value_or(true);
+  const bool serving = reader->Bool(conditions, "serving").value_or(ready);
+  const bool terminating =
+      reader->Bool(conditions, "terminating").value_or(false);
+  if (ready) return EndpointState::kReady;
+  if (serving && terminating) return EndpointState::kServingTerminating;
+  return std::nullopt;
+}
+
+void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
+  const std::string_view uid =
+      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
+  const std::string_view text =
+      reader->FirstString(json, "addresses", kMaxAddressBytes);
+  const std::string_view node = reader->String(json, "nodeName", kMaxNameBytes);
+  const std::optional<EndpointState> state = StateOf(json, reader);
+  if (!reader->ok()) return;
+  if (uid.empty() && text.empty()) {
+    reader->Fail("addresses", "is missing, and so is targetRef.uid");
+    return;
+  }
+  if (!state.has_value()) return;
+
+  ReducedEndpoint endpoint{};
+  endpoint.address = IpAddress::Parse(text).value_or(IpAddress());
+  if (!uid.empty()) {
+    endpoint.id = IdOf('u', uid);
+  } else if (endpoint.address.family != IpAddress::kNone) {
+    endpoint.id = IdOf('a', endpoint.address.ToString());
+  } else {
+    endpoint.id = IdOf('a', text);
+  }
+  endpoint.state = *state;
+  endpoint.name_offset = static_cast<uint32_t>(slice->node_names.size());
+  endpoint.name_length = static_cast<uint8_t>(node.size());
+  slice->node_names += node;
+  slice->endpoints.push_back(endpoint);
+}
+
+}  // namespace
+
+ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader) {
+  ReducedSlice slice;
+  const std::string_view type =
+      reader->RequiredString(object, "addressType", kMaxAddressBytes);
+  if (type != "IPv4" && type != "IPv6") return slice;
+  reader->ForEachObject(reader->Array(object, "endpoints"), "endpoints",
+                        kMaxEndpointsPerSlice,
+                        [reader, &slice](const cJSON* endpoint) {
+                          ReadEndpoint(endpoint, reader, &slice);
+                        });
+  slice.endpoints.shrink_to_fit();
+  slice.node_names.shrink_to_fit();
+  return slice;
+}
+
+}  // namespace dynweight

@@ -1,0 +1,337 @@
+// Tests of a reflector over libcurl against the fake API server: each fault
+// leaves what is known in force, and what is true arrives when it heals.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "t/fake_cluster/fake_cluster.h"
+#include "watcher/curl_transport.h"
+#include "watcher/reflector.h"
+
+namespace dynweight {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr char kPath[] =
+    "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices";
+
+// Endpoints by slice.
+class EndpointSink : public ObjectSink {
+ public:
+  void BeginList() override { staged_.clear(); }
+  absl::Status Stage(const cJSON* object) override {
+    return Put(object, &staged_);
+  }
+  void CommitList() override { present_ = std::move(staged_); }
+  absl::Status Apply(EventType type, const cJSON* object) override {
+    if (type != EventType::kDeleted) return Put(object, &present_);
+    std::map<std::string, int> deleted;
+    const absl::Status status = Put(object, &deleted);
+    if (status.ok()) present_.erase(deleted.begin()->first);
+    return status;
+  }
+  int total() const {
+    int sum = 0;
+    for (const auto& [name, endpoints] : present_) sum += endpoints;
+    return sum;
+  }
+
+ private:
+  using Slices = std::map<std::string, int>;
+  static absl::Status Put(const cJSON* object, Slices* slices) {
+    const cJSON* metadata = cJSON_GetObjectItem(object, "metadata");
+    const cJSON* name = cJSON_GetObjectItem(metadata, "name");
+    const cJSON* endpoints = cJSON_GetObjectItem(object, "endpoints");
+    if (!cJSON_IsString(name) || !cJSON_IsArray(endpoints)) {
+      return absl::InvalidArgumentError("no EndpointSlice");
+    }
+    (*slices)[name->valuestring] = cJSON_GetArraySize(endpoints);
+    return absl::OkStatus();
+  }
+  Slices staged_, present_;
+};
+
+class ReflectorCurlTest : public testing::Test, public ReflectorHost {
+ protected:
+  ReflectorCurlTest() {
+    options_.path = kPath;
+    options_.interval_ms = 20;
+    options_.timeout_ms = 20000;
+  }
+
+  std::string ApiBase() override { return cluster_->url(); }
+  const Credentials* credentials() override { return &credentials_; }
+  void OnApiFailure(const std::string&) override { ++api_failures_; }
+  void OnList(bool) override { ++lists_; }
+  void OnEvent() override {}
+  void OnHealthy() override {}
+  void OnError(const absl::Status& error) override {
+    errors_.push_back(std::string(error.message()));
+  }
+
+  // Real time, but what the reflector only waits for comes at once.
+  void PollUntil(const std::function<bool()>& condition) {
+    while (!condition()) {
+      const int64_t wait_ms = reflector_->Deadline() - Now();
+      if (wait_ms > 0 && wait_ms <= kLongestWaitMs) skipped_ms_ += wait_ms;
+      reflector_->Tick(Now());
+      transport_->Poll(std::clamp<int64_t>(wait_ms, 0, 100));
+    }
+  }
+  int64_t Now() const {
+    using std::chrono::milliseconds;
+    return std::chrono::duration_cast<milliseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+               .count() +
+           skipped_ms_;
+  }
+
+  void SetPods(int pods) { cluster_->SetApp({"prod", "orders", pods}); }
+  void Start() {
+    reflector_ = Reflector::Create(options_, transport_.get(), &sink_, this,
+                                   [] { return 0.5; });
+    reflector_->Start(Now());
+  }
+  // Knows 12 pods, then the fault sets in.
+  void SyncThenFault(const std::string& kind,
+                     const std::function<void(FakeFault*)>& set = {}) {
+    SetPods(12);
+    Start();
+    PollUntil([this] { return sink_.total() == 12; });
+    // The last state of a watch that is to be broken: it stands.
+    if (options_.watch) {
+      PollUntil([this] { return reflector_->stats().watches > 0; });
+    }
+    FakeFault fault;
+    fault.kind = kind;
+    fault.path_prefix = kPath;
+    if (set) set(&fault);
+    ASSERT_TRUE(cluster_->SetFault(fault));
+  }
+  void ExpectHeldUntilHealed(const std::string& error) {
+    const size_t before = errors_.size();
+    PollUntil([&] { return errors_.size() >= before + 2; });
+    EXPECT_EQ(sink_.total(), 12);
+    for (const std::string& text : errors_) EXPECT_THAT(text, HasSubstr(kPath));
+    EXPECT_THAT(errors_.back(), HasSubstr(error));
+    cluster_->ClearFaults();
+    SetPods(30);
+    PollUntil([this] { return sink_.total() == 30; });
+  }
+
+  // Back-offs are shorter, the watch's silence and the full list longer.
+  static constexpr int64_t kLongestWaitMs = 60000;
+
+  std::unique_ptr<FakeCluster> cluster_ = FakeCluster::Start();
+  ReflectorOptions options_;
+  Credentials credentials_;
+  EndpointSink sink_;
+  std::unique_ptr<CurlTransport> transport_ = CurlTransport::Create();
+  std::unique_ptr<Reflector> reflector_;
+  int64_t skipped_ms_ = 0;
+  int api_failures_ = 0;
+  int lists_ = 0;
+  std::vector<std::string> errors_;
+};
+
+class ReflectorCurlPollTest : public ReflectorCurlTest {
+ protected:
+  ReflectorCurlPollTest() { options_.watch = false; }
+};
+
+TEST_F(ReflectorCurlTest, FollowsTheWatch) {
+  SetPods(12);
+  Start();
+  PollUntil([this] { return sink_.total() == 12; });
+  SetPods(350);
+  PollUntil([this] { return sink_.total() == 350; });
+  SetPods(0);
+  PollUntil([this] { return sink_.total() == 0; });
+  EXPECT_EQ(lists_, 1);
+  EXPECT_THAT(errors_, IsEmpty());
+}
+
+TEST_F(ReflectorCurlTest, ReadsPages) {
+  options_.cached_first_list = false;
+  options_.page_limit = 2;
+  SetPods(950);
+  Start();
+  PollUntil([this] { return sink_.total() == 950; });
+  EXPECT_EQ(lists_, 1);
+  EXPECT_GE(cluster_->requests().total.lists, 5u);
+}
+
+TEST_F(ReflectorCurlTest, FollowsAgainAfterConnectionsDrop) {
+  SetPods(12);
+  Start();
+  PollUntil([this] { return reflector_->stats().watches > 0; });
+  cluster_->DropConnections();
+  SetPods(30);
+  PollUntil([this] { return sink_.total() == 30; });
+}
+
+TEST_F(ReflectorCurlTest, FollowsAServerThatWentBackInTime) {
+  SetPods(12);
+  Start();
+  PollUntil([this] { return reflector_->stats().watches > 0; });
+  cluster_->RewindVersion(1);
+  cluster_->DropConnections();
+  SetPods(30);
+  PollUntil([this] { return sink_.total() == 30; });
+}
+
+TEST_F(ReflectorCurlTest, FollowsAfterACompaction) {
+  SetPods(12);
+  Start();
+  PollUntil([this] { return reflector_->stats().watches > 0; });
+  FakeFault fault;
+  fault.kind = "watch_error";
+  fault.code = 410;
+  fault.times = 1;
+  ASSERT_TRUE(cluster_->SetFault(fault));
+  SetPods(30);
+  PollUntil([this] { return sink_.total() == 30; });
+  EXPECT_GE(lists_, 2);
+}
+
+TEST_F(ReflectorCurlTest, SurvivesAnEventCutWithinACharacter) {
+  SyncThenFault("watch_cut_utf8");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlTest, SurvivesALineWithoutEnd) {
+  SyncThenFault("watch_huge_line");
+  ExpectHeldUntilHealed("longer than 4194304 bytes");
+}
+
+TEST_F(ReflectorCurlTest, ASilentWatchIsNoticed) {
+  SyncThenFault("watch_silent");
+  cluster_->SetApp({"prod", "orders", 30});
+  // The clock, not the server, ends it.
+  skipped_ms_ += 150000;
+  PollUntil([this] { return sink_.total() == 30; });
+  EXPECT_THAT(errors_, testing::Contains(HasSubstr("for 150 s")));
+}
+
+TEST_F(ReflectorCurlPollTest, Holds500) {
+  SyncThenFault("status", [](FakeFault* f) { f->code = 500; });
+  ExpectHeldUntilHealed("HTTP 500");
+  EXPECT_GT(api_failures_, 0);
+}
+
+TEST_F(ReflectorCurlPollTest, Holds403) {
+  SyncThenFault("status", [](FakeFault* f) { f->code = 403; });
+  ExpectHeldUntilHealed("conf.d/rbac");
+  EXPECT_EQ(api_failures_, 0);
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsAHangingServer) {
+  options_.timeout_ms = 500;
+  SyncThenFault("hang");
+  ExpectHeldUntilHealed("no complete answer");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsAHangingBody) {
+  options_.timeout_ms = 500;
+  SyncThenFault("hang_body");
+  ExpectHeldUntilHealed("no complete answer");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsADrip) {
+  options_.timeout_ms = 500;
+  SyncThenFault("drip");
+  ExpectHeldUntilHealed("no complete answer");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsAListThatIsCutOff) {
+  SyncThenFault("close_half");
+  ExpectHeldUntilHealed("in the middle of the answer");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsChunksThatAreCutOff) {
+  SyncThenFault("close_half", [](FakeFault* f) { f->chunked = true; });
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsResets) {
+  SyncThenFault("reset");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsAListWithoutEnd) {
+  options_.max_list_bytes = 1 << 20;
+  SyncThenFault("huge");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsAGzipBomb) {
+  options_.max_list_bytes = 1 << 20;
+  SyncThenFault("gzip_bomb");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsGarbage) {
+  SyncThenFault("garbage");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsGarbageInsteadOfHttp) {
+  SyncThenFault("garbage", [](FakeFault* f) { f->raw = true; });
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsALoginPage) {
+  SyncThenFault("html");
+  ExpectHeldUntilHealed("no list of endpointslices");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsARedirect) {
+  SyncThenFault("redirect",
+                [](FakeFault* f) { f->location = "http://127.0.0.1:1/"; });
+  ExpectHeldUntilHealed("redirects are not followed");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsNestedBrackets) {
+  SyncThenFault("nested");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsWrongTypes) {
+  SyncThenFault("bad_types");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsPagesWithoutEnd) {
+  options_.cached_first_list = false;
+  SyncThenFault("continue_loop");
+  ExpectHeldUntilHealed("");
+}
+
+TEST_F(ReflectorCurlPollTest, ReadsOnWhenPagesExpire) {
+  options_.cached_first_list = false;
+  options_.page_limit = 1;
+  SyncThenFault("expired_continue");
+  SetPods(350);
+  PollUntil([this] { return sink_.total() == 350; });
+  EXPECT_THAT(errors_, IsEmpty());
+}
+
+TEST_F(ReflectorCurlPollTest, HoldsWhileNobodyListens) {
+  SyncThenFault("refuse");
+  ExpectHeldUntilHealed("Connection refused");
+  EXPECT_GT(api_failures_, 0);
+}
+
+}  // namespace
+}  // namespace dynweight
