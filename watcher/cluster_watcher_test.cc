@@ -326,11 +326,37 @@ TEST_F(ClusterWatcherTest, ZeroNodesKeepTheLastAlsoWithTheGuardOff) {
   EXPECT_EQ(NodeCount(), 1u);
 }
 
-TEST_F(ClusterWatcherTest, ZeroNodesAskForNoConfirmation) {
+TEST_F(ClusterWatcherTest, ConfirmedZeroNodesKeepTheLastAndAreToldOnce) {
   Start();
   reflector_->List({Slice("orders", 12), Slice("edge", 3)});
   reflector_->Modify(Slice("edge", 0));
+  Pass(5000);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  reflector_->List({Slice("orders", 12)}, true);
+  EXPECT_EQ(NodeCount(), 3u);
+  EXPECT_THAT(LogText(), HasSubstr("the last 3 stay in use"));
+  reflector_->List({Slice("orders", 12)});
+  EXPECT_EQ(LogText(), "");
   EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+}
+
+TEST_F(ClusterWatcherTest, NodesThatComeBackOneByOneReplaceNotTheLastAtOnce) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 6)});
+  reflector_->Modify(Slice("edge", 0));
+  Pass(5000);
+  reflector_->List({Slice("orders", 12)}, true);
+  reflector_->Modify(Slice("edge", 1));
+  EXPECT_EQ(NodeCount(), 6u);
+  reflector_->Modify(Slice("edge", 4));
+  EXPECT_EQ(NodeCount(), 4u);
+}
+
+TEST_F(ClusterWatcherTest, NoNodesInTheFirstListLeaveThemUnknown) {
+  Start();
+  reflector_->List({Slice("orders", 12)});
+  EXPECT_FALSE(view_.nodes);
+  EXPECT_THAT(LogText(), HasSubstr("no ingress node is live"));
 }
 
 TEST_F(ClusterWatcherTest, WhatIsHeldBackKeepsItsTimeOfObservation) {

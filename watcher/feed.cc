@@ -3,6 +3,7 @@
 #include "watcher/feed.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -151,23 +152,27 @@ void Feed::Update(size_t index, int64_t asked_ms) {
 
 void Feed::UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
   std::vector<IngressNode> nodes = tally_->Nodes(quantity->want);
-  if (nodes.empty()) {
-    // Nowhere to send anything is never an answer: passive health decides
-    // which of the last nodes still serve.
-    quantity->guard.Forget();
-    if (!no_nodes_) {
-      owner_->OnLog(LogLine::Level::kWarn,
-                    absl::StrCat("no ingress node is live (",
-                                 owner_->config().nodes.Key(), "); the last ",
-                                 SizeInForce(*quantity), " stay in use"));
-    }
-    no_nodes_ = true;
+  const bool known_to_be_none = std::exchange(no_nodes_, nodes.empty());
+  if (known_to_be_none && no_nodes_) return;
+  if (!Admit(quantity, nodes.size(), now_ms, asked_ms)) {
+    no_nodes_ = false;
     return;
   }
-  no_nodes_ = false;
-  if (Admit(quantity, nodes.size(), now_ms, asked_ms)) {
+  if (!no_nodes_) {
     owner_->OnNodes(std::move(nodes));
+    return;
   }
+  // Nowhere to send anything is never an answer, however certain: passive
+  // health decides which of the last nodes still serve. They are also what
+  // the first nodes to come back are measured against.
+  quantity->guard =
+      DropGuard(owner_->config().guard,
+                HeldSize(owner_->view(), subscription_.wants[quantity->want],
+                         /*nodes=*/true));
+  owner_->OnLog(
+      LogLine::Level::kWarn,
+      absl::StrCat("no ingress node is live (", owner_->config().nodes.Key(),
+                   "); the last ", SizeInForce(*quantity), " stay in use"));
 }
 
 bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,

@@ -118,7 +118,7 @@ class Feed : private ReflectorHost {
   std::optional<int64_t> confirm_asked_ms_;
   int64_t next_confirm_ms_ = INT64_MIN;
   int64_t next_still_true_ms_ = INT64_MIN;
-  bool no_nodes_ = false;
+  bool no_nodes_ = false;  // for certain; the last stay in use
   uint64_t held_back_ = 0;
   std::unique_ptr<Reflector> reflector_;  // last: it points to all above
 };

@@ -52,9 +52,6 @@ class DropGuard {
     return pending_since_ ? *pending_since_ + policy_.confirm_ms : kNever;
   }
 
-  // Ends a pending drop without applying it.
-  void Forget() { pending_since_.reset(); }
-
  private:
   bool IsDrop(uint64_t size, int64_t now_ms) const;
   void Accept(uint64_t size, int64_t now_ms);

@@ -161,13 +161,5 @@ TEST(DropGuard, HugeCountsDoNotOverflow) {
   EXPECT_EQ(Holding(UINT64_MAX).Observe(UINT64_MAX / 2 + 1, 0), kApply);
 }
 
-TEST(DropGuard, ForgetEndsAPendingDrop) {
-  DropGuard guard = Holding(12);
-  EXPECT_EQ(guard.Observe(1, 0), kHold);
-  guard.Forget();
-  EXPECT_EQ(guard.ConfirmAtMs(), kNever);
-  EXPECT_EQ(guard.Observe(1, 6000, 6000), kHold);
-}
-
 }  // namespace
 }  // namespace dynweight

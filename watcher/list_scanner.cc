@@ -97,14 +97,16 @@ absl::Status ListScanner::Envelope(char c) {
     after_items_key_ = after_string && depth_ == 1 &&
                        envelope_.compare(string_start_, 7, "\"items\"") == 0;
   } else if (c == '[' && after_items_key) {
-    if (items_seen_) return absl::InvalidArgumentError("\"items\" twice");
+    if (items_seen_)
+      return absl::InvalidArgumentError("no list: \"items\" twice");
     items_seen_ = true;
     place_ = Place::kItemsStart;
   } else if (Opens(c)) {
     ++depth_;
   } else if (Closes(c)) {
     // Whether brackets match is seen when the envelope is parsed.
-    if (depth_ == 0) return absl::InvalidArgumentError("stray bracket");
+    if (depth_ == 0)
+      return absl::InvalidArgumentError("no list: a stray bracket");
     --depth_;
   }
   return absl::OkStatus();
@@ -121,7 +123,8 @@ absl::Status ListScanner::BetweenObjects(char c) {
     envelope_ += c;
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError("\"items\" holds something but objects");
+  return absl::InvalidArgumentError(
+      "no list: \"items\" holds something but objects");
 }
 
 absl::Status ListScanner::Object(std::string_view data, size_t* at,

@@ -53,7 +53,8 @@ class EndpointSink : public ObjectSink {
     const cJSON* metadata = cJSON_GetObjectItem(object, "metadata");
     const cJSON* name = cJSON_GetObjectItem(metadata, "name");
     const cJSON* endpoints = cJSON_GetObjectItem(object, "endpoints");
-    if (!cJSON_IsString(name) || !cJSON_IsArray(endpoints)) {
+    const bool null = endpoints == nullptr || cJSON_IsNull(endpoints);
+    if (!cJSON_IsString(name) || !(null || cJSON_IsArray(endpoints))) {
       return absl::InvalidArgumentError("no EndpointSlice");
     }
     (*slices)[name->valuestring] = cJSON_GetArraySize(endpoints);

@@ -134,6 +134,7 @@ class WatcherThread : public Watcher {
       views_.push_back(InitialView(config.clusters[i], clock_.UnixMs()));
       if (i < held.size()) AdoptHeldView(config, i, held[i], &views_[i]);
     }
+    WarnOfUnverifiedTls();
   }
   ~WatcherThread() override { Stop(); }
 
@@ -189,7 +190,6 @@ void WatcherThread::Main() noexcept {
   while (!handoff_.stopping()) {
     const int64_t began = clock_.MonotonicMs();
     try {
-      if (retry_ms == kFirstRetryMs) WarnOfUnverifiedTls();
       WatchUntilStop();
     } catch (const std::exception& error) {
       NoteException(error.what());

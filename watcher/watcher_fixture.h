@@ -53,7 +53,7 @@ class WatcherTest : public ::testing::Test {
     cluster.nodes.name = "controller";
     cluster.mode = mode;
     cluster.interval_ms = 20;
-    cluster.timeout_ms = 400;
+    cluster.timeout_ms = 60000;
     cluster.guard.confirm_ms = 300;
     config_.clusters.push_back(std::move(cluster));
     return fake;

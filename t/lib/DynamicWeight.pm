@@ -268,8 +268,8 @@ sub _children {
 sub workers {
     my ($self) = @_;
     return grep {
-        open my $f, '<', "/proc/$_/cmdline";
-        my $name = $f ? <$f> // '' : '';
+        my $name = '';
+        if (open my $f, '<', "/proc/$_/cmdline") { $name = <$f> // '' }
         $name =~ /worker process(?! is shutting)/;
     } _children($self->master);
 }
@@ -351,6 +351,18 @@ sub fake_cluster {
     my ($self, $name, @options) = @_;
     my $cluster = DynamicWeight::FakeCluster->new($self, $name, @options);
     $self->{names}{$name} = $cluster->url;
+    push @{$self->{clusters}}, $cluster;
+    return $cluster;
+}
+
+# A real kube-apiserver; %%NAME%% is its URL, %%NAME_DIR%% where its CA
+# (ca.crt) and the edge's token (edge.token) are.
+sub kube_cluster {
+    my ($self, $name) = @_;
+    require DynamicWeight::KubeCluster;
+    my $cluster = DynamicWeight::KubeCluster->new($self, $name);
+    $self->{names}{$name} = $cluster->url;
+    $self->{names}{"${name}_DIR"} = $cluster->{dir};
     push @{$self->{clusters}}, $cluster;
     return $cluster;
 }
