@@ -39,8 +39,8 @@ sub apply {
 apply($_) for 'A', 'B';
 
 my $trust = sub { $flag{'--real'} ? <<"EOF" : '' };
-        token_file     %%$_[0]_DIR%%/edge.token;
-        ca_file        %%$_[0]_DIR%%/ca.crt;
+        token_file     %%$_[0]_TOKEN%%;
+        ca_file        %%$_[0]_CA%%;
 EOF
 $t->start_backends;
 $t->conf(http => join('', map { <<"EOF" } 'A', 'B')
@@ -138,7 +138,7 @@ $nodes{A} = ['127.0.0.11', '127.0.0.12', '127.0.0.14']; apply('A');
 show('An ingress node leaves A');
 $pods{A} = 0; $pods{B} = 25; apply('B'); apply('A');
 show('The application moves from A to B');
-$flag{'--real'} ? $cluster{B}->kill_api : $cluster{B}->stop;
+$flag{'--real'} ? $cluster{B}->stop_apiserver('KILL') : $cluster{B}->stop;
 wait_for { $t->status->{clusters}{B}{watch}{failing_since} } 'the failure', 60;
 show("B's API is down: its weights hold");
 $cluster{B}->start;

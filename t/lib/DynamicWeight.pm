@@ -238,7 +238,7 @@ sub start {
         sub { system("@command 2>>$self->{dir}/start.log") });
     if ($status != 0) {
         diag($self->read_file('start.log'));
-        BAIL_OUT('nginx does not start') if $self->{must_start};
+        die "nginx does not start\n";
         return;
     }
     return wait_for { $self->master && @{[$self->workers]} >= $self->{workers} }
@@ -355,16 +355,12 @@ sub fake_cluster {
     return $cluster;
 }
 
-# A real kube-apiserver; %%NAME%% is its URL, %%NAME_DIR%% where its CA
-# (ca.crt) and the edge's token (edge.token) are.
+# A real kube-apiserver; %%NAME%% is its URL, %%NAME_CA%% and %%NAME_TOKEN%% are
+# the files that the edge needs.
 sub kube_cluster {
     my ($self, $name) = @_;
     require DynamicWeight::KubeCluster;
-    my $cluster = DynamicWeight::KubeCluster->new($self, $name);
-    $self->{names}{$name} = $cluster->url;
-    $self->{names}{"${name}_DIR"} = $cluster->{dir};
-    push @{$self->{clusters}}, $cluster;
-    return $cluster;
+    return DynamicWeight::KubeCluster->new($self, $name);
 }
 
 # ---- Backends: port %%BACKEND%% of every loopback address.
@@ -561,7 +557,7 @@ sub cleanup {
         my ($pid) = $self->read_file($pid_file) =~ /(\d+)/ or next;
         kill 'TERM', $pid;
     }
-    $_->stop for splice @{$self->{clusters}};
+    $_->stop for grep { $_ } splice @{$self->{clusters}};
 }
 
 sub DESTROY {
