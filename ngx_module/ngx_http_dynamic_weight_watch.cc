@@ -81,7 +81,13 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         }
     }
 
+    /*
+     * A predecessor may have died between a change and its Publish(): then no
+     * plan would be due, and the other workers would miss the change.
+     */
+
     for (dynweight::PeerTable *table : tables) {
+        table->Publish();
         watch->tables.push_back(*table);
     }
 

@@ -242,6 +242,15 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
         (void) dmcf->documents[c].view->Write(
             dynweight::EncodeClusterView(views[c],
                 dynweight::MaxUsableNodes(*dmcf->config, c)));
+
+        /* until the watcher has more to tell */
+
+        dynweight::ClusterStatus  status;
+
+        status.complete = dynweight::ViewComplete(*dmcf->config, c, views[c]);
+
+        (void) dmcf->documents[c].status->Write(
+            dynweight::EncodeClusterStatus(status));
     }
 
     std::vector<dynweight::PeerTable *>  tables(dmcf->ntables);

@@ -33,6 +33,7 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   AppendJsonString(status.api, kMaxApiBytes, &out);
   out += ",\"mode\":";
   AppendJsonString(status.mode, kMaxModeBytes, &out);
+  absl::StrAppend(&out, ",\"complete\":", status.complete ? "true" : "false");
   absl::StrAppend(&out, ",\"synced\":", status.synced ? "true" : "false");
   AppendTime("last_success", status.last_success_ms, &out);
   out += ",\"last_error\":";

@@ -255,8 +255,10 @@ void WatcherThread::Turn(Run* run) {
     }
   }
   if (!handoff_.outstanding()) {
-    auto update = run->planner->Build(now, [run](uint32_t cluster) {
-      return EncodeClusterStatus(run->clusters[cluster]->Status());
+    auto update = run->planner->Build(now, [this, run](uint32_t cluster) {
+      ClusterStatus status = run->clusters[cluster]->Status();
+      status.complete = ViewComplete(config_, cluster, views_[cluster]);
+      return EncodeClusterStatus(status);
     });
     if (update != nullptr) handoff_.Offer(std::move(update));
   }

@@ -481,6 +481,17 @@ TEST_F(FakeClusterTest, ControlIsServedOverHttp) {
   EXPECT_EQ(fake::NumberMember(requests.get(), "lists"), 3);
 }
 
+TEST_F(FakeClusterTest, GzipIsTheOnlyEncoding) {
+  cluster_->SetApp(App("orders", 1));
+  client_.set_decompress(false);
+  auto encoding = [this](const char* accepted) {
+    return client_.Get(kSlices, {{"Accept-Encoding", accepted}})
+        ->get_header_value("Content-Encoding");
+  };
+  EXPECT_EQ(encoding("deflate, gzip, br"), "gzip");
+  EXPECT_EQ(encoding("br"), "");
+}
+
 TEST_F(FakeClusterTest, ManyApplicationsAreListedWhole) {
   for (int i = 0; i < 1000; ++i) {
     cluster_->SetApp(App("app-" + std::to_string(i), 10));

@@ -437,8 +437,9 @@ sub app {
 # Never contacted. The API server refuses loopback addresses here.
 sub pod_address {
     my ($i, $family) = @_;
-    return sprintf 'fd00::%x', $i + 1 if ($family // '') eq 'IPv6';
-    return join '.', 10, ($i >> 16) & 255, ($i >> 8) & 255, $i & 255 || 0;
+    my $host = $i + 1;
+    return sprintf 'fd00::%x', $host if ($family // '') eq 'IPv6';
+    return join '.', 10, ($host >> 16) & 255, ($host >> 8) & 255, $host & 255;
 }
 
 sub endpoint {
