@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <random>
@@ -23,6 +22,7 @@
 #include "watcher/cluster_status.h"
 #include "watcher/cluster_watcher.h"
 #include "watcher/curl_transport.h"
+#include "watcher/handoff.h"
 #include "watcher/reflector.h"
 #include "watcher/state_file.h"
 #include "watcher/state_saver.h"
@@ -56,70 +56,6 @@ class SignalsBlocked {
 
  private:
   sigset_t former_;
-};
-
-// What the thread and the event loop have between them. All functions may be
-// called by any thread.
-class Handoff {
- public:
-  explicit Handoff(int wake_fd) : wake_fd_(wake_fd) {}
-
-  // The thread's side.
-  bool stopping() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return stopping_;
-  }
-  bool outstanding() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return outstanding_;
-  }
-  void Offer(std::unique_ptr<Update> update) {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      ready_ = std::move(update);
-      outstanding_ = true;
-    }
-    const uint64_t one = 1;
-    // Fails only when the counter is full, and then the fd is readable.
-    [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
-  }
-  // What Done() and Stop() wake from now on; null: nothing.
-  void SetTransport(CurlTransport* transport) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    transport_ = transport;
-  }
-  // Sleeps, unless or until it is to stop.
-  void WaitForStop(int64_t timeout_ms) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    stopped_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                      [this] { return stopping_; });
-  }
-
-  // The event loop's side.
-  std::unique_ptr<Update> Take() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return std::move(ready_);
-  }
-  void Done() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    outstanding_ = ready_ != nullptr;
-    if (transport_ != nullptr) transport_->Wakeup();
-  }
-  void Stop() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopping_ = true;
-    stopped_.notify_all();
-    if (transport_ != nullptr) transport_->Wakeup();
-  }
-
- private:
-  const int wake_fd_;
-  mutable std::mutex mutex_;
-  std::condition_variable stopped_;
-  bool stopping_ = false;
-  bool outstanding_ = false;  // from Offer() to Done()
-  std::unique_ptr<Update> ready_;
-  CurlTransport* transport_ = nullptr;
 };
 
 class WatcherThread : public Watcher {

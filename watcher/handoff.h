@@ -1,0 +1,86 @@
+// What the watcher thread and the event loop have between them.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_HANDOFF_H_
+#define DYNAMIC_WEIGHT_WATCHER_HANDOFF_H_
+
+#include <unistd.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "watcher/curl_transport.h"
+#include "watcher/watcher.h"
+
+namespace dynweight {
+
+// One update at a time, and the wish to stop. All functions may be called by
+// any thread.
+class Handoff {
+ public:
+  explicit Handoff(int wake_fd) : wake_fd_(wake_fd) {}
+
+  // The thread's side.
+  bool stopping() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return stopping_;
+  }
+  bool outstanding() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return outstanding_;
+  }
+  void Offer(std::unique_ptr<Update> update) {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ready_ = std::move(update);
+      outstanding_ = true;
+    }
+    const uint64_t one = 1;
+    // Fails only when the counter is full, and then the fd is readable.
+    [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
+  }
+  // What Done() and Stop() wake from now on; null: nothing.
+  void SetTransport(CurlTransport* transport) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    transport_ = transport;
+  }
+  // Sleeps, unless or until it is to stop.
+  void WaitForStop(int64_t timeout_ms) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    stopped_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                      [this] { return stopping_; });
+  }
+
+  // The event loop's side.
+  std::unique_ptr<Update> Take() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return std::move(ready_);
+  }
+  void Done() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    outstanding_ = ready_ != nullptr;
+    if (transport_ != nullptr) transport_->Wakeup();
+  }
+  void Stop() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    stopped_.notify_all();
+    if (transport_ != nullptr) transport_->Wakeup();
+  }
+
+ private:
+  const int wake_fd_;
+  mutable std::mutex mutex_;
+  std::condition_variable stopped_;
+  bool stopping_ = false;
+  bool outstanding_ = false;  // from Offer() to Done()
+  std::unique_ptr<Update> ready_;
+  CurlTransport* transport_ = nullptr;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_HANDOFF_H_
