@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "t/fake_cluster/fake_cluster.h"
 #include "watcher/curl_transport.h"
+#include "watcher/endpoint_slices.h"
 #include "watcher/reflector.h"
 
 namespace dynweight {
@@ -26,49 +26,13 @@ using testing::IsEmpty;
 constexpr char kPath[] =
     "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices";
 
-// Endpoints by slice.
-class EndpointSink : public ObjectSink {
- public:
-  void BeginList() override { staged_.clear(); }
-  absl::Status Stage(const cJSON* object) override {
-    return Put(object, &staged_);
-  }
-  void CommitList() override { present_ = std::move(staged_); }
-  absl::Status Apply(EventType type, const cJSON* object) override {
-    if (type != EventType::kDeleted) return Put(object, &present_);
-    std::map<std::string, int> deleted;
-    const absl::Status status = Put(object, &deleted);
-    if (status.ok()) present_.erase(deleted.begin()->first);
-    return status;
-  }
-  int total() const {
-    int sum = 0;
-    for (const auto& [name, endpoints] : present_) sum += endpoints;
-    return sum;
-  }
-
- private:
-  using Slices = std::map<std::string, int>;
-  static absl::Status Put(const cJSON* object, Slices* slices) {
-    const cJSON* metadata = cJSON_GetObjectItem(object, "metadata");
-    const cJSON* name = cJSON_GetObjectItem(metadata, "name");
-    const cJSON* endpoints = cJSON_GetObjectItem(object, "endpoints");
-    const bool null = endpoints == nullptr || cJSON_IsNull(endpoints);
-    if (!cJSON_IsString(name) || !(null || cJSON_IsArray(endpoints))) {
-      return absl::InvalidArgumentError("no EndpointSlice");
-    }
-    (*slices)[name->valuestring] = cJSON_GetArraySize(endpoints);
-    return absl::OkStatus();
-  }
-  Slices staged_, present_;
-};
-
 class ReflectorCurlTest : public testing::Test, public ReflectorHost {
  protected:
   ReflectorCurlTest() {
     options_.path = kPath;
     options_.interval_ms = 20;
     options_.timeout_ms = 20000;
+    sink_->Want("prod", "orders");
   }
 
   std::string ApiBase() override { return cluster_->url(); }
@@ -98,10 +62,11 @@ class ReflectorCurlTest : public testing::Test, public ReflectorHost {
            skipped_ms_;
   }
 
+  uint64_t Pods() const { return sink_->Ready("prod", "orders"); }
   void SetPods(int pods) { cluster_->SetApp({"prod", "orders", pods}); }
   void Start() {
-    reflector_ = Reflector::Create(options_, transport_.get(), &sink_, this,
-                                   [] { return 0.5; });
+    reflector_ = Reflector::Create(options_, transport_.get(), sink_.get(),
+                                   this, [] { return 0.5; });
     reflector_->Start(Now());
   }
   // Knows 12 pods, then the fault sets in.
@@ -109,7 +74,7 @@ class ReflectorCurlTest : public testing::Test, public ReflectorHost {
                      const std::function<void(FakeFault*)>& set = {}) {
     SetPods(12);
     Start();
-    PollUntil([this] { return sink_.total() == 12; });
+    PollUntil([this] { return Pods() == 12; });
     // The last state of a watch that is to be broken: it stands.
     if (options_.watch) {
       PollUntil([this] { return reflector_->stats().watches > 0; });
@@ -120,15 +85,15 @@ class ReflectorCurlTest : public testing::Test, public ReflectorHost {
     if (set) set(&fault);
     ASSERT_TRUE(cluster_->SetFault(fault));
   }
-  void ExpectHeldUntilHealed(const std::string& error) {
+  void ExpectHeldUntilHealed(const std::string& error, size_t failures = 2) {
     const size_t before = errors_.size();
-    PollUntil([&] { return errors_.size() >= before + 2; });
-    EXPECT_EQ(sink_.total(), 12);
+    PollUntil([&] { return errors_.size() >= before + failures; });
+    EXPECT_EQ(Pods(), 12);
     for (const std::string& text : errors_) EXPECT_THAT(text, HasSubstr(kPath));
     EXPECT_THAT(errors_.back(), HasSubstr(error));
     cluster_->ClearFaults();
     SetPods(30);
-    PollUntil([this] { return sink_.total() == 30; });
+    PollUntil([this] { return Pods() == 30; });
   }
 
   // Back-offs are shorter, the watch's silence and the full list longer.
@@ -137,7 +102,7 @@ class ReflectorCurlTest : public testing::Test, public ReflectorHost {
   std::unique_ptr<FakeCluster> cluster_ = FakeCluster::Start();
   ReflectorOptions options_;
   Credentials credentials_;
-  EndpointSink sink_;
+  std::unique_ptr<EndpointSlices> sink_ = EndpointSlices::Create();
   std::unique_ptr<CurlTransport> transport_ = CurlTransport::Create();
   std::unique_ptr<Reflector> reflector_;
   int64_t skipped_ms_ = 0;
@@ -154,11 +119,11 @@ class ReflectorCurlPollTest : public ReflectorCurlTest {
 TEST_F(ReflectorCurlTest, FollowsTheWatch) {
   SetPods(12);
   Start();
-  PollUntil([this] { return sink_.total() == 12; });
+  PollUntil([this] { return Pods() == 12; });
   SetPods(350);
-  PollUntil([this] { return sink_.total() == 350; });
+  PollUntil([this] { return Pods() == 350; });
   SetPods(0);
-  PollUntil([this] { return sink_.total() == 0; });
+  PollUntil([this] { return Pods() == 0; });
   EXPECT_EQ(lists_, 1);
   EXPECT_THAT(errors_, IsEmpty());
 }
@@ -168,7 +133,7 @@ TEST_F(ReflectorCurlTest, ReadsPages) {
   options_.page_limit = 2;
   SetPods(950);
   Start();
-  PollUntil([this] { return sink_.total() == 950; });
+  PollUntil([this] { return Pods() == 950; });
   EXPECT_EQ(lists_, 1);
   EXPECT_GE(cluster_->requests().total.lists, 5u);
 }
@@ -179,7 +144,7 @@ TEST_F(ReflectorCurlTest, FollowsAgainAfterConnectionsDrop) {
   PollUntil([this] { return reflector_->stats().watches > 0; });
   cluster_->DropConnections();
   SetPods(30);
-  PollUntil([this] { return sink_.total() == 30; });
+  PollUntil([this] { return Pods() == 30; });
 }
 
 TEST_F(ReflectorCurlTest, FollowsAServerThatWentBackInTime) {
@@ -189,7 +154,7 @@ TEST_F(ReflectorCurlTest, FollowsAServerThatWentBackInTime) {
   cluster_->RewindVersion(1);
   cluster_->DropConnections();
   SetPods(30);
-  PollUntil([this] { return sink_.total() == 30; });
+  PollUntil([this] { return Pods() == 30; });
 }
 
 TEST_F(ReflectorCurlTest, FollowsAfterACompaction) {
@@ -202,8 +167,7 @@ TEST_F(ReflectorCurlTest, FollowsAfterACompaction) {
   fault.times = 1;
   ASSERT_TRUE(cluster_->SetFault(fault));
   SetPods(30);
-  PollUntil([this] { return sink_.total() == 30; });
-  EXPECT_GE(lists_, 2);
+  PollUntil([this] { return lists_ >= 2 && Pods() == 30; });
 }
 
 TEST_F(ReflectorCurlTest, SurvivesAnEventCutWithinACharacter) {
@@ -221,7 +185,7 @@ TEST_F(ReflectorCurlTest, ASilentWatchIsNoticed) {
   cluster_->SetApp({"prod", "orders", 30});
   // The clock, not the server, ends it.
   skipped_ms_ += 150000;
-  PollUntil([this] { return sink_.total() == 30; });
+  PollUntil([this] { return Pods() == 30; });
   EXPECT_THAT(errors_, testing::Contains(HasSubstr("for 150 s")));
 }
 
@@ -310,7 +274,7 @@ TEST_F(ReflectorCurlPollTest, HoldsNestedBrackets) {
 
 TEST_F(ReflectorCurlPollTest, HoldsWrongTypes) {
   SyncThenFault("bad_types");
-  ExpectHeldUntilHealed("");
+  ExpectHeldUntilHealed("", 6);  // of each sort
 }
 
 TEST_F(ReflectorCurlPollTest, HoldsPagesWithoutEnd) {
@@ -324,7 +288,7 @@ TEST_F(ReflectorCurlPollTest, ReadsOnWhenPagesExpire) {
   options_.page_limit = 1;
   SyncThenFault("expired_continue");
   SetPods(350);
-  PollUntil([this] { return sink_.total() == 350; });
+  PollUntil([this] { return Pods() == 350; });
   EXPECT_THAT(errors_, IsEmpty());
 }
 
