@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "watcher/json_text.h"
+
 
 static ngx_int_t ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_dynamic_weight_send(ngx_http_request_t *r,
@@ -132,30 +134,12 @@ ngx_http_dynamic_weight_send(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
-/* a JSON string; "<" and its like are escaped, too: it may end up in HTML */
+/* names come from clusters: escaped for JSON and HTML, and mended as UTF-8 */
 
 static void
 ngx_http_dynamic_weight_quote(std::string *out, std::string_view text)
 {
-    static const char  hex[] = "0123456789abcdef";
-
-    out->push_back('"');
-
-    for (unsigned char c : text) {
-
-        if (c < 0x20 || c == '"' || c == '\\' || c == '<' || c == '>'
-            || c == '&' || c == 0x7f)
-        {
-            out->append("\\u00");
-            out->push_back(hex[c >> 4]);
-            out->push_back(hex[c & 15]);
-
-        } else {
-            out->push_back(c);
-        }
-    }
-
-    out->push_back('"');
+    dynweight::AppendJsonString(text, 4096, out);
 }
 
 

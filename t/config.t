@@ -223,6 +223,24 @@ $t->conf(http => bj("kubeconfig %%DIR%%/kubeconfig; $nodes"));
 my ($status, $said) = $t->test_conf;
 is($status, 0, 'taken: kubeconfig') or diag($said);
 
+# The set to start from: only the files it names are elsewhere here.
+
+mkdir "$t->{dir}/clusters";
+for my $name ('bj', 'sh') {
+    $t->write_file("clusters/$name$_", "x\n") for '.token', '-ca.crt';
+}
+my $set = '';
+for my $file (glob "$DynamicWeight::root/conf.d/*.conf") {
+    open my $f, '<', $file or die "$file: $!\n";
+    $set .= do { local $/; <$f> };
+}
+$set =~ s{/etc/nginx/clusters}{%%DIR%%/clusters}g;
+$set =~ s{/var/lib/nginx}{%%DIR%%}g;
+$t->conf(http => $set);
+($status, $said) = $t->test_conf;
+is($status, 0, 'taken: conf.d') or diag($said);
+unlike($said, qr/\[warn\]/, 'conf.d: without a warning');
+
 # Warnings.
 
 $t->conf(http => $zone . $cluster . upstream());

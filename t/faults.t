@@ -103,7 +103,6 @@ for my $fault (@faults) {
 
 # An empty list, once: weights hold, and go on holding.
 
-my $lists = $bj->requests;
 $bj->fault('empty_list', times => 2);
 wait_ok { $t->status->{clusters}{bj}{watch}{rejected} > 0 } 'an empty list is held back';
 is_deeply($t->weights('orders'), weights(), 'empty list once: weights hold');

@@ -239,7 +239,6 @@ sub start {
     if ($status != 0) {
         diag($self->read_file('start.log'));
         die "nginx does not start\n";
-        return;
     }
     return wait_for { $self->master && @{[$self->workers]} >= $self->{workers} }
         'nginx to start';
