@@ -15,6 +15,7 @@ void PeerHealth::Reset() {
   fails_.store(0, std::memory_order_relaxed);
   accessed_.store(0, std::memory_order_relaxed);
   checked_.store(0, std::memory_order_relaxed);
+  started_ms_.store(0, std::memory_order_relaxed);
 }
 
 bool PeerHealth::Admit(int64_t now, const HealthPolicy& policy) {
@@ -38,14 +39,16 @@ bool PeerHealth::OnFailure(int64_t now, const HealthPolicy& policy) {
   return policy.max_fails != 0 && before == policy.max_fails - 1;
 }
 
-void PeerHealth::OnSuccess() {
+bool PeerHealth::OnSuccess(const HealthPolicy& policy) {
   uint32_t fails = fails_.load(std::memory_order_acquire);
-  if (fails == 0) return;
+  if (fails == 0) return false;
+  const bool was_out = policy.max_fails != 0 && fails >= policy.max_fails;
   const int64_t checked = checked_.load(std::memory_order_acquire);
-  if (accessed_.load(std::memory_order_relaxed) >= checked) return;
+  if (accessed_.load(std::memory_order_relaxed) >= checked) return false;
   // A failure that came in meanwhile is not forgotten: the exchange fails.
-  fails_.compare_exchange_strong(fails, 0, std::memory_order_release,
-                                 std::memory_order_relaxed);
+  return fails_.compare_exchange_strong(fails, 0, std::memory_order_release,
+                                        std::memory_order_relaxed) &&
+         was_out;
 }
 
 }  // namespace dynweight

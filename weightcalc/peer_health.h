@@ -3,8 +3,11 @@
 // `fail_timeout`; then one request, of whichever worker comes first, probes
 // it (ngx_http_upstream_round_robin.c, without its lock).
 //
+// And slow start: a peer that joins others, or comes back from being out, gets
+// a share that grows from nothing to its weight over a time; see StartSlowly().
+//
 // Every function may be called by any process at any time; none blocks.
-// Times are Unix seconds as ngx_time() gives them.
+// Times are Unix seconds as ngx_time() gives them, unless said otherwise.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
@@ -43,8 +46,26 @@ class PeerHealth {
   bool OnFailure(int64_t now, const HealthPolicy& policy);
 
   // An attempt succeeded: as in nginx the failures are forgotten when none
-  // came since the request (or the probe) was let in.
-  void OnSuccess();
+  // came since the request (or the probe) was let in. True when this brought
+  // back a peer that was taken out.
+  bool OnSuccess(const HealthPolicy& policy);
+
+  // From `now_ms` on (milliseconds of the monotonic clock, more than 0) the
+  // peer is to get its share bit by bit.
+  void StartSlowly(int64_t now_ms) {
+    started_ms_.store(now_ms, std::memory_order_relaxed);
+  }
+
+  // Whether a pick may go to the peer, of which `dice` is a hash: during the
+  // `ramp_ms` after StartSlowly() true with a probability that grows evenly
+  // from 0 to 1, else always. Changes nothing.
+  bool Admits(int64_t now_ms, int64_t ramp_ms, uint32_t dice) const {
+    const int64_t started = started_ms_.load(std::memory_order_relaxed);
+    if (started == 0 || now_ms - started >= ramp_ms) return true;
+    const auto age = static_cast<uint64_t>(now_ms < started ? 0
+                                                            : now_ms - started);
+    return (age << 32) / static_cast<uint64_t>(ramp_ms) > dice;
+  }
 
   uint32_t fails() const { return fails_.load(std::memory_order_relaxed); }
 
@@ -52,6 +73,7 @@ class PeerHealth {
   std::atomic<uint32_t> fails_;
   std::atomic<int64_t> accessed_;  // last failure
   std::atomic<int64_t> checked_;   // last failure or probe
+  std::atomic<int64_t> started_ms_;  // of a slow start; 0: none
 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free);

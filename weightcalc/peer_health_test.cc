@@ -83,9 +83,10 @@ TEST_F(PeerHealthTest, AProbeThatSucceedsBringsThePeerBack) {
   Fail();
   now_ += policy_.fail_timeout + 1;
   ASSERT_TRUE(Admit());
-  health_.OnSuccess();
+  EXPECT_TRUE(health_.OnSuccess(policy_));
   EXPECT_EQ(health_.fails(), 0u);
   EXPECT_TRUE(Admit());
+  EXPECT_FALSE(health_.OnSuccess(policy_)) << "it was back already";
 }
 
 TEST_F(PeerHealthTest, AProbeThatFailsKeepsThePeerOut) {
@@ -101,7 +102,7 @@ TEST_F(PeerHealthTest, AProbeThatFailsKeepsThePeerOut) {
 TEST_F(PeerHealthTest, SuccessBeforeTheNextMarkForgetsNothing) {
   policy_.max_fails = 2;
   Fail();
-  health_.OnSuccess();
+  EXPECT_FALSE(health_.OnSuccess(policy_));
   EXPECT_EQ(health_.fails(), 1u);
 }
 
@@ -110,7 +111,7 @@ TEST_F(PeerHealthTest, SuccessAfterAQuietFailTimeoutForgets) {
   Fail();
   now_ += policy_.fail_timeout + 1;
   ASSERT_TRUE(Admit());  // healthy, and marked all the same
-  health_.OnSuccess();
+  EXPECT_FALSE(health_.OnSuccess(policy_));
   EXPECT_EQ(health_.fails(), 0u);
 }
 
@@ -127,6 +128,22 @@ TEST_F(PeerHealthTest, ResetForgetsEverything) {
   health_.Reset();
   EXPECT_TRUE(Admit());
   EXPECT_EQ(health_.fails(), 0u);
+}
+
+TEST_F(PeerHealthTest, ASlowStartAdmitsMoreAndMore) {
+  constexpr int64_t kStart = 1000;
+  constexpr int64_t kRamp = 30000;
+  EXPECT_TRUE(health_.Admits(kStart, kRamp, UINT32_MAX)) << "none began";
+  health_.StartSlowly(kStart);
+  EXPECT_FALSE(health_.Admits(kStart, kRamp, 0));
+  EXPECT_FALSE(health_.Admits(kStart - 5, kRamp, 0)) << "another worker's clock";
+  const uint32_t half = uint32_t{1} << 31;
+  EXPECT_FALSE(health_.Admits(kStart + kRamp / 2, kRamp, half));
+  EXPECT_TRUE(health_.Admits(kStart + kRamp / 2, kRamp, half - 1));
+  EXPECT_TRUE(health_.Admits(kStart + kRamp, kRamp, UINT32_MAX));
+  EXPECT_TRUE(health_.Admits(kStart, 0, UINT32_MAX)) << "no slow start here";
+  health_.Reset();
+  EXPECT_TRUE(health_.Admits(kStart, kRamp, UINT32_MAX)) << "a new tenant";
 }
 
 // One peer as ngx_http_upstream_round_robin.c of nginx 1.22 keeps it.
@@ -179,7 +196,7 @@ TEST(PeerHealth, DoesWhatNginxDoes) {
         if (failed) {
           ours.OnFailure(now, policy);
         } else {
-          ours.OnSuccess();
+          ours.OnSuccess(policy);
         }
       }
       ASSERT_EQ(ours.fails(), nginx.fails);
@@ -218,7 +235,7 @@ TEST(PeerHealth, CountsEveryFailureOfEveryWorker) {
   RunTogether(kWorkers, [&](int) {
     for (uint32_t i = 0; i < kFailures; i++) {
       taken_out += health.OnFailure(100, policy);
-      health.OnSuccess();  // never forgets a failure of this second
+      health.OnSuccess(policy);  // never forgets a failure of this second
     }
   });
   EXPECT_EQ(health.fails(), kWorkers * kFailures);

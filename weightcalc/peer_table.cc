@@ -23,7 +23,7 @@ namespace dynweight {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr uint64_t kMagic = 0x3142542d74687764;  // "dwht-TB1"
+constexpr uint64_t kMagic = 0x3342542d74687764;  // "dwht-TB3"
 
 // A generation is a counter that moves with each rewrite, above two flags. A
 // tenant's generation is thus never 0, nor are its low 32 bits, the tag that
@@ -54,8 +54,8 @@ uint32_t CountOf(uint64_t word) {
 static_assert(std::is_trivially_copyable_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerCounters>);
-static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 24 &&
-                  sizeof(PeerCounters) == 96,
+static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 32 &&
+                  sizeof(PeerCounters) == 112,
               "a change of the layout changes kMagic");
 
 void PeerIdentity::set_node(std::string_view name) {
@@ -101,7 +101,7 @@ uint32_t PeerTable::ActiveStride(uint32_t workers) {
 }
 
 size_t PeerTable::Bytes(uint32_t capacity, uint32_t workers) {
-  return LineAligned(ActiveOffset(capacity) + size_t{capacity} *
+  return LineAligned(ActiveOffset(capacity) + (size_t{capacity} + 1) *
                                                   ActiveStride(workers) *
                                                   sizeof(*active_));
 }
@@ -115,7 +115,7 @@ PeerTable PeerTable::Create(void* memory, uint32_t capacity, uint32_t workers) {
     new (&table.weights_[i]) std::atomic<uint32_t>(0);
     new (&table.slots_[i]) Slot();
   }
-  const size_t words = size_t{capacity} * table.active_stride_;
+  const size_t words = (size_t{capacity} + 1) * table.active_stride_;
   for (size_t i = 0; i < words; i++) {
     new (&table.active_[i]) std::atomic<uint64_t>(0);
   }
@@ -165,13 +165,14 @@ void PeerTable::Rewrite(uint32_t slot, const PeerIdentity* identity) {
   PeerCounters& c = s.counters;
   for (std::atomic<uint64_t>* counter :
        {&c.requests, &c.fails, &c.unavail, &c.sent, &c.received,
-        &c.response_ms}) {
+        &c.response_ms, &c.downtime_ms}) {
     counter->store(0, std::memory_order_relaxed);
   }
   for (auto& responses : c.responses) {
     responses.store(0, std::memory_order_relaxed);
   }
   c.selected.store(0, std::memory_order_relaxed);
+  c.down_since_ms.store(0, std::memory_order_relaxed);
   s.generation.store(next | (identity != nullptr ? kOccupied : 0),
                      std::memory_order_release);
 }
@@ -215,6 +216,10 @@ uint64_t PeerTable::generation(uint32_t slot) const {
 }
 
 void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
+  // One writer: no need for an atomic addition.
+  std::atomic<uint64_t>& total = ActiveWord(capacity(), worker);
+  total.store(total.load(std::memory_order_relaxed) + 1,
+              std::memory_order_relaxed);
   std::atomic<uint64_t>& active = ActiveWord(slot, worker);
   const uint64_t word = active.load(std::memory_order_relaxed);
   const uint32_t tag = Tag(generation);
@@ -231,6 +236,9 @@ void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
 }
 
 void PeerTable::Release(uint32_t slot, uint64_t generation, uint32_t worker) {
+  std::atomic<uint64_t>& total = ActiveWord(capacity(), worker);
+  const uint64_t all = total.load(std::memory_order_relaxed);
+  if (all != 0) total.store(all - 1, std::memory_order_relaxed);
   std::atomic<uint64_t>& active = ActiveWord(slot, worker);
   const uint64_t word = active.load(std::memory_order_relaxed);
   if (TagOf(word) != Tag(generation) || CountOf(word) == 0) return;
@@ -238,7 +246,7 @@ void PeerTable::Release(uint32_t slot, uint64_t generation, uint32_t worker) {
 }
 
 void PeerTable::ClearWorker(uint32_t worker) {
-  for (uint32_t slot = 0; slot < capacity(); slot++) {
+  for (uint32_t slot = 0; slot <= capacity(); slot++) {
     ActiveWord(slot, worker).store(0, std::memory_order_relaxed);
   }
 }
@@ -251,6 +259,15 @@ uint32_t PeerTable::Active(uint32_t slot) const {
     const uint64_t word =
         ActiveWord(slot, worker).load(std::memory_order_relaxed);
     if (TagOf(word) == Tag(tenant)) sum += CountOf(word);
+  }
+  return sum;
+}
+
+uint32_t PeerTable::ActiveTotal() const {
+  uint32_t sum = 0;
+  for (uint32_t worker = 0; worker < workers(); worker++) {
+    sum += static_cast<uint32_t>(
+        ActiveWord(capacity(), worker).load(std::memory_order_relaxed));
   }
   return sum;
 }

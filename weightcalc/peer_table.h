@@ -7,7 +7,8 @@
 //
 //   weights[capacity]       what the pick index is built from, packed
 //   slots[capacity]         per peer: identity (seqlock), health, counters
-//   active[capacity][workers]   connections, one word per peer and worker
+//   active[capacity + 1][workers]   connections, one word per peer and worker,
+//                           and one per worker for all of them
 //
 // A slot holds at most one peer. Its generation is a sequence lock: odd while
 // the writer rewrites the identity, else it names the slot's present tenant.
@@ -31,7 +32,7 @@
 //
 // Example (writer):          Example (worker):
 //   table.SetPeer(3, id);      if (table.version() != seen) index.Build(...)
-//   table.SetWeight(3, 40);    slot = index.Pick(PickPoint(table.NextPick()));
+//   table.SetWeight(3, 40);    slot = index.Pick(table.NextPick());
 //   table.Publish();           if (table.Read(slot, &peer)) ...
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_TABLE_H_
@@ -77,6 +78,8 @@ struct PeerCounters {
   std::atomic<uint64_t> received;      // bytes from the peer
   std::atomic<uint64_t> response_ms;   // sum of response times
   std::atomic<int64_t> selected;       // last chosen, Unix seconds; 0: never
+  std::atomic<int64_t> down_since_ms;  // taken out then, Unix ms; 0: it is not
+  std::atomic<uint64_t> downtime_ms;   // former times out, together
 };
 
 class PeerTable {
@@ -168,6 +171,9 @@ class PeerTable {
   // Connections of all workers to the slot's present tenant. O(workers), in
   // one cache line for up to 8 workers.
   uint32_t Active(uint32_t slot) const;
+  // Connections of all workers to all peers, those that left their slots
+  // included. O(workers).
+  uint32_t ActiveTotal() const;
 
  private:
   struct alignas(64) Header {

@@ -319,5 +319,22 @@ TEST(PeerTable, KeepsEveryWorkersWordApart) {
   }
 }
 
+TEST_F(PeerTableTest, CountsTheConnectionsOfAllPeersAndOfThoseThatLeft) {
+  EXPECT_EQ(table_->ActiveTotal(), 0u);
+  const uint64_t first = Seat(1, 1);
+  const uint64_t second = Seat(2, 2);
+  table_->Acquire(1, first, 0);
+  table_->Acquire(1, first, 2);
+  table_->Acquire(2, second, 2);
+  EXPECT_EQ(table_->ActiveTotal(), 3u);
+  Seat(1, 3);
+  EXPECT_EQ(table_->Active(1), 0u);
+  EXPECT_EQ(table_->ActiveTotal(), 3u) << "they still run";
+  table_->Release(1, first, 0);
+  EXPECT_EQ(table_->ActiveTotal(), 2u);
+  table_->ClearWorker(2);
+  EXPECT_EQ(table_->ActiveTotal(), 0u);
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -1,17 +1,35 @@
 // The pick: from the number of a request to a peer, in O(1).
 //
-// Pick number k maps to the point frac(k * phi) of [0, 1), phi the golden
-// ratio's fractional part, and the point to a peer through the cumulative
-// weights. The points are a Kronecker low-discrepancy sequence (Niederreiter,
-// "Random Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 3):
-// every prefix and every window is spread almost ideally evenly, so the
-// schedule is smooth, and a change of weights needs no reset and makes no
-// burst. A peer's distance from its exact share is bounded by the logarithm of
-// the number of picks, not by a constant: over thousands of weight sets and
-// starts the farthest was 3.3 requests within 1,000 picks, 4.0 within 10,000
-// and 4.9 within 200,000; mostly it is below 3. The look-up is Chen and Asau's
-// guide table method ("On generating random variates from an empirical
-// distribution", AIIE Transactions 6, 1974).
+// The peers lie side by side on a circle of W cells, W the sum of the weights
+// with their common divisor taken out, each on as many cells as its weight.
+// Pick number k takes the cell k * m mod W, with m coprime to W and m / W near
+// the golden ratio's fractional part: a rank-1 lattice (Niederreiter, "Random
+// Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 5). So
+//
+//   - any W picks in a row visit every cell once: over them each peer gets
+//     exactly its weight, whatever the start. Peers of equal weight take strict
+//     turns.
+//   - in between the cells are visited as evenly as they can be. Of the m near
+//     the golden ratio the one is taken whose continued fraction m / W has the
+//     smallest sum of partial quotients, which bounds the discrepancy (ibid.,
+//     theorem 5.17). For thousands of weight sets of 2 to 100,000 peers no
+//     peer was ever more than 3.7 requests from its exact share, at any prefix
+//     from any start, with weights up to 60, nor more than 4.8 with weights up
+//     to 1,000.
+//   - there is no state but k: a change of weights needs no reset and makes no
+//     burst, and any number of processes share one sequence by sharing k.
+//
+// Where W is small, which is where few peers make a wait of one request felt,
+// the cells are laid out by deadline instead and visited in their order: the
+// j-th pick of a peer of weight w falls between j * W / w and (j + 1) * W / w,
+// rounded outwards. Earliest deadline first meets them all (Baruah, Cohen,
+// Plaxton, Varvel, "Proportionate Progress", Algorithmica 15, 1996), so that no
+// peer is ever a whole request from its exact share, counted from the start of
+// a period.
+//
+// The cell's owner is found by Chen and Asau's guide table method ("On
+// generating random variates from an empirical distribution", AIIE Transactions
+// 6, 1974).
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PICK_SEQUENCE_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_PICK_SEQUENCE_H_
@@ -22,14 +40,9 @@
 
 namespace dynweight {
 
-// The point of pick number `k`, as a fraction of 2^64. Thread-safe.
-inline constexpr uint64_t PickPoint(uint64_t k) {
-  return k * 0x9E3779B97F4A7C15u;  // floor(2^64 / golden ratio), made odd
-}
-
-// Maps points to indices in proportion to weights. Built once for a capacity;
-// Build() reuses the memory and never allocates. Not thread-safe: each worker
-// owns one per table.
+// Maps pick numbers to indices in proportion to weights. Built once for a
+// capacity; Build() reuses the memory and never allocates. Not thread-safe:
+// each worker owns one per table.
 class PickIndex {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -43,9 +56,11 @@ class PickIndex {
   void Build(uint32_t n, ReadWeight&& read) {
     total_ = 0;
     nonzero_ = 0;
+    largest_ = 0;
     for (uint32_t i = 0; i < n; i++) {
       const uint32_t w = read(i);
       if (w == 0) continue;
+      if (w > largest_) largest_ = w;
       intervals_[nonzero_++] = {w, i};
       total_ += w;
     }
@@ -53,42 +68,73 @@ class PickIndex {
     Finish();
   }
 
-  // The index that owns `point`, or kNone when every weight is 0. An index of
-  // weight 0 is never returned; one with a share of 2^-31 or more of the total
-  // is returned for the points of its share, to within 2^-32 of all points.
+  // The index that pick number `k` falls to, or kNone when every weight is 0.
+  // An index of weight 0 is never returned. Any 64-bit number is a good one:
+  // consecutive numbers for the sequence, a hash for a weighted random pick.
   // O(1) expected.
-  uint32_t Pick(uint64_t point) const {
-    const uint32_t p = static_cast<uint32_t>(point >> 32);
-    const Interval* interval = &intervals_[guide_[point >> guide_shift_]];
+  uint32_t Pick(uint64_t k) const {
+    if (period_ <= kMaxLaidOut) return laid_out_[Modulo(k)];
+    const uint32_t cell = static_cast<uint32_t>(Modulo(Modulo(k) * stride_));
+    const Interval* interval = &intervals_[guide_[cell >> guide_shift_]];
     // One step in three is wanted: as arithmetic it costs nothing, as a branch
     // it would be mispredicted. More than one is rare.
-    interval += interval->last < p;
-    while (interval->last < p) interval++;
+    interval += interval->last < cell;
+    while (interval->last < cell) interval++;
     return interval->index;
   }
 
   uint64_t total() const { return total_; }
+  uint32_t largest() const { return largest_; }  // of the weights
   uint32_t size() const { return size_; }
   uint32_t nonzero() const { return nonzero_; }  // how many weights are not 0
+  uint64_t period() const { return period_; }    // W above; 1 without weights
 
  private:
-  // The points, cut to 32 bits, that belong to an index: those beyond the
-  // interval before, up to `last` included. Indices of weight 0 have none, so
-  // that the many empty slots of a table cost a pick nothing.
+  // The cells that belong to an index: those beyond the interval before, up to
+  // `last` included. Indices of weight 0 have none, so that the many empty
+  // slots of a table cost a pick nothing.
   struct Interval {
     uint32_t last;  // the weight, until Finish() has seen the total
     uint32_t index;
   };
 
+  // x mod period_, by Barrett's method: the quotient is at most one too small.
+  uint64_t Modulo(uint64_t x) const {
+    const auto quotient = static_cast<uint64_t>(
+        static_cast<unsigned __int128>(x) * reciprocal_ >> 64);
+    const uint64_t rest = x - quotient * period_;
+    return rest - (rest >= period_ ? period_ : 0);
+  }
+
+  // Periods up to this are laid out by deadline.
+  static constexpr uint32_t kMaxLaidOut = 1024;
+
+  // What LayOut() works with: an interval's next pick, and where it waits.
+  struct Job {
+    uint32_t number;
+    uint32_t deadline;
+    uint32_t next;  // in the list of those with its release
+  };
+
+  void LayOut();
+  void Reduce();
+  void ChooseStride();
   void Finish();
 
   uint32_t size_ = 0;
   uint32_t nonzero_ = 0;
+  uint32_t largest_ = 0;
   uint64_t total_ = 0;
+  uint64_t period_ = 0;      // at most 2^32
+  uint64_t reciprocal_ = 0;  // floor((2^64 - 1) / period_)
+  uint64_t stride_ = 0;
   std::unique_ptr<Interval[]> intervals_;
-  // Cell g holds the interval that owns the first point of the g-th of
-  // 2^(64 - guide_shift_) equal parts of the points.
+  // Entry g holds the interval that owns cell g << guide_shift_.
   std::unique_ptr<uint32_t[]> guide_;
+  std::unique_ptr<uint32_t[]> laid_out_;  // owners of the cells
+  std::unique_ptr<uint32_t[]> released_;  // lists of jobs, by cell
+  std::unique_ptr<uint32_t[]> heap_;      // of jobs, by deadline
+  std::unique_ptr<Job[]> jobs_;
   uint32_t guide_shift_ = 0;
 };
 

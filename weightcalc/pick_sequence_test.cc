@@ -6,18 +6,17 @@
 #include <random>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "weightcalc/weight.h"
 
 namespace dynweight {
 namespace {
 
-// Requests from the exact share. The first figure holds for the weight sets
-// and starts of PickQuality, and for short runs of any; about one set of 8
-// peers in twenty goes beyond it within 200,000 picks, to 4.9 at the most that
-// was seen.
+// Requests from the exact share, at any prefix from any start; the second for
+// weights of up to 1,000, of which one set in 400 passes the first.
 constexpr double kMostAstray = 4;
-constexpr double kMostAstrayOfAnyWeights = 5.5;
+constexpr double kMostAstrayOfLargeWeights = 5;
 
 void Build(const std::vector<uint32_t>& weights, PickIndex* index) {
   index->Build(weights.size(), [&](uint32_t i) { return weights[i]; });
@@ -36,31 +35,6 @@ std::vector<uint32_t> MixedWeights(size_t n) {
   return weights;
 }
 
-// Whether every index gets the points of its share, as Pick() sees them, by
-// walking over all interval ends: exact for every point, not for samples.
-void ExpectExactIntervals(const std::vector<uint32_t>& weights) {
-  const PickIndex index = IndexOf(weights);
-  const long double total = index.total();
-  long double sum = 0;
-  for (uint32_t i = 0; i < weights.size(); i++) {
-    const long double begin = sum / total * 4294967296.0L;
-    sum += weights[i];
-    const long double end = sum / total * 4294967296.0L;
-    if (end - begin < 4) continue;
-    const auto first = static_cast<uint64_t>(begin) + 1;
-    const auto last = static_cast<uint64_t>(end) - 2;
-    EXPECT_EQ(index.Pick(first << 32), i);
-    EXPECT_EQ(index.Pick(last << 32 | UINT32_MAX), i);
-  }
-}
-
-TEST(PickPoint, IsTheGoldenRatiosKroneckerSequence) {
-  EXPECT_EQ(PickPoint(0), 0u);
-  EXPECT_EQ(PickPoint(1), 0x9E3779B97F4A7C15u);
-  // Wraps without a seam, as the counter of picks does.
-  EXPECT_EQ(PickPoint(UINT64_MAX) + PickPoint(1), PickPoint(0));
-}
-
 TEST(PickIndex, IsEmptyBeforeTheFirstBuild) {
   const PickIndex index(16);
   EXPECT_EQ(index.Pick(0), PickIndex::kNone);
@@ -74,7 +48,7 @@ TEST(PickIndex, PicksNoneWhenEveryWeightIsZero) {
     EXPECT_EQ(index.size(), n);
     EXPECT_EQ(index.nonzero(), 0u);
     for (uint64_t k = 0; k < 1000; k++) {
-      ASSERT_EQ(index.Pick(PickPoint(k)), PickIndex::kNone);
+      ASSERT_EQ(index.Pick(k), PickIndex::kNone);
     }
     EXPECT_EQ(index.Pick(UINT64_MAX), PickIndex::kNone);
   }
@@ -91,6 +65,7 @@ TEST(PickIndex, CountsWhatItWasBuiltFrom) {
   EXPECT_EQ(index.size(), 6u);
   EXPECT_EQ(index.nonzero(), 3u);
   EXPECT_EQ(index.total(), 10u);
+  EXPECT_EQ(index.largest(), 5u);
 }
 
 TEST(PickIndex, ReadsEachWeightOnce) {
@@ -113,44 +88,65 @@ TEST(PickIndex, NeverPicksAWeightOfZero) {
     EXPECT_NE(weights[index.Pick(0)], 0u);
     EXPECT_NE(weights[index.Pick(UINT64_MAX)], 0u);
     for (uint64_t k = 0; k < 500; k++) {
-      ASSERT_NE(weights[index.Pick(PickPoint(k))], 0u);
+      ASSERT_NE(weights[index.Pick(k)], 0u);
     }
   }
 }
 
-TEST(PickIndex, GivesEveryIndexThePointsOfItsShare) {
+// Counts the picks of each index over one period from `start`.
+std::vector<uint64_t> CountPeriod(const PickIndex& index, uint64_t start) {
+  std::vector<uint64_t> count(index.size());
+  for (uint64_t k = 0; k < index.period(); k++) count[index.Pick(start + k)]++;
+  return count;
+}
+
+TEST(PickIndex, GivesEachIndexExactlyItsWeightOverAPeriodFromAnyStart) {
   for (size_t n : {1, 2, 3, 8, 100, 1000, 8000, 100000}) {
-    ExpectExactIntervals(MixedWeights(n));
-  }
-}
-
-TEST(PickIndex, GivesTheLargestWeightsThePointsOfTheirShare) {
-  ExpectExactIntervals(std::vector<uint32_t>(8000, kMaxWeight));
-  ExpectExactIntervals({kMaxWeight, 1, kMaxWeight, 60, 0, kMaxWeight});
-}
-
-TEST(PickIndex, ReachesEveryShareOf2ToTheMinus31) {
-  // The light one first, in the middle and last; 2^31 - 1 beside it.
-  const uint32_t big = kMaxWeight;
-  for (const auto& weights : std::vector<std::vector<uint32_t>>{
-           {1, big, big - 1}, {big, 1, big - 1}, {big, big - 1, 1}}) {
+    const std::vector<uint32_t> weights = MixedWeights(n);
     const PickIndex index = IndexOf(weights);
-    ASSERT_EQ(index.total(), uint64_t{1} << 31);
-    uint64_t before = 0;  // of the light one, in units of 2^-31
-    for (uint32_t i = 0; weights[i] != 1; i++) before += weights[i];
-    const uint32_t light =
-        std::find(weights.begin(), weights.end(), 1u) - weights.begin();
-    EXPECT_EQ(index.Pick(before << 33), light);
+    const uint64_t divisor = index.total() / index.period();
+    for (uint64_t start : {uint64_t{0}, uint64_t{1} << 40 | 12345}) {
+      const std::vector<uint64_t> count = CountPeriod(index, start);
+      for (size_t i = 0; i < n; i++) {
+        ASSERT_EQ(count[i] * divisor, weights[i]) << "index " << i;
+      }
+    }
   }
 }
 
-TEST(PickIndex, SurvivesSharesTooSmallToOwnAPoint) {
+TEST(PickIndex, LetsEqualPeersTakeStrictTurns) {
+  for (uint32_t n : {1, 2, 3, 8, 20, 97}) {
+    const PickIndex index = IndexOf(std::vector<uint32_t>(n, 10));
+    EXPECT_EQ(index.period(), n);
+    EXPECT_THAT(CountPeriod(index, 77), testing::Each(1));
+  }
+}
+
+TEST(PickIndex, TakesOutTheCommonDivisor) {
+  EXPECT_EQ(IndexOf({10, 40, 75}).period(), 25u);
+  EXPECT_EQ(IndexOf({0, 12, 0, 18}).period(), 5u);
+  EXPECT_EQ(IndexOf({7, 8}).period(), 15u);
+}
+
+TEST(PickIndex, KeepsSharesWhereWeightsPassThePeriodsLimit) {
   std::vector<uint32_t> weights(5000, kMaxWeight);
   weights.front() = weights[2500] = weights.back() = 1;
   const PickIndex index = IndexOf(weights);
-  EXPECT_EQ(index.Pick(0), 1u);
-  EXPECT_GE(index.Pick(UINT64_MAX), 4998u);
   EXPECT_EQ(index.nonzero(), 5000u);
+  EXPECT_LE(index.period(), uint64_t{1} << 32);
+  std::vector<double> count(weights.size());
+  constexpr uint64_t kRounds = 200;
+  for (uint64_t k = 0; k < 4997 * kRounds; k++) count[index.Pick(k)]++;
+  for (size_t i = 0; i < weights.size(); i++) {
+    ASSERT_NEAR(count[i], weights[i] == 1 ? 0 : kRounds, kMostAstray);
+  }
+}
+
+TEST(PickIndex, ReachesTheLightestOfHeavyPeersOncePerPeriod) {
+  const PickIndex index = IndexOf({1u << 23, 1, 1u << 23});
+  ASSERT_EQ(index.period(), (uint64_t{1} << 24) + 1);
+  EXPECT_THAT(CountPeriod(index, 5),
+              testing::ElementsAre(1u << 23, 1, 1u << 23));
 }
 
 TEST(PickIndex, RebuildsInPlaceForOtherSizesAndWeights) {
@@ -162,17 +158,15 @@ TEST(PickIndex, RebuildsInPlaceForOtherSizesAndWeights) {
     Build(weights, &index);
     const PickIndex fresh = IndexOf(weights);
     for (uint64_t k = 0; k < 1000; k++) {
-      ASSERT_EQ(index.Pick(PickPoint(k)), fresh.Pick(PickPoint(k)));
+      ASSERT_EQ(index.Pick(k), fresh.Pick(k));
     }
   }
 }
 
-constexpr uint64_t kPicks = 200000;
-
-// The farthest that any peer is from its exact share at any prefix. Between
-// two picks of a peer its lead only shrinks: it is greatest right after a
-// pick of it and least right before the next one or at the end, so that
-// looking at the picked peer alone misses nothing.
+// The farthest that any peer is from its exact share at any prefix of a period,
+// and so of the whole sequence. Between two picks of a peer its lead only
+// shrinks: it is greatest right after a pick of it and least right before the
+// next one, so that looking at the picked peer alone misses nothing.
 double FarthestAstray(const std::vector<uint32_t>& weights, uint64_t start) {
   const PickIndex index = IndexOf(weights);
   std::vector<double> share(weights.size());
@@ -181,14 +175,11 @@ double FarthestAstray(const std::vector<uint32_t>& weights, uint64_t start) {
   }
   std::vector<uint64_t> count(weights.size());
   double farthest = 0;
-  for (uint64_t k = 0; k < kPicks; k++) {
-    const uint32_t i = index.Pick(PickPoint(start + k));
+  for (uint64_t k = 0; k < index.period(); k++) {
+    const uint32_t i = index.Pick(start + k);
     farthest = std::max(farthest, share[i] * k - count[i]);
     count[i]++;
     farthest = std::max(farthest, count[i] - share[i] * (k + 1));
-  }
-  for (size_t i = 0; i < share.size(); i++) {
-    farthest = std::max(farthest, share[i] * kPicks - count[i]);
   }
   return farthest;
 }
@@ -201,40 +192,60 @@ TEST_P(PickQuality, NoPeerStraysFromItsShareAtAnyPrefix) {
         << n << " peers";
   }
   EXPECT_LE(FarthestAstray({5, 3, 2}, GetParam()), kMostAstray);
+  // A lone KVM beside the ingress nodes of large clusters.
+  EXPECT_LE(FarthestAstray({10, 1999, 1999, 1999, 31250, 31250}, GetParam()),
+            kMostAstray);
 }
 
-TEST_P(PickQuality, NoPeerStraysInAnyThousandConsecutivePicks) {
+// Windows of a thousand picks: 5:3:2 divides them without a rest.
+TEST_P(PickQuality, AnyThousandConsecutivePicksAreSharedExactly) {
   const std::vector<uint32_t> weights = {5, 3, 2};
   const PickIndex index = IndexOf(weights);
   constexpr uint64_t kWindow = 1000;
-  std::vector<double> count(weights.size());
-  for (uint64_t k = 0; k < kPicks; k++) {
-    count[index.Pick(PickPoint(GetParam() + k))]++;
-    if (k < kWindow) continue;
-    count[index.Pick(PickPoint(GetParam() + k - kWindow))]--;
-    for (size_t i = 0; i < weights.size(); i++) {
-      ASSERT_NEAR(count[i], weights[i] * kWindow / 10.0, kMostAstray)
-          << "peer " << i << ", window that ends with pick " << k;
-    }
+  std::vector<uint64_t> count(weights.size());
+  for (uint64_t k = 0; k < 100 * kWindow; k++) {
+    count[index.Pick(GetParam() + k)]++;
+    if (k + 1 < kWindow) continue;
+    ASSERT_THAT(count, testing::ElementsAre(500, 300, 200)) << "ends with " << k;
+    count[index.Pick(GetParam() + k + 1 - kWindow)]--;
   }
 }
 
-TEST(PickSequence, AnyWeightsFromAnyStartStayNearTheirShares) {
+TEST(PickSequence, OfAShortPeriodIsNeverAWholeRequestAstray) {
+  std::mt19937 random(4);
+  for (int round = 0; round < 2000; round++) {
+    std::vector<uint32_t> weights(1 + random() % 60);
+    for (auto& w : weights) w = 1 + random() % (1 + 900 / weights.size());
+    const PickIndex index = IndexOf(weights);
+    ASSERT_LE(index.period(), 1024u);
+    EXPECT_LT(FarthestAstray(weights, 0), 1.0) << weights.size() << " peers";
+    // From elsewhere in a period the two ends add up.
+    EXPECT_LT(FarthestAstray(weights, random()), 2.0);
+  }
+}
+
+class PickWeights : public testing::TestWithParam<uint32_t> {};
+
+TEST_P(PickWeights, StayNearTheirSharesFromAnyStart) {
   std::mt19937_64 random(9);
-  for (int round = 0; round < 200; round++) {
-    std::vector<uint32_t> weights(round % 2 == 0 ? 8 : 100);
-    for (auto& w : weights) w = 1 + random() % 60;
-    const uint64_t start = round % 3 == 0 ? 0 : random();
-    EXPECT_LE(FarthestAstray(weights, start), kMostAstrayOfAnyWeights)
+  const double most =
+      GetParam() <= 60 ? kMostAstray : kMostAstrayOfLargeWeights;
+  for (int round = 0; round < 1000; round++) {
+    std::vector<uint32_t> weights(2 + random() % (round % 2 == 0 ? 8 : 100));
+    for (auto& w : weights) w = 1 + random() % GetParam();
+    const uint64_t start = round % 3 == 0 ? 0 : random() >> 1;
+    EXPECT_LE(FarthestAstray(weights, start), most)
         << weights.size() << " peers from " << start;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Offsets, PickQuality,
+INSTANTIATE_TEST_SUITE_P(UpTo, PickWeights, testing::Values(2, 60, 1000));
+
+INSTANTIATE_TEST_SUITE_P(Starts, PickQuality,
                          testing::Values(0, 1, 12345, 1000000007,
-                                         (uint64_t{1} << 32) - 100000,
-                                         0x123456789ABCDEFu, uint64_t{1} << 63,
-                                         UINT64_MAX - 100000));
+                                         (uint64_t{1} << 32) - 1000,
+                                         0x123456789ABCDEFu,
+                                         uint64_t{1} << 63));
 
 }  // namespace
 }  // namespace dynweight

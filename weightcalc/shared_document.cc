@@ -68,24 +68,40 @@ std::atomic<uint64_t>* SharedDocument::half(uint64_t i) const {
 }
 
 absl::Status SharedDocument::Write(std::string_view text) {
-  if (text.size() > capacity()) {
+  absl::Status fits = Begin(text.size());
+  if (!fits.ok()) return fits;
+  Fill(0, text);
+  Show();
+  return absl::OkStatus();
+}
+
+absl::Status SharedDocument::Begin(size_t length) {
+  if (length > capacity()) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "shared document: a text of ", text.size(), " bytes does not fit its ",
+        "shared document: a text of ", length, " bytes does not fit its ",
         capacity(), " bytes; create it for the longest text"));
   }
   const uint64_t next = header_->version.load(std::memory_order_relaxed) + 1;
   header_->begun.store(next, std::memory_order_relaxed);
-  header_->length[next & 1].store(text.size(), std::memory_order_release);
-  std::atomic<uint64_t>* out = half(next & 1);
-  for (; !text.empty(); out++) {
-    uint64_t word = 0;
-    const size_t n = std::min(kWord, text.size());
-    std::memcpy(&word, text.data(), n);
-    out->store(word, std::memory_order_release);
-    text.remove_prefix(n);
-  }
-  header_->version.store(next, std::memory_order_release);
+  header_->length[next & 1].store(length, std::memory_order_release);
   return absl::OkStatus();
+}
+
+void SharedDocument::Fill(size_t offset, std::string_view piece) {
+  const uint64_t next = header_->version.load(std::memory_order_relaxed) + 1;
+  std::atomic<uint64_t>* out = half(next & 1) + offset / kWord;
+  for (; !piece.empty(); out++) {
+    uint64_t word = 0;
+    const size_t n = std::min(kWord, piece.size());
+    std::memcpy(&word, piece.data(), n);
+    out->store(word, std::memory_order_release);
+    piece.remove_prefix(n);
+  }
+}
+
+void SharedDocument::Show() {
+  const uint64_t next = header_->version.load(std::memory_order_relaxed) + 1;
+  header_->version.store(next, std::memory_order_release);
 }
 
 size_t SharedDocument::Read(char* out) const {
@@ -106,6 +122,12 @@ size_t SharedDocument::Read(char* out) const {
     }
   }
   return 0;
+}
+
+std::string SharedDocument::ReadText() const {
+  std::string text(capacity(), '\0');
+  text.resize(Read(text.data()));
+  return text;
 }
 
 size_t SharedDocument::size() const {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -37,15 +38,26 @@ class SharedDocument {
   // longer than capacity().
   absl::Status Write(std::string_view text);
 
+  // The same in pieces, for a writer that must not be held up for long:
+  // Begin() with the length, which fails as Write() does; Fill() for each
+  // piece, `offset` being its place in the text and a multiple of 8; Show().
+  // A writer that gives up, or dies, between them leaves the former text.
+  absl::Status Begin(size_t length);
+  void Fill(size_t offset, std::string_view piece);
+  void Show();
+
   // Copies the text to `out`, room for capacity() bytes, and returns its
   // length; 0 when nothing was ever written. Retries a few times when the
   // writer overtakes it (two writes during one read); then returns 0.
   size_t Read(char* out) const;
 
+  // The same as a string of its own.
+  std::string ReadText() const;
+
   // Length of the text that a Read() now would give.
   size_t size() const;
 
-  // Moves with each Write(); 0 before the first.
+  // Moves with each Write() or Show(); 0 before the first.
   uint64_t version() const {
     return header_->version.load(std::memory_order_acquire);
   }

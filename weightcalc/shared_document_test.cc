@@ -54,6 +54,28 @@ TEST_F(SharedDocumentTest, ShowsTheLastTextWritten) {
   EXPECT_EQ(document_.version(), 7u);
 }
 
+TEST_F(SharedDocumentTest, ATextInPiecesIsShownWhenItIsWhole) {
+  const std::string text = std::string(1000, 'x') + "the end";
+  ASSERT_TRUE(document_.Write("old").ok());
+  ASSERT_TRUE(document_.Begin(text.size()).ok());
+  for (size_t offset = 0; offset < text.size(); offset += 64) {
+    EXPECT_EQ(ReadText(document_), "old");
+    document_.Fill(offset, std::string_view(text).substr(offset, 64));
+  }
+  document_.Show();
+  EXPECT_EQ(ReadText(document_), text);
+  EXPECT_EQ(document_.version(), 2u);
+
+  // Given up midway, and begun again.
+  ASSERT_TRUE(document_.Begin(text.size()).ok());
+  document_.Fill(0, "half");
+  EXPECT_EQ(ReadText(document_), text);
+  ASSERT_TRUE(document_.Write("new").ok());
+  EXPECT_EQ(ReadText(document_), "new");
+  EXPECT_EQ(document_.Begin(kCapacity + 1).code(),
+            absl::StatusCode::kResourceExhausted);
+}
+
 TEST_F(SharedDocumentTest, RefusesATextThatIsTooLongAndKeepsTheOld) {
   ASSERT_TRUE(document_.Write("old").ok());
   const absl::Status status = document_.Write(std::string(kCapacity + 1, 'x'));

@@ -90,16 +90,20 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
                                  uint16_t port,
                                  absl::Span<const IngressNode> nodes,
                                  uint32_t weight) {
-  weight = std::min(weight, kMaxWeight);  // as SetWeight() would
+  return PlanSlots(table, range, port, nodes,
+                   [weight](const PeerIdentity&, uint32_t) { return weight; });
+}
+
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 uint16_t port,
+                                 absl::Span<const IngressNode> nodes,
+                                 WeightOf weight_of) {
+  const auto weigh = [&](const PeerIdentity& identity, uint32_t present) {
+    // As SetWeight() would.
+    return std::min(weight_of(identity, present), kMaxWeight);
+  };
   std::vector<Seat> seats = ReadSeats(table, range);
   std::sort(seats.begin(), seats.end());
-
-  std::vector<SlotWrite> writes;
-  const auto write_weight = [&](const Seat& seat, uint32_t target) {
-    if (seat.weight != target) {
-      writes.push_back({seat.slot, false, target, PeerIdentity()});
-    }
-  };
 
   std::vector<const PeerIdentity*> joining;
   const std::vector<PeerIdentity> wanted = Wanted(nodes, port, range.count);
@@ -113,17 +117,31 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
     }
     if (seat != seats.end() && seat->tenant.address == identity.address) {
       seat->stays = true;
-      write_weight(*seat, weight);
     } else {
       joining.push_back(&identity);
     }
+  }
+
+  const bool others = std::any_of(
+      seats.begin(), seats.end(),
+      [](const Seat& seat) { return seat.stays && seat.weight != 0; });
+  std::vector<SlotWrite> writes;
+  const auto write_weight = [&](const Seat& seat, uint32_t target) {
+    if (seat.weight == target) return;
+    writes.push_back({seat.slot, false, target, PeerIdentity(),
+                      others && seat.weight == 0 && target != 0});
+  };
+  for (const Seat& seat : seats) {
+    if (seat.stays) write_weight(seat, weigh(seat.tenant, seat.weight));
   }
 
   // There are no more joining nodes than free seats: Wanted() saw to it.
   const std::vector<const Seat*> free = FreeSeats(table, seats);
   for (size_t i = 0; i < free.size(); i++) {
     if (i < joining.size()) {
-      writes.push_back({free[i]->slot, true, weight, *joining[i]});
+      const uint32_t weight = weigh(*joining[i], 0);
+      writes.push_back({free[i]->slot, true, weight, *joining[i],
+                        others && weight != 0});
     } else {
       write_weight(*free[i], 0);
     }
@@ -134,10 +152,12 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
   return writes;
 }
 
-void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes) {
+void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,
+                     int64_t now_ms) {
   for (const SlotWrite& write : writes) {
     if (write.seat) table.SetPeer(write.slot, write.identity);
     table.SetWeight(write.slot, write.weight);
+    if (write.joins && now_ms > 0) table.health(write.slot).StartSlowly(now_ms);
   }
 }
 

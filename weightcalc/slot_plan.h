@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "weightcalc/peer_table.h"
 
@@ -43,6 +44,9 @@ struct SlotWrite {
   bool seat = false;      // SetPeer(identity) first
   uint32_t weight = 0;    // then SetWeight
   PeerIdentity identity;  // when `seat`
+  // The peer joins, or comes back to, others that carry weight already: its
+  // share may grow slowly. Never so when all of a line come at once.
+  bool joins = false;
 };
 
 // What a line's slots should look like, as writes from what they are now, in
@@ -64,8 +68,20 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
                                  absl::Span<const IngressNode> nodes,
                                  uint32_t weight);
 
-// Applies writes to the table; the caller publishes. For the one writer.
-void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes);
+// The same with a weight for each node: what `weight_of` says, which is also
+// told the weight that the node has now; 0 when it joins.
+using WeightOf =
+    absl::FunctionRef<uint32_t(const PeerIdentity&, uint32_t present)>;
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 uint16_t port,
+                                 absl::Span<const IngressNode> nodes,
+                                 WeightOf weight_of);
+
+// Applies writes to the table; the caller publishes. For the one writer. Peers
+// that join start slowly at `now_ms`, milliseconds of the monotonic clock; 0:
+// they do not.
+void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,
+                     int64_t now_ms = 0);
 
 }  // namespace dynweight
 

@@ -117,6 +117,43 @@ TEST_F(SlotPlanTest, NodesThatStayKeepSlotConnectionsHealthAndCounters) {
   EXPECT_EQ(Weights(), (Expected{{"10.0.0.2:80", 60}, {"10.0.0.4:80", 60}}));
 }
 
+std::vector<bool> Joins(const std::vector<SlotWrite>& writes) {
+  std::vector<bool> joins;
+  for (const SlotWrite& write : writes) joins.push_back(write.joins);
+  return joins;
+}
+
+TEST_F(SlotPlanTest, ANodeBesideOthersJoinsThem) {
+  EXPECT_EQ(Joins(Apply(Nodes({1, 2}), 40)), (std::vector<bool>{false, false}));
+  // The two that stay change their weight, the third joins.
+  EXPECT_EQ(Joins(Apply(Nodes({1, 2, 3}), 26)),
+            (std::vector<bool>{false, false, true}));
+}
+
+TEST_F(SlotPlanTest, ANodeThatComesBackToOthersJoinsThem) {
+  Apply(Nodes({1, 2}), 40);
+  Apply(Nodes({1}), 80);
+  EXPECT_EQ(Joins(Apply(Nodes({1, 2}), 80)), (std::vector<bool>{true}));
+}
+
+TEST_F(SlotPlanTest, NoNodeJoinsWhereNoneStays) {
+  Apply(Nodes({1, 2}), 40);
+  EXPECT_EQ(Joins(Apply(Nodes({3, 4}), 40)),
+            (std::vector<bool>{false, false, false, false}));
+  Apply(Nodes({3, 4}), 0);
+  EXPECT_EQ(Joins(Apply(Nodes({3, 4}), 40)),
+            (std::vector<bool>{false, false}));
+}
+
+TEST_F(SlotPlanTest, PeersThatJoinStartSlowlyFromNowOn) {
+  Apply(Nodes({1}), 40);
+  const std::vector<SlotWrite> writes = Plan(Nodes({1, 2}), 20);
+  ApplySlotWrites(*table_, writes, 5000);
+  EXPECT_TRUE(table_->health(SlotOf(1)).Admits(5000, 1000, UINT32_MAX));
+  EXPECT_FALSE(table_->health(SlotOf(2)).Admits(5000, 1000, 0));
+  EXPECT_TRUE(table_->health(SlotOf(2)).Admits(6000, 1000, UINT32_MAX));
+}
+
 TEST_F(SlotPlanTest, ASecondPlanIsEmpty) {
   for (const auto& nodes : {Nodes({1, 2}), Nodes({2, 3, 4, 5, 6}), Nodes({7}),
                             Nodes({}), Nodes({1, 7})}) {
