@@ -42,18 +42,33 @@ std::string PrintableText(std::string_view text) {
   return printable;
 }
 
-std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
-                             const std::optional<LineWeight>& before,
-                             const LineWeight& after) {
-  std::optional<uint64_t> pods, nodes;
-  std::optional<uint32_t> weight;
+std::string CauseText(const std::optional<LineWeight>& before,
+                      const LineWeight& after) {
+  std::optional<uint64_t> pods, nodes, drained;
   if (before) {
     pods = before->pods;
     nodes = before->ingress_nodes;
-    weight = before->weight;
+    drained = before->drained_nodes;
   }
-  return absl::StrCat(LineName(line, cluster), Change("pods", pods, after.pods),
-                      ", ", Change("nodes", nodes, after.ingress_nodes), ", ",
+  std::string text =
+      absl::StrCat(Change("pods", pods, after.pods), ", ",
+                   Change("nodes", nodes, after.ingress_nodes));
+  if (after.drained_nodes != drained.value_or(0)) {
+    absl::StrAppend(&text, ", ",
+                    Change("drained", drained, after.drained_nodes));
+  }
+  if (after.frozen != (before && before->frozen)) {
+    absl::StrAppend(&text, after.frozen ? ", frozen" : ", no longer frozen");
+  }
+  return text;
+}
+
+std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
+                             const std::optional<LineWeight>& before,
+                             const LineWeight& after) {
+  std::optional<uint32_t> weight;
+  if (before) weight = before->weight;
+  return absl::StrCat(LineName(line, cluster), CauseText(before, after), ", ",
                       Change("weight", weight, after.weight));
 }
 
@@ -61,7 +76,7 @@ std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight) {
   return absl::StrCat(LineName(line, cluster), weight.ingress_nodes,
                       " ingress nodes are live, but slots=", line.range.count,
-                      ": only the first ", weight.used_nodes,
+                      ": only the first ", weight.seated_nodes(),
                       " by address are used; raise slots= and reload");
 }
 

@@ -24,6 +24,11 @@ inline constexpr size_t kMaxLogText = 1000;
 // names and messages come from a cluster and may hold anything.
 std::string PrintableText(std::string_view text);
 
+// `pods 12 -> 30, nodes 3`: what a weight is computed from; what stayed is said
+// once. `before`: nothing at the first known value.
+std::string CauseText(const std::optional<LineWeight>& before,
+                      const LineWeight& after);
+
 // `upstream "orders" cluster "bj": pods 12 -> 30, nodes 3, weight 40 -> 100`;
 // what stayed is said once. `before`: nothing at the first known value.
 std::string WeightChangeText(const LineConfig& line, const std::string& cluster,

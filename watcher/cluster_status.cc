@@ -1,8 +1,12 @@
-// The status of a cluster as JSON of bounded size.
+// The status of a cluster, packed and as JSON, of bounded size.
 
 #include "watcher/cluster_status.h"
 
 #include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "watcher/json_text.h"
@@ -25,7 +29,99 @@ void AppendTime(const char* name, int64_t ms, std::string* out) {
   AppendMember(name, static_cast<uint64_t>(std::max<int64_t>(ms, 0)), out);
 }
 
+// The fields of fixed size, in the order in which they are packed. One list
+// serves both directions: `Status` is const when packing.
+template <typename Status, typename Function>
+void ForEachNumber(Status& status, Function&& function) {
+  function(status.complete);
+  function(status.synced);
+  function(status.last_success_ms);
+  function(status.last_error_ms);
+  function(status.failing_since_ms);
+  function(status.requests);
+  function(status.lists);
+  function(status.watches);
+  function(status.events);
+  function(status.relists);
+  function(status.failures);
+  function(status.bytes);
+  function(status.rejected);
+  function(status.held_back);
+}
+
+void PackNumber(uint64_t number, std::string* out) {
+  out->append(reinterpret_cast<const char*>(&number), sizeof(number));
+}
+
+void PackText(std::string_view text, size_t max_bytes, std::string* out) {
+  text = text.substr(0, max_bytes);
+  PackNumber(text.size(), out);
+  *out += text;
+}
+
+uint64_t UnpackNumber(std::string_view* bytes) {
+  uint64_t number = 0;
+  if (bytes->size() < sizeof(number)) {
+    *bytes = {};
+    return 0;
+  }
+  std::memcpy(&number, bytes->data(), sizeof(number));
+  bytes->remove_prefix(sizeof(number));
+  return number;
+}
+
+std::string UnpackText(std::string_view* bytes) {
+  const uint64_t length = UnpackNumber(bytes);
+  std::string text(bytes->substr(0, length));
+  bytes->remove_prefix(text.size());
+  return text;
+}
+
 }  // namespace
+
+std::string PackClusterStatus(const ClusterStatus& status) {
+  std::string out;
+  ForEachNumber(status, [&out](auto number) {
+    PackNumber(static_cast<uint64_t>(number), &out);
+  });
+  PackText(status.api, kMaxApiBytes, &out);
+  PackText(status.mode, kMaxModeBytes, &out);
+  PackText(status.last_error, kMaxErrorBytes, &out);
+  std::string versions;
+  uint64_t packed = 0;
+  for (const auto& [path, version] : status.resource_versions) {
+    std::string entry;
+    PackText(path, kMaxPathBytes, &entry);
+    PackText(version, kMaxVersionBytes, &entry);
+    if (out.size() + versions.size() + entry.size() + 2 * sizeof(uint64_t) >
+        kMaxStatusBytes) {
+      break;
+    }
+    versions += entry;
+    ++packed;
+  }
+  PackNumber(
+      status.versions_left_out + status.resource_versions.size() - packed,
+      &out);
+  PackNumber(packed, &out);
+  return out + versions;
+}
+
+ClusterStatus UnpackClusterStatus(std::string_view bytes) {
+  ClusterStatus status;
+  ForEachNumber(status, [&bytes](auto& number) {
+    number = static_cast<std::decay_t<decltype(number)>>(UnpackNumber(&bytes));
+  });
+  status.api = UnpackText(&bytes);
+  status.mode = UnpackText(&bytes);
+  status.last_error = UnpackText(&bytes);
+  status.versions_left_out = UnpackNumber(&bytes);
+  for (uint64_t n = UnpackNumber(&bytes); n > 0 && !bytes.empty(); --n) {
+    std::string path = UnpackText(&bytes);
+    status.resource_versions[std::move(path)] = UnpackText(&bytes);
+  }
+  return status;
+}
 
 std::string EncodeClusterStatus(const ClusterStatus& status) {
   std::string out = "{\"api\":";
@@ -48,11 +144,12 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   AppendMember("failures", status.failures, &out);
   AppendMember("bytes", status.bytes, &out);
   AppendMember("rejected", status.rejected, &out);
+  AppendMember("held_back", status.held_back, &out);
 
   // As many versions as there is room for; the rest is counted.
   constexpr size_t kTailBytes = 64;
   std::string versions;
-  size_t left_out = 0;
+  uint64_t left_out = status.versions_left_out;
   for (const auto& [path, version] : status.resource_versions) {
     std::string entry = versions.empty() ? "" : ",";
     AppendJsonString(path, kMaxPathBytes, &entry);

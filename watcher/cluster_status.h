@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 
 namespace dynweight {
 
@@ -31,13 +32,21 @@ struct ClusterStatus {
   uint64_t failures = 0;         // requests that failed
   uint64_t bytes = 0;            // bytes of bodies received
   uint64_t rejected = 0;         // answers not applied: bad, partial, guarded
+  uint64_t held_back = 0;        // of these by a guard
   std::map<std::string, std::string> resource_versions;  // by source path
+  uint64_t versions_left_out = 0;  // for which there was no room
 };
+
+// What lies in shared memory: at most kMaxStatusBytes, read without parsing.
+// Long texts are cut, and resource versions that find no room are counted.
+std::string PackClusterStatus(const ClusterStatus& status);
+
+// What PackClusterStatus() wrote; as much of it as there is in other bytes.
+ClusterStatus UnpackClusterStatus(std::string_view bytes);
 
 // One JSON object of at most kMaxStatusBytes, without line breaks, safe inside
 // HTML. Members are named as above without "_ms" (last_error_ms is
-// "last_error_at"); long texts are cut, and resource versions that find no room
-// are counted in "versions_left_out".
+// "last_error_at"). The same is cut as above.
 std::string EncodeClusterStatus(const ClusterStatus& status);
 
 }  // namespace dynweight

@@ -226,13 +226,18 @@ TEST(DecodeClusterView, PassesOverUnknownMembers) {
   EXPECT_EQ(view.pods.at("a").pods, 1u);
 }
 
-TEST(DecodeClusterView, FirstOfDuplicateMembersCounts) {
+TEST(DecodeClusterView, AMemberThatStandsTwiceIsAMistake) {
+  EXPECT_FALSE(DecodeClusterView(R"({"name":"bj","name":"sh"})").ok());
+  EXPECT_FALSE(DecodeClusterView(R"({"name":"bj","apps":{"a":)"
+                                 R"({"pods":1,"pods":2,"observed":2}}})")
+                   .ok());
+}
+
+TEST(DecodeClusterView, TheFirstOfTwoAppsOfOneNameCounts) {
   const ClusterView view =
-      DecodeClusterView(R"({"name":"bj","name":"sh","apps":{)"
-                        R"("a":{"pods":1,"observed":2},)"
+      DecodeClusterView(R"({"name":"bj","apps":{"a":{"pods":1,"observed":2},)"
                         R"("a":{"pods":9,"observed":9}}})")
           .value();
-  EXPECT_EQ(view.cluster, "bj");
   EXPECT_EQ(view.pods.at("a").pods, 1u);
 }
 

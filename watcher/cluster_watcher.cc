@@ -82,6 +82,7 @@ ClusterStatus ClusterWatcher::Status() const {
     status.failures += stats.failures;
     status.bytes += stats.bytes;
     status.rejected += stats.rejected + feed->held_back();
+    status.held_back += feed->held_back();
     status.resource_versions[feed->name()] = stats.resource_version;
   }
   return status;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,10 +34,19 @@ class PlayedReflector : public Reflector {
   void Start(int64_t) override { started = true; }
   int64_t Deadline() const override { return kNever; }
   void Tick(int64_t) override {}
-  void RequestConsistentList(int64_t) override { ++consistent_requests; }
+  void RequestConsistentList(int64_t now_ms) override {
+    ++consistent_requests;
+    requested_ms = now_ms;
+  }
   const ReflectorStats& stats() const override { return stats_; }
 
+  // `consistent`: the list that was asked for.
   void List(const std::vector<std::string>& objects, bool consistent = false) {
+    ListAskedAt(objects,
+                consistent ? std::optional(requested_ms) : std::nullopt);
+  }
+  void ListAskedAt(const std::vector<std::string>& objects,
+                   std::optional<int64_t> asked_ms) {
     sink_->BeginList();
     for (const std::string& object : objects) {
       ASSERT_TRUE(With(object, [this](const cJSON* json) {
@@ -45,7 +55,7 @@ class PlayedReflector : public Reflector {
     }
     sink_->CommitList();
     ++stats_.lists;
-    host_->OnList(consistent);
+    host_->OnList(asked_ms);
     host_->OnHealthy();
   }
   void Event(ObjectSink::EventType type, const std::string& object) {
@@ -66,6 +76,7 @@ class PlayedReflector : public Reflector {
 
   bool started = false;
   int consistent_requests = 0;
+  int64_t requested_ms = 0;
 
  private:
   static absl::Status With(
@@ -241,6 +252,110 @@ TEST_F(ClusterWatcherTest, MassNotReadyThatPassesChangesNothing) {
   EXPECT_THAT(changes.sources, IsEmpty());
 }
 
+TEST_F(ClusterWatcherTest, MassNotReadyToldPodByPodChangesNothing) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  watcher_->TakeChanges();
+  for (int pods = 11; pods >= 0; --pods) {
+    reflector_->Modify(Slice("orders", pods));
+    if (pods % 4 == 0) reflector_->Modify(Slice("edge", pods / 4));
+    Pass(90);
+  }
+  Pass(2000);
+  for (int pods = 1; pods <= 12; ++pods) {
+    reflector_->Modify(Slice("orders", pods));
+    if (pods % 4 == 0) reflector_->Modify(Slice("edge", pods / 4));
+    Pass(90);
+  }
+  Pass(10000);
+  const ClusterChanges changes = watcher_->TakeChanges();
+  EXPECT_FALSE(changes.nodes);
+  EXPECT_THAT(changes.sources, IsEmpty());
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+}
+
+TEST_F(ClusterWatcherTest, ALonePodThatLeavesCountsWhenItHasSettled) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("orders", 11));
+  EXPECT_EQ(watcher_->DeadlineMs(), clock_.now + DropGuard::kSettleMs);
+  Pass(DropGuard::kSettleMs - 1);
+  EXPECT_EQ(Pods(), 12u);
+  Pass(1);
+  EXPECT_EQ(Pods(), 11u);
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+  EXPECT_EQ(reflector_->consistent_requests, 0);
+}
+
+TEST_F(ClusterWatcherTest, APodThatComesCountsAtOnceAlsoWhileAFallSettles) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("orders", 11));
+  reflector_->Modify(Slice("orders", 13));
+  EXPECT_EQ(Pods(), 13u);
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+}
+
+TEST_F(ClusterWatcherTest, ALoneNodeThatLeavesCountsWhenItHasSettled) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("edge", 2));
+  EXPECT_EQ(NodeCount(), 3u);
+  Pass(DropGuard::kSettleMs);
+  EXPECT_EQ(NodeCount(), 2u);
+}
+
+TEST_F(ClusterWatcherTest, WhenPolledAFallCountsWhenALaterListRepeatsIt) {
+  config_.clusters[0].mode = ClusterConfig::Mode::kPoll;
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  Pass(5000);
+  reflector_->List({Slice("orders", 8), Slice("edge", 3)});
+  Pass(DropGuard::kSettleMs);
+  EXPECT_EQ(Pods(), 12u);
+  reflector_->List({Slice("orders", 8), Slice("edge", 3)});
+  EXPECT_EQ(Pods(), 8u);
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+}
+
+TEST_F(ClusterWatcherTest, WhenPolledRarelyAListIsAskedForToSettleAFall) {
+  config_.clusters[0].mode = ClusterConfig::Mode::kPoll;
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->List({Slice("orders", 8), Slice("edge", 3)});
+  Pass(5000);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  EXPECT_EQ(Pods(), 12u);
+  reflector_->List({Slice("orders", 7), Slice("edge", 3)}, true);
+  EXPECT_EQ(Pods(), 7u);
+}
+
+TEST_F(ClusterWatcherTest, AListUnderWayWhenTheDropIsSeenConfirmsNothing) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  const int64_t began = clock_.now;
+  Pass(100);
+  reflector_->Modify(Slice("orders", 0));
+  Pass(5000);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  reflector_->ListAskedAt({Slice("edge", 3)}, began);
+  EXPECT_EQ(Pods(), 12u);
+  Pass(1000);
+  EXPECT_EQ(reflector_->consistent_requests, 1);  // it is still to come
+  reflector_->List({Slice("edge", 3)}, true);
+  EXPECT_EQ(Pods(), 0u);
+}
+
+TEST_F(ClusterWatcherTest,
+       AConsistentListNobodyAskedForConfirmsWhenLateEnough) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  reflector_->Modify(Slice("orders", 0));
+  clock_.now += 6000;
+  reflector_->ListAskedAt({Slice("edge", 3)}, clock_.now - 1);
+  EXPECT_EQ(Pods(), 0u);
+}
+
 TEST_F(ClusterWatcherTest, OneListConfirmsAllThatWaits) {
   LineConfig carts = config_.lines[0];
   carts.source.name = "carts";
@@ -349,6 +464,7 @@ TEST_F(ClusterWatcherTest, NodesThatComeBackOneByOneReplaceNotTheLastAtOnce) {
   reflector_->Modify(Slice("edge", 1));
   EXPECT_EQ(NodeCount(), 6u);
   reflector_->Modify(Slice("edge", 4));
+  Pass(DropGuard::kSettleMs);
   EXPECT_EQ(NodeCount(), 4u);
 }
 

@@ -66,10 +66,23 @@ struct LineConfig {
   EmptyPolicy empty = EmptyPolicy::kKeep;
 };
 
+// One address of a `server` line (a KVM): its slot, which only tuning ever
+// gives another weight than the configured one.
+struct ServerConfig {
+  std::string upstream;
+  std::string name;     // as the line has it
+  std::string address;  // "10.20.0.11:8080"
+  uint32_t table = 0;
+  uint32_t slot = 0;
+  uint32_t weight = 0;  // 0: down
+};
+
 struct WatcherConfig {
   std::vector<ClusterConfig> clusters;
   std::vector<LineConfig> lines;
+  std::vector<ServerConfig> servers;
   std::string state_file;     // empty: none
+  std::string tuning_file;    // empty: none
   int64_t coalesce_ms = 50;   // at most one write of a table per this time
 };
 

@@ -304,11 +304,12 @@ absl::Status CurlError(CURLcode code, const std::string& detail,
     curl_off_t transfer_begins = 0;
     curl_easy_getinfo(request.easy.get(), CURLINFO_PRETRANSFER_TIME_T,
                       &transfer_begins);
-    return absl::DeadlineExceededError(
-        transfer_begins == 0
-            ? "no connection within timeout; is the address in api right, and "
-              "is the server up?"
-            : "no complete answer within timeout");
+    if (transfer_begins == 0) {
+      return absl::UnavailableError(
+          "no connection within timeout; is the address in api right, and is "
+          "the server up?");
+    }
+    return absl::DeadlineExceededError("no complete answer within timeout");
   }
   std::string text;
   switch (code) {

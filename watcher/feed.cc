@@ -12,7 +12,7 @@ namespace {
 
 // Confirming lists are at least so far apart: a mass failure makes many
 // drops within a second, and one list confirms all whose time has come.
-constexpr int64_t kConfirmSpacingMs = 1000;
+constexpr int64_t kAskSpacingMs = 1000;
 
 // How often a server that says nothing new is taken to confirm what it said.
 constexpr int64_t kStillTrueMs = 10000;
@@ -54,20 +54,36 @@ Feed::Feed(Subscription subscription, FeedOwner* owner, const Clock* clock,
 void Feed::Tick() {
   const int64_t now = clock_->MonotonicMs();
   reflector_->Tick(now);
-  if (ConfirmDeadlineMs() <= now) {
-    confirm_asked_ms_ = now;
-    next_confirm_ms_ = now + kConfirmSpacingMs;
+  UpdateDue(now);
+  if (AskDeadlineMs() <= now) {
+    asked_ms_ = now;
+    next_ask_ms_ = now + kAskSpacingMs;
     reflector_->RequestConsistentList(now);
   }
 }
 
-int64_t Feed::DeadlineMs() const {
-  return std::min(reflector_->Deadline(), ConfirmDeadlineMs());
+void Feed::UpdateDue(int64_t now_ms) {
+  while (!settling_.empty() && settling_.begin()->first <= now_ms) {
+    Update(settling_.begin()->second, DropGuard::kNotConsistent);
+  }
 }
 
-int64_t Feed::ConfirmDeadlineMs() const {
-  if (pending_.empty() || confirm_asked_ms_) return kNever;
-  return std::max(pending_.begin()->first, next_confirm_ms_);
+int64_t Feed::DeadlineMs() const {
+  const int64_t settled = settling_.empty() ? kNever : settling_.begin()->first;
+  return std::min({reflector_->Deadline(), AskDeadlineMs(), settled});
+}
+
+int64_t Feed::AskDeadlineMs() const {
+  if (to_ask_.empty() || asked_ms_) return kNever;
+  return std::max(to_ask_.begin()->first, next_ask_ms_);
+}
+
+// Between two lists of poll mode nothing is seen of a mass failure: there a
+// fall settles by a list only, which is asked for if none comes.
+int64_t Feed::AskAtMs(const Quantity& quantity) const {
+  const int64_t fall =
+      subscription_.options.watch ? kNever : quantity.guard.SettleByMs();
+  return std::min(quantity.guard.ConfirmAtMs(), fall);
 }
 
 std::string Feed::name() const {
@@ -76,19 +92,17 @@ std::string Feed::name() const {
                       options.label_selector);
 }
 
-void Feed::OnList(bool consistent) {
+void Feed::OnList(std::optional<int64_t> asked_ms) {
+  if (asked_ms && asked_ms >= asked_ms_) asked_ms_.reset();
   std::vector<size_t> quantities = TakeChanged();
-  int64_t asked_ms = DropGuard::kNotConsistent;
-  if (consistent && confirm_asked_ms_) {
-    asked_ms = *confirm_asked_ms_;
-    confirm_asked_ms_.reset();
-    // What waits is judged by this list even where it repeats itself.
-    for (const auto& [due, quantity] : pending_) quantities.push_back(quantity);
-    std::sort(quantities.begin(), quantities.end());
-    quantities.erase(std::unique(quantities.begin(), quantities.end()),
-                     quantities.end());
+  // What waits is judged by this list even where it repeats itself.
+  for (const auto& [due, quantity] : to_ask_) quantities.push_back(quantity);
+  std::sort(quantities.begin(), quantities.end());
+  quantities.erase(std::unique(quantities.begin(), quantities.end()),
+                   quantities.end());
+  for (const size_t quantity : quantities) {
+    Update(quantity, asked_ms.value_or(DropGuard::kNotConsistent));
   }
-  for (const size_t quantity : quantities) Update(quantity, asked_ms);
   owner_->OnStatusChanged(/*at_once=*/reflector_->stats().lists <= 1);
 }
 
@@ -107,7 +121,7 @@ void Feed::OnHealthy() {
   if (now < next_still_true_ms_ || !tally_->listed()) return;
   next_still_true_ms_ = now + kStillTrueMs;
   for (const Quantity& quantity : quantities_) {
-    if (quantity.guard.pending() || (quantity.nodes && no_nodes_)) continue;
+    if (quantity.guard.holding() || (quantity.nodes && no_nodes_)) continue;
     owner_->OnStillTrue(subscription_.wants[quantity.want], quantity.nodes);
   }
 }
@@ -133,8 +147,8 @@ std::vector<size_t> Feed::TakeChanged() {
 void Feed::Update(size_t index, int64_t asked_ms) {
   Quantity& quantity = quantities_[index];
   const int64_t now = clock_->MonotonicMs();
-  const std::pair<int64_t, size_t> waiting = {quantity.guard.ConfirmAtMs(),
-                                              index};
+  to_ask_.erase({AskAtMs(quantity), index});
+  settling_.erase({quantity.guard.SettleAtMs(), index});
   if (quantity.nodes) {
     UpdateNodes(&quantity, now, asked_ms);
   } else {
@@ -143,10 +157,9 @@ void Feed::Update(size_t index, int64_t asked_ms) {
       owner_->OnPods(subscription_.wants[quantity.want].pod_source, pods);
     }
   }
-  if (!quantity.guard.pending()) {
-    pending_.erase(waiting);
-  } else if (waiting.first == kNever) {
-    pending_.insert({quantity.guard.ConfirmAtMs(), index});
+  if (AskAtMs(quantity) != kNever) to_ask_.insert({AskAtMs(quantity), index});
+  if (subscription_.options.watch && quantity.guard.SettleAtMs() != kNever) {
+    settling_.insert({quantity.guard.SettleAtMs(), index});
   }
 }
 
@@ -180,12 +193,14 @@ bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
   using Verdict = DropGuard::Verdict;
   const bool waited = quantity->guard.pending();
   const Verdict verdict = quantity->guard.Observe(size, now_ms, asked_ms);
-  const bool applies = verdict != Verdict::kHold;
-  if (!applies) ++held_back_;
-  if (applies != waited) return applies;  // no drop begins or ends here
+  const bool waits = quantity->guard.pending();
+  if (waits) ++held_back_;
+  const bool applies =
+      verdict == Verdict::kApply || verdict == Verdict::kConfirm;
+  if (waits == waited) return applies;  // no drop begins or ends here
   const std::string name = NameOf(*quantity);
   const uint64_t in_force = SizeInForce(*quantity);
-  if (!applies) {
+  if (waits) {
     owner_->OnLog(
         LogLine::Level::kWarn,
         absl::StrCat(name, " ", in_force, " -> ", size,

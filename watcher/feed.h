@@ -77,6 +77,8 @@ class Feed : private ReflectorHost {
     bool nodes = false;  // else pods
     DropGuard guard;
   };
+  // Indices into quantities_ by a time.
+  using DueQuantities = std::set<std::pair<int64_t, size_t>>;
   // Indices into quantities_; kNone: not asked for.
   struct OfWant {
     size_t pods = kNone;
@@ -91,20 +93,22 @@ class Feed : private ReflectorHost {
   void OnApiFailure(const std::string& base) override {
     owner_->OnApiFailure(base);
   }
-  void OnList(bool consistent) override;
+  void OnList(std::optional<int64_t> asked_ms) override;
   void OnEvent() override;
   void OnHealthy() override;
   void OnError(const absl::Status& error) override;
 
   std::vector<size_t> TakeChanged();
   void Update(size_t quantity, int64_t asked_ms);
+  void UpdateDue(int64_t now_ms);
   void UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms);
   bool Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
              int64_t asked_ms);
   uint64_t SizeInForce(const Quantity& quantity) const;
   std::string NameOf(const Quantity& quantity) const;
   void Log(const std::optional<LogLine>& line);
-  int64_t ConfirmDeadlineMs() const;
+  int64_t AskDeadlineMs() const;
+  int64_t AskAtMs(const Quantity& quantity) const;
 
   Subscription subscription_;
   FeedOwner* owner_;
@@ -113,10 +117,10 @@ class Feed : private ReflectorHost {
   SourceHealth health_;
   std::vector<Quantity> quantities_;
   std::vector<OfWant> of_want_;
-  // Quantities with a drop to be confirmed, by when that may be asked.
-  std::set<std::pair<int64_t, size_t>> pending_;
-  std::optional<int64_t> confirm_asked_ms_;
-  int64_t next_confirm_ms_ = INT64_MIN;
+  DueQuantities to_ask_;    // by when a consistent list is to be asked for
+  DueQuantities settling_;  // by when their falls count
+  std::optional<int64_t> asked_ms_;  // for a list that has not come yet
+  int64_t next_ask_ms_ = INT64_MIN;
   int64_t next_still_true_ms_ = INT64_MIN;
   bool no_nodes_ = false;  // for certain; the last stay in use
   uint64_t held_back_ = 0;

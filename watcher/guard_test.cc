@@ -11,6 +11,10 @@ constexpr auto kApply = DropGuard::Verdict::kApply;
 constexpr auto kConfirm = DropGuard::Verdict::kConfirm;
 constexpr auto kHold = DropGuard::Verdict::kHold;
 
+constexpr auto kSettle = DropGuard::Verdict::kSettle;
+
+constexpr int64_t kSettleMs = DropGuard::kSettleMs;
+
 DropGuard Holding(uint64_t size) { return DropGuard(GuardPolicy{}, size); }
 
 TEST(DropGuard, FirstAnswerIsNoDropWhenNothingWasKnown) {
@@ -34,7 +38,7 @@ TEST(DropGuard, RiseAppliesAtOnce) {
 
 TEST(DropGuard, ExactlyHalfIsNotMoreThanHalf) {
   DropGuard guard = Holding(12);
-  EXPECT_EQ(guard.Observe(6, 0), kApply);
+  EXPECT_EQ(guard.Observe(6, 0), kSettle);
 }
 
 TEST(DropGuard, MoreThanHalfIsHeld) {
@@ -43,7 +47,7 @@ TEST(DropGuard, MoreThanHalfIsHeld) {
 }
 
 TEST(DropGuard, HalfOfAnOddNumberIsNotRoundedInFavourOfTheDrop) {
-  EXPECT_EQ(Holding(3).Observe(2, 0), kApply);
+  EXPECT_EQ(Holding(3).Observe(2, 0), kSettle);
   EXPECT_EQ(Holding(3).Observe(1, 0), kHold);
 }
 
@@ -85,7 +89,7 @@ TEST(DropGuard, TheConfirmingListsValueIsTaken) {
   EXPECT_EQ(guard.Observe(3, 2000), kHold);
   EXPECT_EQ(guard.Observe(1, 5000, 5000), kConfirm);
   EXPECT_EQ(guard.Observe(1, 5100), kApply);
-  EXPECT_EQ(guard.Observe(0, 5200), kHold);
+  EXPECT_EQ(guard.Observe(0, 5200), kHold);  // of the one that is left
 }
 
 TEST(DropGuard, AnEventNeverConfirms) {
@@ -113,30 +117,131 @@ TEST(DropGuard, SilenceDuringConfirmationHolds) {
   EXPECT_EQ(guard.Observe(0, 3600000, 3599000), kConfirm);
 }
 
-TEST(DropGuard, StepsDownCountTogether) {
+TEST(DropGuard, ALoneFallCountsWhenItHasStoodStill) {
   DropGuard guard = Holding(12);
-  for (uint64_t size = 11; size >= 6; --size) {
-    EXPECT_EQ(guard.Observe(size, static_cast<int64_t>(12 - size)), kApply);
-  }
-  EXPECT_EQ(guard.Observe(5, 10), kHold);
-  EXPECT_EQ(guard.Observe(0, 20), kHold);
-  EXPECT_EQ(guard.Observe(12, 3000), kApply);
+  EXPECT_EQ(guard.SettleAtMs(), kNever);
+  EXPECT_EQ(guard.Observe(11, 100), kSettle);
+  EXPECT_TRUE(guard.holding());
+  EXPECT_FALSE(guard.pending());
+  EXPECT_EQ(guard.SettleAtMs(), 100 + kSettleMs);
+  EXPECT_EQ(guard.Observe(11, 99 + kSettleMs), kSettle);
+  EXPECT_EQ(guard.Observe(11, 100 + kSettleMs), kApply);
+  EXPECT_FALSE(guard.holding());
 }
 
-TEST(DropGuard, SlowStepsDownAreNoDrop) {
+TEST(DropGuard, AFallThatGoesOnSettlesAnew) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(11, 0), kSettle);
+  EXPECT_EQ(guard.Observe(10, 1000), kSettle);
+  EXPECT_EQ(guard.SettleAtMs(), 1000 + kSettleMs);
+}
+
+TEST(DropGuard, AFallThatNeverStandsStillCountsAfterTheTimeToConfirm) {
+  DropGuard guard = Holding(100);
+  for (int64_t now = 0; now < 5000; now += 100) {
+    const uint64_t size = now % 200 == 0 ? 99 : 98;
+    EXPECT_EQ(guard.Observe(size, now), kSettle) << now;
+  }
+  EXPECT_EQ(guard.SettleAtMs(), 5000);
+  EXPECT_EQ(guard.Observe(99, 5000), kApply);
+}
+
+TEST(DropGuard, AFallThatIsMadeUpForChangesNothing) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(11, 0), kSettle);
+  EXPECT_EQ(guard.Observe(12, 10), kApply);
+  EXPECT_EQ(guard.SettleAtMs(), kNever);
+}
+
+TEST(DropGuard, NothingSettlesLongerThanADropTakesToConfirm) {
+  GuardPolicy policy;
+  policy.confirm_ms = 300;
+  DropGuard guard(policy, 12);
+  EXPECT_EQ(guard.Observe(11, 0), kSettle);
+  EXPECT_EQ(guard.SettleAtMs(), 300);
+}
+
+TEST(DropGuard, MassNotReadyToldPodByPodCountsFromItsFirstPod) {
   DropGuard guard = Holding(12);
   int64_t now = 0;
-  for (uint64_t size = 11; size >= 2; --size) {
-    EXPECT_EQ(guard.Observe(size, now), kApply) << size;
-    now += 2500;
+  for (uint64_t size = 11; size >= 6; --size, now += 90) {
+    EXPECT_EQ(guard.Observe(size, now), kSettle) << size;
+  }
+  for (uint64_t size = 5; size > 0; --size, now += 90) {
+    EXPECT_EQ(guard.Observe(size, now), kHold) << size;
+  }
+  EXPECT_EQ(guard.Observe(0, now), kHold);
+}
+
+TEST(DropGuard, ARecoveryToldPodByPodChangesNothing) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(0, 0), kHold);
+  int64_t now = 3000;
+  for (uint64_t size = 1; size < 6; ++size, now += 90) {
+    EXPECT_EQ(guard.Observe(size, now), kHold) << size;
+  }
+  for (uint64_t size = 6; size < 12; ++size, now += 90) {
+    EXPECT_EQ(guard.Observe(size, now), kSettle) << size;
+  }
+  EXPECT_EQ(guard.Observe(12, now), kApply);
+  EXPECT_FALSE(guard.holding());
+}
+
+TEST(DropGuard, APartialRecoveryEndsTheMatterAndSettles) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(2, 0), kHold);
+  EXPECT_EQ(guard.Observe(8, 100), kSettle);
+  EXPECT_FALSE(guard.pending());
+  EXPECT_EQ(guard.Observe(8, 100 + kSettleMs), kApply);
+}
+
+TEST(DropGuard, FallsThatHaveSettledCountTogether) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(8, 0), kSettle);
+  EXPECT_EQ(guard.Observe(8, kSettleMs), kApply);
+  // Half of 8 and less than half of 12, which counts for five seconds more.
+  EXPECT_EQ(guard.Observe(4, kSettleMs + 4999), kHold);
+}
+
+TEST(DropGuard, EverySizeInForceWithinTheTimeToConfirmCounts) {
+  DropGuard guard = Holding(12);
+  EXPECT_EQ(guard.Observe(11, 0), kSettle);
+  EXPECT_EQ(guard.Observe(11, 1500), kApply);  // 12 counts until 6500
+  EXPECT_EQ(guard.Observe(7, 4500), kSettle);
+  EXPECT_EQ(guard.Observe(7, 6000), kApply);  // 11 counts until 11000
+  EXPECT_EQ(guard.Observe(5, 10999), kHold);
+}
+
+TEST(DropGuard, SlowFallsAreNoDrop) {
+  DropGuard guard = Holding(12);
+  int64_t now = 0;
+  for (uint64_t size = 11; size >= 1; --size) {
+    EXPECT_EQ(guard.Observe(size, now), kSettle) << size;
+    EXPECT_EQ(guard.Observe(size, now + kSettleMs), kApply) << size;
+    now += kSettleMs + 5000;
   }
 }
 
-TEST(DropGuard, PartialRecoveryAboveHalfAppliesAndEndsTheMatter) {
+TEST(DropGuard, ADropIsMeasuredAgainstTheSameForAsLongAsItWaits) {
   DropGuard guard = Holding(12);
-  EXPECT_EQ(guard.Observe(2, 0), kHold);
-  EXPECT_EQ(guard.Observe(8, 100), kApply);
-  EXPECT_FALSE(guard.pending());
+  EXPECT_EQ(guard.Observe(7, 0), kSettle);
+  EXPECT_EQ(guard.Observe(7, 1500), kApply);
+  EXPECT_EQ(guard.Observe(5, 6000), kHold);
+  // By now 12 is long past, and from 7 to 5 would be no drop.
+  EXPECT_EQ(guard.Observe(5, 11100, 11000), kConfirm);
+}
+
+TEST(DropGuard, AThousandFallsAreRememberedStrictlyAndInLittle) {
+  GuardPolicy policy;
+  policy.confirm_ms = 3600000;
+  DropGuard guard(policy, 2000);
+  int64_t now = 0;
+  for (uint64_t size = 1999; size >= 1000; --size) {
+    EXPECT_EQ(guard.Observe(size, now), kSettle) << size;
+    now += kSettleMs;
+    EXPECT_EQ(guard.Observe(size, now), kApply) << size;
+  }
+  EXPECT_EQ(guard.Observe(999, now), kHold);
 }
 
 TEST(DropGuard, OffAppliesAtOnce) {
@@ -149,16 +254,16 @@ TEST(DropGuard, OffAppliesAtOnce) {
 TEST(DropGuard, DropPercentIsThePolicys) {
   GuardPolicy policy;
   policy.drop_percent = 20;
-  EXPECT_EQ(DropGuard(policy, 10).Observe(8, 0), kApply);
+  EXPECT_EQ(DropGuard(policy, 10).Observe(8, 0), kSettle);
   EXPECT_EQ(DropGuard(policy, 10).Observe(7, 0), kHold);
   policy.drop_percent = 100;
-  EXPECT_EQ(DropGuard(policy, 10).Observe(1, 0), kApply);
+  EXPECT_EQ(DropGuard(policy, 10).Observe(1, 0), kSettle);
   EXPECT_EQ(DropGuard(policy, 10).Observe(0, 0), kHold);
 }
 
 TEST(DropGuard, HugeCountsDoNotOverflow) {
   EXPECT_EQ(Holding(UINT64_MAX).Observe(UINT64_MAX / 2 - 1, 0), kHold);
-  EXPECT_EQ(Holding(UINT64_MAX).Observe(UINT64_MAX / 2 + 1, 0), kApply);
+  EXPECT_EQ(Holding(UINT64_MAX).Observe(UINT64_MAX / 2 + 1, 0), kSettle);
 }
 
 }  // namespace

@@ -28,9 +28,18 @@ class Handoff {
     std::lock_guard<std::mutex> lock(mutex_);
     return stopping_;
   }
-  bool outstanding() const {
+  // Whether no update is outstanding. When one is, its Done() wakes the
+  // thread.
+  bool Free() {
     std::lock_guard<std::mutex> lock(mutex_);
-    return outstanding_;
+    wanted_ = outstanding_;
+    return !outstanding_;
+  }
+  // Frees what the event loop is done with.
+  void DropApplied() {
+    std::unique_ptr<Update> applied;
+    std::lock_guard<std::mutex> lock(mutex_);
+    applied.swap(applied_);
   }
   void Offer(std::unique_ptr<Update> update) {
     {
@@ -42,10 +51,15 @@ class Handoff {
     // Fails only when the counter is full, and then the fd is readable.
     [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof(one));
   }
-  // What Done() and Stop() wake from now on; null: nothing.
+  // What is woken from now on; null: nothing.
   void SetTransport(CurlTransport* transport) {
     std::lock_guard<std::mutex> lock(mutex_);
     transport_ = transport;
+  }
+  // Ends the thread's present or next sleep.
+  void Wake() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (transport_ != nullptr) transport_->Wakeup();
   }
   // Sleeps, unless or until it is to stop.
   void WaitForStop(int64_t timeout_ms) {
@@ -59,10 +73,12 @@ class Handoff {
     std::lock_guard<std::mutex> lock(mutex_);
     return std::move(ready_);
   }
-  void Done() {
+  void Done(std::unique_ptr<Update> applied) {
     std::lock_guard<std::mutex> lock(mutex_);
+    applied_ = std::move(applied);
     outstanding_ = ready_ != nullptr;
-    if (transport_ != nullptr) transport_->Wakeup();
+    if (wanted_ && transport_ != nullptr) transport_->Wakeup();
+    wanted_ = false;
   }
   void Stop() {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -77,7 +93,9 @@ class Handoff {
   std::condition_variable stopped_;
   bool stopping_ = false;
   bool outstanding_ = false;  // from Offer() to Done()
+  bool wanted_ = false;       // the next update waits for that Done()
   std::unique_ptr<Update> ready_;
+  std::unique_ptr<Update> applied_;
   CurlTransport* transport_ = nullptr;
 };
 

@@ -27,8 +27,8 @@ struct HttpRequest {
 
 struct HttpResult {
   // OK for a complete answer of any HTTP status. Otherwise why there is none:
-  // Unavailable (connect, DNS, TLS, reset, truncated), DeadlineExceeded,
-  // ResourceExhausted (max_body, header too long), Unauthenticated (a token,
+  // Unavailable (connect, also not in time, DNS, TLS, reset, truncated),
+  // DeadlineExceeded (of the answer), ResourceExhausted (max_body, header too long), Unauthenticated (a token,
   // CA or certificate file is unreadable), Aborted (the handler refused the
   // body). The text says what happened and the mend, without secrets, and
   // stays the same while the fault does.

@@ -2,34 +2,10 @@
 
 #include "watcher/json_text.h"
 
+#include "watcher/text_escape.h"
+
 namespace dynweight {
 namespace {
-
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-
-// Length of the well-formed UTF-8 sequence that `text` begins with (Unicode
-// Standard, table 3-7: no overlong form, no surrogate, nothing above
-// U+10FFFF), or 0.
-size_t SequenceLength(std::string_view text) {
-  const auto byte = [text](size_t i) {
-    return i < text.size() ? static_cast<uint8_t>(text[i]) : 0;
-  };
-  const auto continues = [&byte](size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const uint8_t lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead <= 0xDF) return continues(1) ? 2 : 0;
-  if (lead >= 0xE0 && lead <= 0xEF) {
-    if (lead == 0xE0 && byte(1) < 0xA0) return 0;
-    if (lead == 0xED && byte(1) > 0x9F) return 0;
-    return continues(1) && continues(2) ? 3 : 0;
-  }
-  if (lead >= 0xF0 && lead <= 0xF4) {
-    if (lead == 0xF0 && byte(1) < 0x90) return 0;
-    if (lead == 0xF4 && byte(1) > 0x8F) return 0;
-    return continues(1) && continues(2) && continues(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 void AppendEscaped(std::string_view character, std::string* out) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -73,6 +49,20 @@ void AppendEscaped(std::string_view character, std::string* out) {
   *out += static_cast<char>(c);
 }
 
+// How many of the first bytes stand in a JSON string as they are.
+size_t PlainLength(std::string_view text) {
+  size_t n = 0;
+  while (n < text.size()) {
+    const auto c = static_cast<uint8_t>(text[n]);
+    if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\' || c == '<' ||
+        c == '>' || c == '&') {
+      break;
+    }
+    ++n;
+  }
+  return n;
+}
+
 }  // namespace
 
 void AppendJsonString(std::string_view text, size_t max_bytes,
@@ -80,9 +70,15 @@ void AppendJsonString(std::string_view text, size_t max_bytes,
   *out += '"';
   size_t kept = 0;
   while (!text.empty()) {
-    const size_t length = SequenceLength(text);
+    // Nearly always all of it.
+    const size_t plain = PlainLength(text.substr(0, max_bytes - kept));
+    out->append(text.data(), plain);
+    kept += plain;
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+    const size_t length = Utf8SequenceLength(text);
     const std::string_view character =
-        length == 0 ? kReplacement : text.substr(0, length);
+        length == 0 ? kUtf8Replacement : text.substr(0, length);
     if (character.size() > max_bytes - kept) break;
     kept += character.size();
     AppendEscaped(character, out);

@@ -14,6 +14,12 @@ bool Absent(const cJSON* value) {
   return value == nullptr || cJSON_IsNull(value);
 }
 
+// The first of `members` and those after it that has the name.
+const cJSON* FindMember(const cJSON* members, std::string_view name) {
+  while (members != nullptr && name != members->string) members = members->next;
+  return members;
+}
+
 }  // namespace
 
 absl::StatusOr<JsonDocument> ParseJson(std::string_view text) {
@@ -44,9 +50,13 @@ const cJSON* JsonReader::Root(const cJSON* value) {
   return value;
 }
 
-const cJSON* JsonReader::Member(const cJSON* parent, const char* name) const {
+const cJSON* JsonReader::Member(const cJSON* parent, const char* name) {
   if (!ok() || !cJSON_IsObject(parent)) return nullptr;
-  const cJSON* value = cJSON_GetObjectItemCaseSensitive(parent, name);
+  const cJSON* value = FindMember(parent->child, name);
+  if (value != nullptr && FindMember(value->next, name) != nullptr) {
+    Fail(name, "must not stand twice");
+    return nullptr;
+  }
   return Absent(value) ? nullptr : value;
 }
 

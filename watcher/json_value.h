@@ -31,8 +31,8 @@ absl::StatusOr<JsonDocument> ParseJson(std::string_view text);
 // Reads members of one object. The first mistake sticks: later reads give
 // nothing, so that the caller asks once, at the end, whether all went well.
 // An absent parent has only absent members, and null is the same as absent.
-// Of duplicate members the first counts. Not thread-safe. Results point into
-// the document.
+// A member that stands twice is a mistake: which of the two is meant is not for
+// us to guess. Not thread-safe. Results point into the document.
 //
 //   JsonReader reader("Node");
 //   const cJSON* status = reader.Object(object, "status");
@@ -86,7 +86,7 @@ class JsonReader {
   void Fail(const char* name, const std::string& must);
 
  private:
-  const cJSON* Member(const cJSON* parent, const char* name) const;
+  const cJSON* Member(const cJSON* parent, const char* name);
   bool AdmitElement(const cJSON* element, const char* name, size_t n,
                     size_t max);
   std::string_view Text(const cJSON* value, const char* name, size_t max_bytes);

@@ -115,10 +115,12 @@ TEST_F(JsonValueTest, LongStringsAreMistakes) {
   EXPECT_THAT(Message(), HasSubstr("longer than 3 bytes"));
 }
 
-TEST_F(JsonValueTest, FirstOfDuplicateMembersCounts) {
-  const cJSON* v = Parse(R"({"n":1,"n":2,"n":"x"})");
+TEST_F(JsonValueTest, AMemberThatStandsTwiceIsAMistake) {
+  const cJSON* v = Parse(R"({"n":1,"N":2,"m":null,"x":"n","m":3})");
   EXPECT_EQ(reader_.Count(v, "n"), 1u);
   EXPECT_TRUE(reader_.ok());
+  EXPECT_EQ(reader_.Count(v, "m"), std::nullopt);
+  EXPECT_THAT(Message(), HasSubstr("member \"m\" must not stand twice"));
 }
 
 TEST_F(JsonValueTest, MemberNamesAreCaseSensitive) {

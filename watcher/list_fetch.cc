@@ -100,9 +100,15 @@ void ListFetch::OnDone(const HttpResult& result, std::string_view error_body) {
   if (absl::IsResourceExhausted(result.transport)) {
     return Reject(result.transport);
   }
+  // A server that has not come to the version waits for it some seconds before
+  // it says so: maybe longer than we do, and one that was restored from a copy
+  // would keep us waiting for ever.
+  result_.version_refused = query_.resource_version.value_or("0") != "0" &&
+                            result.http_status == 0 &&
+                            absl::IsDeadlineExceeded(result.transport);
   result_.server_failed = absl::IsUnavailable(result.transport) ||
                           absl::IsDeadlineExceeded(result.transport);
-  Finish(RequestError(Verb::kList, collection_, result.transport));
+  Finish(RequestError(Verb::kList, base_, collection_, result.transport));
 }
 
 void ListFetch::OnRefused(const ApiRefusal& refusal) {
@@ -119,7 +125,7 @@ void ListFetch::OnRefused(const ApiRefusal& refusal) {
   }
   result_.server_failed = refusal.code >= 500;
   result_.retry_after_ms = refusal.retry_after_ms;
-  Finish(RefusalError(Verb::kList, collection_, refusal));
+  Finish(RefusalError(Verb::kList, base_, collection_, refusal));
 }
 
 void ListFetch::OnPage() {
@@ -152,7 +158,7 @@ absl::Status ListFetch::TakeNext(std::string next) {
 // The answer came and is of no use.
 void ListFetch::Reject(const absl::Status& error) {
   ++stats_->rejected;
-  Finish(RequestError(Verb::kList, collection_, error));
+  Finish(RequestError(Verb::kList, base_, collection_, error));
 }
 
 void ListFetch::Finish(const absl::Status& error) {

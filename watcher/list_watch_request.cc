@@ -130,7 +130,8 @@ std::string WatchUrl(std::string_view base, const Collection& collection,
   return url;
 }
 
-absl::Status RefusalError(Verb verb, const Collection& collection,
+absl::Status RefusalError(Verb verb, std::string_view base,
+                          const Collection& collection,
                           const ApiRefusal& refusal) {
   std::string text = absl::StrCat("HTTP ", refusal.code);
   const std::string mend = Mend(verb, collection, refusal.code);
@@ -139,14 +140,16 @@ absl::Status RefusalError(Verb verb, const Collection& collection,
   } else if (!refusal.message.empty()) {
     absl::StrAppend(&text, ": ", refusal.message);
   }
-  return RequestError(verb, collection, absl::Status(Code(refusal.code), text));
+  return RequestError(verb, base, collection,
+                      absl::Status(Code(refusal.code), text));
 }
 
-absl::Status RequestError(Verb verb, const Collection& collection,
+absl::Status RequestError(Verb verb, std::string_view base,
+                          const Collection& collection,
                           const absl::Status& error) {
-  return absl::Status(
-      error.code(),
-      absl::StrCat(Word(verb), " ", collection.path, ": ", error.message()));
+  return absl::Status(error.code(),
+                      absl::StrCat(Word(verb), " ", std::string(base),
+                                   collection.path, ": ", error.message()));
 }
 
 }  // namespace dynweight

@@ -42,13 +42,16 @@ std::string WatchUrl(std::string_view base, const Collection& collection,
 
 enum class Verb { kList, kWatch };
 
-// "list /api/v1/pods: HTTP 403: the token may not list pods ...": what
-// happened and the mend, in words that stay the same while the fault does, so
-// that a log can leave repetitions out.
-absl::Status RefusalError(Verb verb, const Collection& collection,
+// "list https://10.1.0.1:6443/api/v1/pods: HTTP 403: the token may not list
+// pods ...": what happened and the mend, in words that stay the same while the
+// fault does, so that a log can leave repetitions out. `base` is the API
+// server's URL, which has no user name or password in it.
+absl::Status RefusalError(Verb verb, std::string_view base,
+                          const Collection& collection,
                           const ApiRefusal& refusal);
 // The same around another error.
-absl::Status RequestError(Verb verb, const Collection& collection,
+absl::Status RequestError(Verb verb, std::string_view base,
+                          const Collection& collection,
                           const absl::Status& error);
 
 }  // namespace dynweight

@@ -48,14 +48,15 @@ TEST(WatchUrlTest, AsksForBookmarksAndAnEnd) {
             "timeoutSeconds=301&labelSelector=a%3Db&fieldSelector=c%3Dd");
 }
 
-TEST(RefusalErrorTest, NamesVerbPathStatusAndMend) {
+TEST(RefusalErrorTest, NamesVerbUrlStatusAndMend) {
   ApiRefusal refusal;
   refusal.code = 403;
   refusal.message = "forbidden: User \"x\" cannot list";
   EXPECT_EQ(
-      std::string(RefusalError(Verb::kWatch, {"/api/v1/nodes", "", ""}, refusal)
+      std::string(RefusalError(Verb::kWatch, "https://a:6443/prefix",
+                               {"/api/v1/nodes", "", ""}, refusal)
                       .message()),
-      "watch /api/v1/nodes: HTTP 403: the token may not watch nodes; "
+      "watch https://a:6443/prefix/api/v1/nodes: HTTP 403: the token may not watch nodes; "
       "grant it list and watch by RBAC, see conf.d/rbac");
 }
 
@@ -64,7 +65,7 @@ TEST(RefusalErrorTest, WithoutAMendTheServersWordsAreGiven) {
   refusal.code = 500;
   refusal.message = "etcd is slow";
   EXPECT_THAT(
-      std::string(RefusalError(Verb::kList, {"/p", "", ""}, refusal).message()),
+      std::string(RefusalError(Verb::kList, "", {"/p", "", ""}, refusal).message()),
       HasSubstr("HTTP 500: etcd is slow"));
 }
 

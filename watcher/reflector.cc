@@ -21,11 +21,12 @@ constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr int64_t kWatchBackoffCapMs = 30000;
 constexpr int64_t kPollBackoffCapMs = 5000;  // or the interval if longer
 constexpr int64_t kMaxRetryAfterMs = 300000;
-// The API server sends a bookmark about every minute.
+// An API server may send a bookmark every minute, but need not: a watch that
+// is silent for so long is renewed, which tells whether it was cut off.
 constexpr int64_t kSilenceMs = 150000;
 // A watch that ends sooner was no watch.
 constexpr int64_t kShortWatchMs = 1000;
-// After failures, a quiet watch counts as healthy when it lasted this long.
+// A quiet watch counts as healthy when it lasted this long.
 constexpr int64_t kProvenMs = 5000;
 constexpr int64_t kConsistentListMs = 600000;
 constexpr int kMinWatchSeconds = 300;
@@ -51,6 +52,10 @@ class ReflectorImpl final : public Reflector {
 
   void BeginWatch();
   void OnWatchEvent(bool bookmark);
+  // When the watch has been silent for too long.
+  int64_t WatchUnheardMs() const;
+  void EndUnheardWatch();
+  void EndFailedWatch(const std::string& why);
   void OnWatchEnd(const WatchEnd& end);
   void OnWatchRefused(const ApiRefusal& refusal, const absl::Status& error);
   void FailWatch(const absl::Status& error, int64_t retry_after_ms);
@@ -75,8 +80,9 @@ class ReflectorImpl final : public Reflector {
   bool version_refused_ = false;       // the server no longer or not yet has it
   bool consistent_wanted_ = false;     // RequestConsistentList()
   bool list_answers_request_ = false;  // the list under way began after it
-  int64_t list_at_ = kNever;           // when the next list begins
-  int64_t consistent_at_ = kNever;     // when one is to be consistent again
+  int64_t list_began_ms_ = 0;
+  int64_t list_at_ = kNever;        // when the next list begins
+  int64_t consistent_at_ = kNever;  // when one is to be consistent again
   bool list_failing_ = false;
 
   int64_t watch_at_ = kNever;        // when the next watch begins
@@ -84,6 +90,8 @@ class ReflectorImpl final : public Reflector {
   int64_t watch_began_ms_ = 0;
   int64_t watch_heard_ms_ = 0;  // the last event or bookmark
   uint64_t watch_heard_ = 0;    // events and bookmarks of this watch
+  bool watch_proven_ = false;   // it has lasted
+  bool watch_renewed_ = false;  // after a silence, and nothing heard since
   bool watch_failing_ = false;
 
   ListFetch list_;
@@ -118,10 +126,9 @@ void ReflectorImpl::Start(int64_t now_ms) {
 int64_t ReflectorImpl::Deadline() const {
   int64_t deadline = watch_at_;
   if (!list_.active()) deadline = std::min(deadline, list_at_);
-  if (watch_.active()) {
-    deadline = std::min(deadline, watch_heard_ms_ + kSilenceMs);
-  }
-  if (watch_.established() && watch_failing_) {
+  if (!watch_.active()) return deadline;
+  deadline = std::min(deadline, WatchUnheardMs());
+  if (watch_.established() && !watch_proven_) {
     deadline = std::min(deadline, watch_began_ms_ + kProvenMs);
   }
   return deadline;
@@ -129,15 +136,10 @@ int64_t ReflectorImpl::Deadline() const {
 
 void ReflectorImpl::Tick(int64_t now_ms) {
   now_ms_ = std::max(now_ms_, now_ms);
-  if (watch_.active() && now_ms_ >= watch_heard_ms_ + kSilenceMs) {
-    watch_.Cancel();
-    FailWatch(WatchError(absl::DeadlineExceededError(absl::StrCat(
-                  "neither event nor bookmark for ", kSilenceMs / 1000,
-                  " s; does something between drop idle connections?"))),
-              -1);
-  }
-  if (watch_.established() && watch_failing_ &&
+  if (watch_.active() && now_ms_ >= WatchUnheardMs()) EndUnheardWatch();
+  if (watch_.established() && !watch_proven_ &&
       now_ms_ >= watch_began_ms_ + kProvenMs) {
+    watch_proven_ = true;
     watch_failing_ = false;
     MaybeHealthy();
   }
@@ -162,6 +164,7 @@ int64_t ReflectorImpl::NextConsistentListMs() const {
 
 void ReflectorImpl::BeginList() {
   list_at_ = kNever;
+  list_began_ms_ = now_ms_;
   if (consistent_at_ == kNever) consistent_at_ = NextConsistentListMs();
   list_answers_request_ = std::exchange(consistent_wanted_, false);
   const bool consistent = list_answers_request_ || version_refused_ ||
@@ -185,6 +188,7 @@ void ReflectorImpl::CommitList(const ListFetchResult& list) {
   version_ = list.resource_version;
   version_refused_ = false;
   list_failing_ = false;
+  watch_renewed_ = false;
   stats_.resource_version = version_;
   if (stats_.lists++ > 0) ++stats_.relists;
   if (list.consistent) consistent_at_ = NextConsistentListMs();
@@ -202,7 +206,9 @@ void ReflectorImpl::CommitList(const ListFetchResult& list) {
     if (watch_at_ == now_ms_) BeginWatch();
   }
   // Last, as the host may call RequestConsistentList().
-  host_->OnList(list.consistent);
+  std::optional<int64_t> asked_ms;
+  if (list.consistent) asked_ms = list_began_ms_;
+  host_->OnList(asked_ms);
   MaybeHealthy();
 }
 
@@ -226,6 +232,7 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
 void ReflectorImpl::BeginWatch() {
   watch_at_ = kNever;
   watch_heard_ = 0;
+  watch_proven_ = false;
   watch_began_ms_ = watch_heard_ms_ = now_ms_;
   const int seconds =
       kMinWatchSeconds +
@@ -236,11 +243,43 @@ void ReflectorImpl::BeginWatch() {
 void ReflectorImpl::OnWatchEvent(bool bookmark) {
   ++watch_heard_;
   watch_heard_ms_ = now_ms_;
+  watch_renewed_ = false;
   version_ = watch_.resource_version();
   stats_.resource_version = version_;
   watch_failing_ = false;
   if (!bookmark) host_->OnEvent();
   MaybeHealthy();
+}
+
+int64_t ReflectorImpl::WatchUnheardMs() const {
+  // The connection has its own timeout, before that of the answer.
+  if (!watch_.established()) return watch_began_ms_ + 2 * options_.timeout_ms;
+  return watch_heard_ms_ + kSilenceMs;
+}
+
+void ReflectorImpl::EndUnheardWatch() {
+  if (!watch_.established()) {
+    host_->OnApiFailure(watch_.base());
+    return EndFailedWatch("no answer within timeout");
+  }
+  if (watch_.partial()) {
+    return EndFailedWatch(
+        absl::StrCat("neither event nor bookmark for ", kSilenceMs / 1000,
+                     " s, only a part of one; does something between hold "
+                     "answers back?"));
+  }
+  // Something between may have dropped the connection without a word: another
+  // watch brings what was missed. A second silence is most likely the truth,
+  // but a list tells for certain.
+  if (!std::exchange(watch_renewed_, true)) return BeginWatch();
+  watch_renewed_ = false;
+  watch_heard_ms_ = consistent_at_ = now_ms_;
+  RelistIn(0);
+}
+
+void ReflectorImpl::EndFailedWatch(const std::string& why) {
+  watch_.Cancel();
+  FailWatch(WatchError(absl::DeadlineExceededError(why)), -1);
 }
 
 void ReflectorImpl::OnWatchEnd(const WatchEnd& end) {
@@ -254,6 +293,10 @@ void ReflectorImpl::OnWatchEnd(const WatchEnd& end) {
                          "it ended at once without an event; does something "
                          "between forbid long answers?")),
                      -1);
+  }
+  if (!was_short) {
+    watch_failing_ = false;
+    MaybeHealthy();
   }
   // A server that ends every watch after its first event is followed, but not
   // stormed.
@@ -312,7 +355,8 @@ void ReflectorImpl::ReportFailure(const absl::Status& error) {
 }
 
 absl::Status ReflectorImpl::WatchError(const absl::Status& error) const {
-  return RequestError(Verb::kWatch, Collection{options_.path, "", ""}, error);
+  return RequestError(Verb::kWatch, watch_.base(),
+                      Collection{options_.path, "", ""}, error);
 }
 
 void ReflectorImpl::MaybeHealthy() {

@@ -8,6 +8,9 @@
 //                     │  └──────────────────────────┘   └────────┘
 //                     └──────────── relist ◄─────────────────────┘
 //
+// A watch that is silent for long is renewed, once, before it counts as a
+// stall.
+//
 // In poll mode `watching` is replaced by a pause of interval_ms.
 //
 // A list may be read while a watch goes on (the full one every ten minutes;
@@ -22,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -60,9 +64,9 @@ class ReflectorHost {
   virtual const Credentials* credentials() = 0;
   // The server at `base` does not answer; the host may turn to the next one.
   virtual void OnApiFailure(const std::string& base) = 0;
-  // A list was committed to the sink. `consistent`: it was read with an empty
-  // resourceVersion, not from a cache that may lag.
-  virtual void OnList(bool consistent) = 0;
+  // A list was committed to the sink. `asked_ms`: when it was asked for with
+  // an empty resourceVersion; nothing: it came from a cache that may lag.
+  virtual void OnList(std::optional<int64_t> asked_ms) = 0;
   // A watch event was applied to the sink (bookmarks are not reported here).
   virtual void OnEvent() = 0;
   // The server is heard (a list, an event, a bookmark) and nothing is failing:

@@ -123,8 +123,9 @@ class RecordingHost : public ReflectorHost {
     api_failures.push_back(failed);
     if (!next_base.empty()) base = next_base;
   }
-  void OnList(bool consistent) override {
-    lists.push_back(consistent);
+  void OnList(std::optional<int64_t> asked_ms) override {
+    lists.push_back(asked_ms.has_value());
+    list_asked_ms = asked_ms.value_or(-1);
     if (confirm_next_list) {
       confirm_next_list = false;
       reflector->RequestConsistentList(0);
@@ -141,7 +142,8 @@ class RecordingHost : public ReflectorHost {
   bool confirm_next_list = false;
   Reflector* reflector = nullptr;
   std::vector<std::string> api_failures;
-  std::vector<bool> lists;  // whether consistent
+  std::vector<bool> lists;     // whether consistent
+  int64_t list_asked_ms = -1;  // of the last one, if consistent
   int events = 0;
   int healthy = 0;
   std::vector<std::string> errors;
@@ -247,6 +249,8 @@ class ReflectorTest : public testing::Test {
     ASSERT_NE(watch, nullptr);
     transport_.Send(watch, events);
   }
+  // The header of a 200, and nothing more.
+  void AnswerWatch() { Send(""); }
   void EndWatch() {
     Transfer* watch = Watch();
     ASSERT_NE(watch, nullptr);

@@ -96,6 +96,32 @@ TEST_F(ReflectorListTest, AVersionTooLargeIsFollowedByOneWithoutVersion) {
   EXPECT_THAT(host_.errors, IsEmpty());
 }
 
+TEST_F(ReflectorListTest, AVersionThatIsNotAnsweredInTimeIsFollowedByNone) {
+  Sync();
+  Break(Watch(), absl::UnavailableError("reset"), 200);
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  Break(List(), absl::DeadlineExceededError("timeout"));
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, AVersionIsKeptWhenTheServerIsSlowOrUnreachable) {
+  for (const int status : {0, 200}) {
+    SCOPED_TRACE(status);
+    Sync();
+    Break(Watch(), absl::UnavailableError("reset"), 200);
+    WaitFor(/*watch=*/false);
+    Break(List(),
+          status == 0 ? absl::UnavailableError("no connection within timeout")
+                      : absl::DeadlineExceededError("timeout"),
+          status);
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    reflector_.reset();
+  }
+}
+
 TEST_F(ReflectorListTest, AVersionOnceRefusedIsNotUsedAfterAFailure) {
   Sync();
   Refuse(Watch(), 410);
@@ -258,6 +284,7 @@ TEST_F(ReflectorListTest, BackOffStartsAgainAfterTwoMinutesOfHealth) {
   Refuse(List(), 500);
   WaitFor(/*watch=*/false);
   AnswerList(Page({}, "100"));
+  AnswerWatch();
   Advance(119000);
   Send(Bookmark("101"));
   Advance(1000);
@@ -363,6 +390,7 @@ TEST_F(ReflectorListTest, ErrorsNameThePathAndTheMend) {
 
 TEST_F(ReflectorListTest, AFullConsistentListComesAfterAboutTenMinutes) {
   Sync();
+  AnswerWatch();
   for (int i = 0; i < 5; ++i) {
     Advance(100000);
     Send(Bookmark(absl::StrCat(101 + i)));
@@ -376,6 +404,7 @@ TEST_F(ReflectorListTest, AFullConsistentListComesAfterAboutTenMinutes) {
 TEST_F(ReflectorListTest, TheFullListIsJittered) {
   random_ = 0;
   Sync();
+  AnswerWatch();
   now_ms_ = 1000;
   const int64_t begin_ms = now_ms_;
   while (List() == nullptr) {
@@ -435,6 +464,17 @@ TEST_F(ReflectorListTest, ARequestDuringAListIsAnsweredByTheNext) {
   Advance(0);
   ASSERT_NE(List(), nullptr);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, AConsistentListTellsWhenItWasAskedFor) {
+  Sync();
+  EXPECT_EQ(host_.list_asked_ms, -1);
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  const int64_t asked_ms = now_ms_;
+  Advance(700);
+  AnswerList(Page({}, "101"));
+  EXPECT_EQ(host_.list_asked_ms, asked_ms);
 }
 
 TEST_F(ReflectorListTest, ARequestFromWithinOnListIsTakenUp) {

@@ -230,16 +230,29 @@ TEST_F(ReflectorWatchTest, AfterFailuresAQuietWatchIsHealthyWhenItLasts) {
   WaitFor(/*watch=*/false);
   AnswerList(Page({}, "101"));
   const int healthy = host_.healthy;
-  Watch()->status_told = true;
-  Watch()->handler->OnStatus(200);
+  AnswerWatch();
   Advance(4999);
   EXPECT_EQ(host_.healthy, healthy);
   Advance(1);
   EXPECT_EQ(host_.healthy, healthy + 1);
 }
 
+TEST_F(ReflectorWatchTest, AfterFailuresAWatchThatEndsCleanlyWasHealthy) {
+  Sync();
+  Refuse(Watch(), 500);
+  WaitFor(/*watch=*/false);
+  AnswerList(Page({}, "101"));
+  const int healthy = host_.healthy;
+  AnswerWatch();
+  Advance(1000);
+  EndWatch();
+  EXPECT_EQ(host_.healthy, healthy + 1);
+  EXPECT_NE(Watch(), nullptr);
+}
+
 TEST_F(ReflectorWatchTest, ABrokenWatchRelistsWithoutBlamingTheServer) {
   Sync();
+  AnswerWatch();
   Advance(60000);
   Break(Watch(), absl::UnavailableError("reset"), 200);
   EXPECT_THAT(host_.api_failures, IsEmpty());
@@ -252,20 +265,65 @@ TEST_F(ReflectorWatchTest, AWatchThatCannotConnectBlamesTheServer) {
   EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
 }
 
-TEST_F(ReflectorWatchTest, SilenceOf150SecondsRelists) {
+TEST_F(ReflectorWatchTest, SilenceOf150SecondsRenewsTheWatch) {
   Sync();
   Send(Bookmark("101"));
+  const Transfer* first = Watch();
   Advance(149999);
+  EXPECT_EQ(Watch(), first);
+  Advance(1);
+  EXPECT_FALSE(first->open());
+  ASSERT_NE(Watch(), nullptr);
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "101");
+  EXPECT_EQ(List(), nullptr);
+  EXPECT_THAT(host_.errors, IsEmpty());
+}
+
+TEST_F(ReflectorWatchTest, ASecondSilenceListsOnce) {
+  Sync();
+  AnswerWatch();
+  Advance(150000);
+  AnswerWatch();
+  Advance(150000);
+  ASSERT_NE(List(), nullptr);
+  EXPECT_NE(Watch(), nullptr);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  AnswerList(Page({"x"}, "200"));
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "200");
+  EXPECT_EQ(List(), nullptr);
+  AnswerWatch();
+  Advance(150000);
+  EXPECT_EQ(List(), nullptr);
+  EXPECT_THAT(host_.errors, IsEmpty());
+}
+
+TEST_F(ReflectorWatchTest, ARenewedWatchThatLastsIsHealthy) {
+  Sync();
+  Send(Bookmark("101"));
+  Advance(150000);
+  const int healthy = host_.healthy;
+  AnswerWatch();
+  Advance(4999);
+  EXPECT_EQ(host_.healthy, healthy);
+  Advance(1);
+  EXPECT_EQ(host_.healthy, healthy + 1);
+}
+
+TEST_F(ReflectorWatchTest, AWatchWithoutAnAnswerFails) {
+  Sync();
+  Advance(2 * options_.timeout_ms - 1);
   EXPECT_NE(Watch(), nullptr);
   Advance(1);
   EXPECT_EQ(Watch(), nullptr);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("for 150 s")));
+  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("no answer within timeout")));
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), "101");
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
 TEST_F(ReflectorWatchTest, BookmarksBreakTheSilence) {
   Sync();
+  AnswerWatch();
   for (int i = 0; i < 8; ++i) {
     Advance(60000);
     Send(Bookmark(absl::StrCat(101 + i)));
@@ -282,6 +340,7 @@ TEST_F(ReflectorWatchTest, BytesThatMakeNoEventDoNotBreakTheSilence) {
   EXPECT_NE(Watch(), nullptr);
   Advance(1000);
   EXPECT_EQ(Watch(), nullptr);
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("only a part of one")));
 }
 
 TEST_F(ReflectorWatchTest, UselessEventsRelist) {

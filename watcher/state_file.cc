@@ -12,10 +12,11 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <string_view>
+#include <ctime>
 
 #include "absl/strings/str_cat.h"
 #include "watcher/file_descriptor.h"
+#include "watcher/json_text.h"
 #include "watcher/json_value.h"
 #include "watcher/regular_file.h"
 
@@ -25,6 +26,11 @@ namespace {
 constexpr uint64_t kFormat = 1;
 constexpr size_t kMaxStateBytes = size_t{64} << 20;
 constexpr size_t kMaxClusters = 10000;
+
+// The author stands in the head, which can be read without the rest.
+constexpr std::string_view kClusters = ",\"clusters\":[";
+constexpr size_t kMaxHeadBytes = 512;
+constexpr size_t kMaxBootIdBytes = 64;
 
 // A temporary file is the state file's name with this and six more bytes. Its
 // writer holds a lock (flock) on it for as long as it lives, so one that can
@@ -58,15 +64,6 @@ bool WriteAll(int fd, std::string_view text) {
     text.remove_prefix(static_cast<size_t>(n));
   }
   return true;
-}
-
-// A rename is an atomic change whatever happens next; without this it might
-// be undone by a power failure, which leaves the former file. So nothing is
-// to be done about an error.
-void SyncFolder(const std::string& folder) {
-  const FileDescriptor fd(
-      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.ok()) fsync(fd.get());
 }
 
 // Creates a locked temporary file; its path in `temporary`. -1 with errno.
@@ -112,18 +109,52 @@ void RemoveLitter(const std::string& path) {
   closedir(folder);
 }
 
-std::string EncodeState(const std::vector<ClusterView>& views) {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  std::string text = absl::StrCat(
-      "{\"format\":", kFormat, ",\"written\":",
-      std::chrono::duration_cast<std::chrono::milliseconds>(now).count(),
-      ",\"clusters\":[");
-  for (const ClusterView& view : views) {
-    if (&view != &views.front()) text += ",\n";
-    text += EncodeClusterView(view, kMaxViewNodes);
+// Who wrote what is in force; unknown when there is no such file.
+StateAuthor AuthorOf(const std::string& path) {
+  const FileDescriptor file(
+      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  char head[kMaxHeadBytes];
+  const ssize_t n = file.ok() ? read(file.get(), head, sizeof(head)) : 0;
+  if (n <= 0) return {};
+  const std::string_view text(head, static_cast<size_t>(n));
+  const absl::StatusOr<JsonDocument> document =
+      ParseJson(std::string(text.substr(0, text.find(kClusters))) + "}");
+  if (!document.ok()) return {};
+  JsonReader reader("state");
+  const cJSON* root = reader.Root(document->get());
+  StateAuthor author;
+  author.boot_id = std::string(reader.String(root, "boot", kMaxBootIdBytes));
+  author.began_us = reader.Count(root, "began").value_or(0);
+  return reader.ok() ? author : StateAuthor();
+}
+
+bool IsNewer(const StateAuthor& a, const StateAuthor& b) {
+  return !a.boot_id.empty() && a.boot_id == b.boot_id &&
+         a.began_us > b.began_us;
+}
+
+// Puts the temporary file in the place of the state file, unless a newer
+// author wrote that; whether all went well.
+bool Install(const std::string& temporary, const std::string& path,
+             const StateAuthor& author) {
+  // Held from the look to the rename, so that no writer gets between; it goes
+  // with the descriptor. Where a folder cannot be locked (NFS), a newer author
+  // repairs with its next write what an older one did in that instant.
+  const FileDescriptor folder(
+      open(PlaceOf(path).folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.ok()) flock(folder.get(), LOCK_EX);
+  if (IsNewer(AuthorOf(path), author)) {
+    unlink(temporary.c_str());
+    return true;
   }
-  text += "]}\n";
-  return text;
+  if (rename(temporary.c_str(), path.c_str()) != 0) return false;
+  if (!folder.ok()) return true;
+  flock(folder.get(), LOCK_UN);
+  // A rename is an atomic change whatever happens next; without this it might
+  // be undone by a power failure, which leaves the former file. So nothing is
+  // to be done about an error.
+  fsync(folder.get());
+  return true;
 }
 
 absl::StatusOr<std::vector<ClusterView>> DecodeState(std::string_view text) {
@@ -158,9 +189,39 @@ absl::StatusOr<std::vector<ClusterView>> DecodeState(std::string_view text) {
 
 }  // namespace
 
-absl::Status WriteStateFile(const std::string& path,
-                            const std::vector<ClusterView>& views) {
-  const std::string text = EncodeState(views);
+StateAuthor StateAuthor::Now() {
+  StateAuthor author;
+  const absl::StatusOr<std::string> id =
+      ReadRegularFile("/proc/sys/kernel/random/boot_id", kMaxBootIdBytes,
+                      SymbolicLinks::kRefuse);
+  if (id.ok()) author.boot_id = id->substr(0, id->find('\n'));
+  timespec now = {};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  author.began_us = static_cast<uint64_t>(now.tv_sec) * 1000000 +
+                    static_cast<uint64_t>(now.tv_nsec) / 1000;
+  return author;
+}
+
+std::string EncodeState(const std::vector<ClusterView>& views,
+                        const StateAuthor& author) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  std::string text = absl::StrCat(
+      "{\"format\":", kFormat, ",\"written\":",
+      std::chrono::duration_cast<std::chrono::milliseconds>(now).count(),
+      ",\"boot\":");
+  AppendJsonString(author.boot_id, kMaxBootIdBytes, &text);
+  absl::StrAppend(&text, ",\"began\":", author.began_us);
+  text += kClusters;
+  for (const ClusterView& view : views) {
+    if (&view != &views.front()) text += ",\n";
+    text += EncodeClusterView(view, kMaxViewNodes);
+  }
+  text += "]}\n";
+  return text;
+}
+
+absl::Status WriteStateFile(const std::string& path, std::string_view text,
+                            const StateAuthor& author) {
   if (text.size() > kMaxStateBytes) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "state file \"", path, "\": would have ", text.size(),
@@ -186,7 +247,7 @@ absl::Status WriteStateFile(const std::string& path,
     failed = "cannot write";
   } else if (fsync(file.get()) != 0) {
     failed = "cannot flush to the disk";
-  } else if (rename(temporary.c_str(), path.c_str()) != 0) {
+  } else if (!Install(temporary, path, author)) {
     failed = "cannot rename the temporary file";
   }
   if (failed != nullptr) {
@@ -195,7 +256,6 @@ absl::Status WriteStateFile(const std::string& path,
     return Failed(path, failed, error,
                   "see to the disk's space and the folder's permissions");
   }
-  SyncFolder(PlaceOf(path).folder);
   return absl::OkStatus();
 }
 

@@ -36,6 +36,12 @@ ClusterView View(std::string name, uint64_t pods, int nodes = 2) {
   return view;
 }
 
+absl::Status WriteViews(const std::string& path,
+                        const std::vector<ClusterView>& views,
+                        const StateAuthor& author = {}) {
+  return WriteStateFile(path, EncodeState(views, author), author);
+}
+
 uint64_t PodsOf(const ClusterView& view) {
   return view.pods.at("service=prod/orders").pods;
 }
@@ -43,7 +49,7 @@ uint64_t PodsOf(const ClusterView& view) {
 class StateFileTest : public testing::Test {
  protected:
   void Write(const std::vector<ClusterView>& views) {
-    const absl::Status status = WriteStateFile(path_, views);
+    const absl::Status status = WriteViews(path_, views);
     ASSERT_TRUE(status.ok()) << status;
   }
   std::string UnusableMessage() {
@@ -77,6 +83,38 @@ TEST_F(StateFileTest, ReplacesTheFormerFile) {
   Write({View("bj", 30)});
   EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 30u);
   EXPECT_EQ(folder_.Files(), 1u);
+}
+
+TEST_F(StateFileTest, AnOlderAuthorLeavesTheFileOfANewerOne) {
+  const StateAuthor older{"boot", 1000};
+  const StateAuthor newer{"boot", 2000};
+  EXPECT_TRUE(WriteViews(path_, {View("bj", 12)}, older).ok());
+  EXPECT_TRUE(WriteViews(path_, {View("bj", 30)}, newer).ok());
+  EXPECT_TRUE(WriteViews(path_, {View("bj", 13)}, older).ok());
+  EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 30u);
+  EXPECT_TRUE(WriteViews(path_, {View("bj", 31)}, newer).ok());
+  EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 31u);
+  EXPECT_EQ(folder_.Files(), 1u);
+}
+
+TEST_F(StateFileTest, NoAuthorOfAnotherBootIsNewer) {
+  EXPECT_TRUE(WriteViews(path_, {View("bj", 12)}, {"before", 2000}).ok());
+  EXPECT_TRUE(WriteViews(path_, {View("bj", 30)}, {"after", 1000}).ok());
+  EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 30u);
+  for (const char* text : {"garbage", R"({"format":1,"clusters":[]})",
+                           R"({"format":1,"boot":7,"clusters":[]})"}) {
+    folder_.Write("main.json", text);
+    EXPECT_TRUE(WriteViews(path_, {View("bj", 31)}, {"after", 1000}).ok());
+    EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 31u) << text;
+  }
+}
+
+TEST_F(StateFileTest, WhoBeginsLaterIsTheNewerAuthor) {
+  const StateAuthor first = StateAuthor::Now();
+  const StateAuthor second = StateAuthor::Now();
+  EXPECT_FALSE(first.boot_id.empty());
+  EXPECT_EQ(first.boot_id, second.boot_id);
+  EXPECT_LE(first.began_us, second.began_us);
 }
 
 TEST_F(StateFileTest, OnlyItsOwnerMayReadIt) {
@@ -144,15 +182,14 @@ TEST_F(StateFileTest, RefusesWhatIsNoRegularFile) {
 TEST_F(StateFileTest, NeverReplacesWhatIsNoRegularFile) {
   folder_.Write("other.json", "kept");
   ASSERT_EQ(symlink("other.json", path_.c_str()), 0);
-  EXPECT_TRUE(
-      absl::IsFailedPrecondition(WriteStateFile(path_, {View("bj", 12)})));
+  EXPECT_TRUE(absl::IsFailedPrecondition(WriteViews(path_, {View("bj", 12)})));
   EXPECT_EQ(folder_.Read("other.json"), "kept");
   EXPECT_EQ(folder_.Files(), 2u);
 }
 
 TEST_F(StateFileTest, MissingFolderIsNamedWithTheMend) {
   const std::string path = folder_.File("no/such.json");
-  const absl::Status status = WriteStateFile(path, {View("bj", 12)});
+  const absl::Status status = WriteViews(path, {View("bj", 12)});
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr(path));
   EXPECT_THAT(std::string(status.message()), HasSubstr("folder"));
@@ -166,8 +203,8 @@ TEST_F(StateFileTest, FullDiskLeavesTheFormerFileAndNoLitter) {
     signal(SIGXFSZ, SIG_IGN);
     const rlimit limit = {4096, 4096};
     setrlimit(RLIMIT_FSIZE, &limit);
-    *code = 1 + static_cast<int>(
-                    WriteStateFile(path_, {View("bj", 30, 1000)}).code());
+    *code =
+        1 + static_cast<int>(WriteViews(path_, {View("bj", 30, 1000)}).code());
   });
   ASSERT_TRUE(child.Join());
   EXPECT_NE(*code, 0);
@@ -197,7 +234,7 @@ TEST_F(StateFileTest, KilledWriterLeavesTheOldFileOrTheNewOne) {
       for (;;) {
         const uint64_t pods = *begun + 1;
         *begun = pods;
-        if (!WriteStateFile(path_, {View("bj", pods, 300)}).ok()) _exit(1);
+        if (!WriteViews(path_, {View("bj", pods, 300)}).ok()) _exit(1);
         *written = pods;
       }
     });
@@ -219,7 +256,7 @@ TEST_F(StateFileTest, ReadersNeverDisturbAWriter) {
   Write({View("bj", 0)});
   ForkedProcess writer([this] {
     for (uint64_t i = 0; i < 200; i++) {
-      if (!WriteStateFile(path_, {View("bj", i)}).ok()) _exit(1);
+      if (!WriteViews(path_, {View("bj", i)}).ok()) _exit(1);
     }
   });
   for (int i = 0; i < 400; i++) {

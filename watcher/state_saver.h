@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,51 +15,70 @@
 #include "watcher/change_log.h"
 #include "watcher/clock.h"
 #include "watcher/cluster_view.h"
+#include "watcher/state_file.h"
+#include "watcher/state_writer.h"
 
 namespace dynweight {
 
 // Not thread-safe.
 class StateSaver {
  public:
-  using Write = std::function<absl::Status(const std::string&,
-                                           const std::vector<ClusterView>&)>;
+  using Write = std::function<absl::Status(
+      const std::string& path, std::string_view text, const StateAuthor&)>;
 
   // A change is saved so long after it, with those that follow it.
   static constexpr int64_t kDebounceMs = 200;
   static constexpr int64_t kPaceMs = 1000;
+  // A large one is written less often.
+  static constexpr size_t kBytesPerMs = 64;
   // From a failure to the next attempt.
   static constexpr int64_t kRetryMs = 10000;
   // When only the times of observation moved.
   static constexpr int64_t kObservedPaceMs = 60000;
+  // A write that takes longer is told of.
+  static constexpr int64_t kHangMs = 10000;
+  // How long Flush() waits for the disk.
+  static constexpr int64_t kPatienceMs = 500;
 
-  // `path` empty: nothing is ever saved. `write` is WriteStateFile().
-  StateSaver(std::string path, Write write, ChangeLog* log)
-      : path_(std::move(path)), write_(std::move(write)), log_(log) {}
+  // `path` empty: nothing is ever saved. `write` is WriteStateFile(); it runs
+  // on a thread of its own, which calls `on_written` when Tick() has to look
+  // how it went.
+  StateSaver(std::string path, const Write& write, ChangeLog* log,
+             std::function<void()> on_written);
 
   // A view has other numbers; or only newer times of observation.
   void OnChanged(int64_t now_ms);
   void OnObserved(int64_t now_ms);
 
   // When Tick() has something to do; kNever when all is saved.
-  int64_t DeadlineMs() const { return due_ms_; }
+  int64_t DeadlineMs() const;
 
-  // Saves if it is time. Blocks on the disk.
+  // Begins to save if it is time.
   void Tick(const std::vector<ClusterView>& views, int64_t now_ms);
 
-  // Saves now if other numbers are unsaved: before the thread ends.
+  // Saves now if other numbers are unsaved, and waits for kPatienceMs at most:
+  // before the thread ends.
   void Flush(const std::vector<ClusterView>& views, int64_t now_ms);
+
+  // For tests: until Tick() has a result to look at.
+  void WaitForWriter() { writer_.Finish(60000); }
 
  private:
   void Save(const std::vector<ClusterView>& views, int64_t now_ms);
+  void OnSaved(int64_t now_ms);
+  void OnFailure(std::string failure, int64_t now_ms);
+  void LogFailure(std::string failure, int64_t now_ms);
 
-  std::string path_;
-  Write write_;
+  const std::string path_;
+  const StateAuthor author_;
   ChangeLog* log_;
   int64_t due_ms_ = kNever;
   int64_t not_before_ms_ = INT64_MIN;
+  int64_t hang_ms_ = kNever;  // when the write under way takes too long
   bool unsaved_ = false;
   std::string failure_;  // the one that was logged; "" when the last write
                          // went well
+  StateWriter writer_;
 };
 
 }  // namespace dynweight

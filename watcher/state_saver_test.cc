@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
+
 namespace dynweight {
 namespace {
 
@@ -14,21 +17,24 @@ using ::testing::SizeIs;
 
 class StateSaverTest : public ::testing::Test {
  protected:
-  StateSaver Saver(const std::string& path) {
-    return StateSaver(
-        path,
-        [this](const std::string&, const std::vector<ClusterView>&) {
-          ++writes_;
-          return result_;
-        },
-        &log_);
+  // Saves if it is time, and takes notice of how it went.
+  void Tick(int64_t now_ms) {
+    saver_.Tick(views_, now_ms);
+    saver_.WaitForWriter();
+    saver_.Tick(views_, now_ms);
+  }
+  StateSaver::Write Write() {
+    return [this](const std::string&, std::string_view, const StateAuthor&) {
+      ++writes_;
+      return result_;
+    };
   }
 
   ChangeLog log_;
-  int writes_ = 0;
+  std::atomic<int> writes_{0};
   absl::Status result_;
   std::vector<ClusterView> views_;
-  StateSaver saver_ = Saver("/state.json");
+  StateSaver saver_{"/state.json", Write(), &log_, nullptr};
 };
 
 TEST_F(StateSaverTest, AChangeIsSavedAfterTheDebounce) {
@@ -36,18 +42,27 @@ TEST_F(StateSaverTest, AChangeIsSavedAfterTheDebounce) {
   saver_.OnChanged(1000);
   saver_.OnChanged(1100);  // does not put it off
   EXPECT_EQ(saver_.DeadlineMs(), 1200);
-  saver_.Tick(views_, 1199);
+  Tick(1199);
   EXPECT_EQ(writes_, 0);
-  saver_.Tick(views_, 1200);
+  Tick(1200);
   EXPECT_EQ(writes_, 1);
   EXPECT_EQ(saver_.DeadlineMs(), kNever);
 }
 
 TEST_F(StateSaverTest, AtMostOneWriteASecond) {
   saver_.OnChanged(1000);
-  saver_.Tick(views_, 1200);
+  Tick(1200);
   saver_.OnChanged(1300);
   EXPECT_EQ(saver_.DeadlineMs(), 2200);
+}
+
+TEST_F(StateSaverTest, TheLargerTheStateTheFewerWrites) {
+  views_.emplace_back().node_source = std::string(500000, 'x');
+  saver_.OnChanged(0);
+  Tick(200);
+  saver_.OnChanged(300);
+  EXPECT_GT(saver_.DeadlineMs(), 7000);
+  EXPECT_LT(saver_.DeadlineMs(), 9000);
 }
 
 TEST_F(StateSaverTest, NewerTimesOfObservationAloneCanWait) {
@@ -69,7 +84,7 @@ TEST_F(StateSaverTest, FlushSavesWhatIsUnsaved) {
 TEST_F(StateSaverTest, AFailureIsLoggedOnceUntilItChangesAndTriedAgain) {
   result_ = absl::UnavailableError("disk full");
   saver_.OnChanged(0);
-  for (int i = 0; i < 5; ++i) saver_.Tick(views_, saver_.DeadlineMs());
+  for (int i = 0; i < 5; ++i) Tick(saver_.DeadlineMs());
   EXPECT_EQ(writes_, 5);
   auto lines = log_.Take(100000);
   ASSERT_THAT(lines, SizeIs(1));
@@ -77,11 +92,11 @@ TEST_F(StateSaverTest, AFailureIsLoggedOnceUntilItChangesAndTriedAgain) {
   EXPECT_THAT(lines[0].text, HasSubstr("disk full"));
 
   result_ = absl::PermissionDeniedError("no permission");
-  saver_.Tick(views_, saver_.DeadlineMs());
+  Tick(saver_.DeadlineMs());
   EXPECT_THAT(log_.Take(200000), SizeIs(1));
 
   result_ = absl::OkStatus();
-  saver_.Tick(views_, saver_.DeadlineMs());
+  Tick(saver_.DeadlineMs());
   lines = log_.Take(300000);
   ASSERT_THAT(lines, SizeIs(1));
   EXPECT_THAT(lines[0].text, HasSubstr("written again"));
@@ -91,13 +106,43 @@ TEST_F(StateSaverTest, AFailureIsLoggedOnceUntilItChangesAndTriedAgain) {
 TEST_F(StateSaverTest, ChangesDoNotHastenTheRetry) {
   result_ = absl::UnavailableError("disk full");
   saver_.OnChanged(0);
-  saver_.Tick(views_, 200);
+  Tick(200);
   saver_.OnChanged(300);
   EXPECT_EQ(saver_.DeadlineMs(), 200 + StateSaver::kRetryMs);
 }
 
+TEST_F(StateSaverTest, ADiskThatHangsIsToldOfAndDelaysNothing) {
+  std::promise<void> release;
+  StateSaver saver(
+      "/state.json",
+      [released = release.get_future().share()](
+          const std::string&, std::string_view, const StateAuthor&) {
+        released.wait();
+        return absl::OkStatus();
+      },
+      &log_, nullptr);
+  saver.OnChanged(0);
+  saver.Tick(views_, 200);
+  EXPECT_EQ(saver.DeadlineMs(), 200 + StateSaver::kHangMs);
+  saver.OnChanged(300);
+  saver.Tick(views_, saver.DeadlineMs());
+  auto lines = log_.Take(100000);
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_EQ(lines[0].level, LogLine::Level::kError);
+  EXPECT_THAT(lines[0].text, HasSubstr("see to the disk"));
+  EXPECT_EQ(saver.DeadlineMs(), kNever);
+  saver.Flush(views_, 20000);  // or this test takes for ever
+
+  release.set_value();
+  saver.WaitForWriter();
+  saver.Tick(views_, 30000);
+  lines = log_.Take(200000);
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_THAT(lines[0].text, HasSubstr("written again"));
+}
+
 TEST_F(StateSaverTest, WithoutAPathNothingIsSaved) {
-  StateSaver none = Saver("");
+  StateSaver none("", Write(), &log_, nullptr);
   none.OnChanged(0);
   none.OnObserved(0);
   EXPECT_EQ(none.DeadlineMs(), kNever);

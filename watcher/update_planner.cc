@@ -19,22 +19,41 @@ int64_t After(int64_t sent_ms, int64_t pace_ms, int64_t now_ms) {
 UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
                              std::vector<PeerTable> tables,
                              const std::vector<ClusterView>& views,
-                             ChangeLog* log, int64_t now_ms)
+                             ChangeLog* log, WeightJournal* journal,
+                             TuningFile* tuning, int64_t now_ms)
     : config_(config),
       views_(views),
       log_(log),
+      journal_(journal),
+      tuning_(tuning),
+      marker_(config, tables),
+      tuning_due_ms_(config.tuning_file.empty() ? kNever : now_ms),
+      tuning_sent_{tuning->text(), std::string()},
       lines_(config.lines.size()),
       clusters_(config.clusters.size()) {
   tables_.reserve(tables.size());
   for (const PeerTable& table : tables) {
-    tables_.push_back({table, {}, INT64_MIN, false});
+    tables_.push_back({table, {}, {}, false, INT64_MIN, false});
+  }
+  for (uint32_t i = 0; i < config.servers.size(); ++i) {
+    const uint32_t table = config.servers[i].table;
+    tables_[table].servers.push_back(i);
+    MarkServers(table, now_ms);
   }
   for (uint32_t i = 0; i < config.lines.size(); ++i) {
     const LineConfig& line = config.lines[i];
     Cluster& cluster = clusters_[line.cluster];
     cluster.lines.push_back(i);
     cluster.lines_of_source[line.source.Key()].push_back(i);
-    lines_[i].weight = WeighLine(line, views[line.cluster]);
+    const Tuning::Selection rules = RulesFor(line);
+    const std::optional<LineWeight> frozen = FrozenWeight(journal->record(i));
+    if (frozen && LineFreeze(rules) != nullptr) {
+      lines_[i].held =
+          ResumeFreeze(line, *frozen, rules, tables_[line.table].table);
+      lines_[i].weight = frozen;
+    } else {
+      lines_[i].weight = WeighLine(line, views[line.cluster], rules);
+    }
     MarkLine(i, now_ms);
   }
   for (uint32_t i = 0; i < clusters_.size(); ++i) {
@@ -56,10 +75,11 @@ void UpdatePlanner::OnChanges(uint32_t index, const ClusterChanges& changes,
     for (const uint32_t line : it->second) MarkLine(line, now_ms);
   }
   if (changes.nodes || !changes.sources.empty()) {
-    const int64_t pace =
-        cluster.view_bytes > kSmallDocument ? kLargePaceMs : kSmallPaceMs;
-    cluster.view_due_ms = std::min(cluster.view_due_ms,
-                                   After(cluster.view_sent_ms, pace, now_ms));
+    const auto pace = static_cast<int64_t>(cluster.view_bytes / kBytesPerMs);
+    cluster.view_due_ms =
+        std::min(cluster.view_due_ms,
+                 After(cluster.view_sent_ms,
+                       std::clamp(pace, kSmallPaceMs, kLargePaceMs), now_ms));
   } else if (changes.observed) {
     cluster.view_due_ms =
         std::min(cluster.view_due_ms,
@@ -78,16 +98,37 @@ void UpdatePlanner::MarkLine(uint32_t index, int64_t now_ms) {
   Line& line = lines_[index];
   if (line.dirty) return;
   line.dirty = true;
-  const uint32_t table_index = config_.lines[index].table;
-  Table& table = tables_[table_index];
-  table.dirty_lines.push_back(index);
+  const uint32_t table = config_.lines[index].table;
+  tables_[table].dirty_lines.push_back(index);
+  MarkTable(table, now_ms);
+}
+
+void UpdatePlanner::MarkServers(uint32_t table, int64_t now_ms) {
+  tables_[table].dirty_servers = true;
+  MarkTable(table, now_ms);
+}
+
+void UpdatePlanner::MarkTable(uint32_t index, int64_t now_ms) {
+  Table& table = tables_[index];
   if (table.waits) return;
   table.waits = true;
-  due_tables_.insert({std::max(now_ms, table.next_write_ms), table_index});
+  due_tables_.insert({std::max(now_ms, table.next_write_ms), index});
+}
+
+void UpdatePlanner::OnTuning(const TuningFile::Changes& changes,
+                             int64_t now_ms) {
+  if (changes.status) tuning_due_ms_ = std::min(tuning_due_ms_, now_ms);
+  if (!changes.rules) return;
+  marker_.OnRules();
+  for (uint32_t i = 0; i < lines_.size(); ++i) MarkLine(i, now_ms);
+  for (uint32_t i = 0; i < tables_.size(); ++i) {
+    if (!tables_[i].servers.empty()) MarkServers(i, now_ms);
+  }
 }
 
 int64_t UpdatePlanner::DeadlineMs() const {
-  int64_t deadline = log_->DeadlineMs();
+  int64_t deadline =
+      std::min({log_->DeadlineMs(), decisions_due_ms_, tuning_due_ms_});
   if (!due_tables_.empty()) {
     deadline = std::min(deadline, due_tables_.begin()->first);
   }
@@ -107,8 +148,13 @@ std::unique_ptr<Update> UpdatePlanner::Build(
     PlanTable(table, now_ms, update.get());
   }
   AddDocuments(now_ms, status, update.get());
+  AddTuning(now_ms, update.get());
   update->log = log_->Take(now_ms);
-  if (update->tables.empty() && update->documents.empty() &&
+  AddDecisions(now_ms, update.get());
+  if (update->tables.empty() && update->lines.empty() &&
+      update->documents.empty() && update->decisions.empty() &&
+      update->marks.empty() && update->tuning.text.empty() &&
+      update->tuning.status.empty() &&
       update->log.empty()) {
     return nullptr;  // dirty lines that turned out to be right already
   }
@@ -120,24 +166,75 @@ void UpdatePlanner::PlanTable(uint32_t index, int64_t now_ms, Update* update) {
   table.waits = false;
   TableUpdate writes;
   writes.table = index;
-  for (const uint32_t i : table.dirty_lines) {
-    const LineConfig& line = config_.lines[i];
-    const ClusterView& view = views_[line.cluster];
-    lines_[i].dirty = false;
-    std::vector<SlotWrite> plan = PlanLine(line, view, table.table);
-    const std::optional<LineWeight> weight = WeighLine(line, view);
-    if (!plan.empty() || !(weight == lines_[i].weight)) {
-      clusters_[line.cluster].explains = true;
-    }
-    NoteWeight(i, weight, now_ms);
-    writes.writes.insert(writes.writes.end(),
-                         std::make_move_iterator(plan.begin()),
-                         std::make_move_iterator(plan.end()));
+  for (const uint32_t line : table.dirty_lines) {
+    PlanLineOf(line, table.table, now_ms, update, &writes.writes);
   }
   table.dirty_lines.clear();
+  if (table.dirty_servers) {
+    for (const uint32_t i : table.servers) {
+      const ServerConfig& server = config_.servers[i];
+      const std::optional<SlotWrite> write = PlanServer(
+          server, tuning_->tuning().Select(server.upstream, ""), table.table);
+      if (write) writes.writes.push_back(*write);
+    }
+    table.dirty_servers = false;
+  }
   if (writes.writes.empty()) return;
   table.next_write_ms = now_ms + config_.coalesce_ms;
   update->tables.push_back(std::move(writes));
+  if (!config_.tuning_file.empty()) {
+    marker_.OnPeers(index);
+    // The next update's: by then these writes are in the table.
+    tuning_due_ms_ = std::min(tuning_due_ms_, now_ms + 1);
+  }
+}
+
+void UpdatePlanner::PlanLineOf(uint32_t index, const PeerTable& table,
+                               int64_t now_ms, Update* update,
+                               std::vector<SlotWrite>* writes) {
+  Line& line = lines_[index];
+  const LineConfig& config = config_.lines[index];
+  const Tuning::Selection rules = RulesFor(config);
+  line.dirty = false;
+  const std::optional<LineTarget> target =
+      TargetOf(config, views_[config.cluster], rules, &line.held);
+  std::optional<LineWeight> weight;
+  std::vector<SlotWrite> plan;
+  if (target) {
+    weight = target->weight;
+    plan = PlanLine(config, *target, rules, table);
+  }
+  if (!plan.empty() || !(weight == line.weight)) {
+    clusters_[config.cluster].explains = true;
+  }
+  if (journal_->Note(index, line.weight, weight) || !line.recorded) {
+    line.recorded = true;
+    update->lines.push_back({index, journal_->record(index)});
+  }
+  NoteWeight(index, weight, now_ms);
+  writes->insert(writes->end(), std::make_move_iterator(plan.begin()),
+                 std::make_move_iterator(plan.end()));
+}
+
+Tuning::Selection UpdatePlanner::RulesFor(const LineConfig& line) const {
+  return tuning_->tuning().Select(line.upstream,
+                                  config_.clusters[line.cluster].name);
+}
+
+void UpdatePlanner::AddTuning(int64_t now_ms, Update* update) {
+  if (tuning_due_ms_ > now_ms) return;
+  tuning_due_ms_ = kNever;
+  TuningMarks marks;
+  while (const std::optional<uint32_t> table =
+             marker_.Mark(tuning_->tuning(), &marks)) {
+    if (!marks.empty()) update->marks.push_back({*table, std::move(marks)});
+  }
+  const std::vector<uint32_t> peers = marker_.Peers(tuning_->tuning());
+  tuning_->NotePeers(peers);
+  TuningUpdate texts = {tuning_->text(), tuning_->EncodeStatus(peers)};
+  if (texts.text != tuning_sent_.text) update->tuning.text = texts.text;
+  if (texts.status != tuning_sent_.status) update->tuning.status = texts.status;
+  tuning_sent_ = std::move(texts);
 }
 
 void UpdatePlanner::NoteWeight(uint32_t index,
@@ -152,12 +249,22 @@ void UpdatePlanner::NoteWeight(uint32_t index,
               WeightChangeText(config, cluster, line.weight, *weight), now_ms);
     line.weight = weight;
   }
-  const bool short_of_slots = weight->ingress_nodes > weight->used_nodes;
+  const bool short_of_slots = weight->ingress_nodes > weight->seated_nodes();
   if (short_of_slots && line.warned_nodes != weight->ingress_nodes) {
     log_->Add(LogLine::Level::kWarn, SlotShortageText(config, cluster, *weight),
               now_ms);
   }
   line.warned_nodes = short_of_slots ? weight->ingress_nodes : 0;
+}
+
+void UpdatePlanner::AddDecisions(int64_t now_ms, Update* update) {
+  if (journal_->changed()) {
+    decisions_due_ms_ = After(decisions_sent_ms_, kDecisionsPaceMs, now_ms);
+  }
+  if (decisions_due_ms_ > now_ms) return;
+  update->decisions = journal_->EncodeDecisions();
+  decisions_sent_ms_ = now_ms;
+  decisions_due_ms_ = kNever;
 }
 
 void UpdatePlanner::AddDocuments(

@@ -20,8 +20,11 @@
 #include "watcher/cluster_view.h"
 #include "watcher/cluster_watcher.h"
 #include "watcher/config.h"
+#include "watcher/tuning_file.h"
+#include "watcher/tuning_marks.h"
 #include "watcher/watcher.h"
 #include "watcher/weighing.h"
+#include "watcher/weight_journal.h"
 #include "weightcalc/peer_table.h"
 
 namespace dynweight {
@@ -32,16 +35,18 @@ namespace dynweight {
 // A table is written at once when it was not written for coalesce_ms, else
 // when that time is over, with whatever has changed by then. A view document
 // of up to kSmallDocument goes out with the writes it explains, since a reload
-// carries it, not the table, into the new cycle; a larger one follows within
-// kLargePaceMs, so that encoding it stays cheap.
+// carries it, not the table, into the new cycle; of a larger one no more than
+// kBytesPerMs are encoded, but it follows within kLargePaceMs.
 //
 // Not thread-safe. All pointers and references outlive it.
 class UpdatePlanner {
  public:
-  static constexpr size_t kSmallDocument = size_t{64} << 10;
+  static constexpr size_t kSmallDocument = 4096;
+  static constexpr size_t kBytesPerMs = 64;
   static constexpr int64_t kSmallPaceMs = 50;
   static constexpr int64_t kLargePaceMs = 1000;
   static constexpr int64_t kStatusPaceMs = 1000;
+  static constexpr int64_t kDecisionsPaceMs = 1000;  // always all of them
   // A view whose numbers stand still is written again so often, so that its
   // times of observation are not far off.
   static constexpr int64_t kObservedPaceMs = 60000;
@@ -51,11 +56,14 @@ class UpdatePlanner {
   // tables half-written.
   UpdatePlanner(const WatcherConfig& config, std::vector<PeerTable> tables,
                 const std::vector<ClusterView>& views, ChangeLog* log,
-                int64_t now_ms);
+                WeightJournal* journal, TuningFile* tuning, int64_t now_ms);
 
   // Takes up what happened to the view of a cluster.
   void OnChanges(uint32_t cluster, const ClusterChanges& changes,
                  int64_t now_ms);
+
+  // Takes up that the tuning file changed.
+  void OnTuning(const TuningFile::Changes& changes, int64_t now_ms);
 
   // When Build() will give something; kNever when nothing waits.
   int64_t DeadlineMs() const;
@@ -70,13 +78,17 @@ class UpdatePlanner {
   struct Table {
     PeerTable table;
     std::vector<uint32_t> dirty_lines;
+    std::vector<uint32_t> servers;  // of it
+    bool dirty_servers = false;
     int64_t next_write_ms = INT64_MIN;  // not before, because of coalescing
     bool waits = false;                 // stands in due_tables_
   };
   struct Line {
     std::optional<LineWeight> weight;  // as last planned
+    std::optional<LineTarget> held;    // TargetOf()'s
     uint64_t warned_nodes = 0;         // too many for the slots, and said so
     bool dirty = false;
+    bool recorded = false;  // its record was handed out
   };
   struct Cluster {
     std::map<std::string, std::vector<uint32_t>, std::less<>> lines_of_source;
@@ -91,9 +103,16 @@ class UpdatePlanner {
   };
 
   void MarkLine(uint32_t line, int64_t now_ms);
+  void MarkServers(uint32_t table, int64_t now_ms);
+  void MarkTable(uint32_t table, int64_t now_ms);
+  Tuning::Selection RulesFor(const LineConfig& line) const;
   void PlanTable(uint32_t table, int64_t now_ms, Update* update);
+  void PlanLineOf(uint32_t line, const PeerTable& table, int64_t now_ms,
+                  Update* update, std::vector<SlotWrite>* writes);
+  void AddTuning(int64_t now_ms, Update* update);
   void NoteWeight(uint32_t line, const std::optional<LineWeight>& weight,
                   int64_t now_ms);
+  void AddDecisions(int64_t now_ms, Update* update);
   void AddDocuments(int64_t now_ms,
                     const std::function<std::string(uint32_t)>& status,
                     Update* update);
@@ -101,9 +120,16 @@ class UpdatePlanner {
   const WatcherConfig& config_;
   const std::vector<ClusterView>& views_;
   ChangeLog* log_;
+  WeightJournal* journal_;
+  TuningFile* tuning_;
+  TuningMarker marker_;
+  int64_t tuning_due_ms_;      // marks and the two texts
+  TuningUpdate tuning_sent_;
   std::vector<Table> tables_;
   std::vector<Line> lines_;
   std::vector<Cluster> clusters_;
+  int64_t decisions_due_ms_ = kNever;
+  int64_t decisions_sent_ms_ = INT64_MIN;
   std::set<std::pair<int64_t, uint32_t>> due_tables_;  // when, which
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/manual_clock.h"
 #include "watcher/table_memory.h"
 
 namespace dynweight {
@@ -54,8 +55,9 @@ class UpdatePlannerTest : public ::testing::Test {
   void Start() {
     std::vector<PeerTable> tables;
     for (const auto& memory : memory_) tables.push_back(memory->table());
-    planner_ =
-        std::make_unique<UpdatePlanner>(config_, tables, views_, &log_, 0);
+    journal_ = std::make_unique<WeightJournal>(config_, &clock_);
+    planner_ = std::make_unique<UpdatePlanner>(config_, tables, views_, &log_,
+                                               journal_.get(), &tuning_, 0);
   }
   // Starts, and has the tables right and all documents sent at time 0.
   void Settle() {
@@ -82,6 +84,9 @@ class UpdatePlannerTest : public ::testing::Test {
   WatcherConfig config_;
   std::vector<ClusterView> views_;
   ChangeLog log_;
+  ManualClock clock_;
+  std::unique_ptr<WeightJournal> journal_;
+  TuningFile tuning_{config_, ReadTuningFile, &clock_, &log_};
   std::vector<std::unique_ptr<TableMemory>> memory_;
   std::unique_ptr<UpdatePlanner> planner_;
 };
@@ -214,6 +219,22 @@ TEST_F(UpdatePlannerTest, ALargeViewIsEncodedAtMostOnceASecond) {
   ASSERT_NE(update, nullptr);
   ASSERT_THAT(update->documents, SizeIs(1));
   EXPECT_GT(update->documents[0].view.size(), UpdatePlanner::kSmallDocument);
+}
+
+TEST_F(UpdatePlannerTest, TheLargerAViewTheLessOftenItIsEncoded) {
+  Configure(200);
+  Settle();
+  SetPods(1, 30, 60);
+  auto update = Build(60);
+  ASSERT_NE(update, nullptr);
+  EXPECT_THAT(update->documents, IsEmpty());
+  Apply(update);
+  const int64_t due = planner_->DeadlineMs();
+  EXPECT_GT(due, UpdatePlanner::kSmallPaceMs);
+  EXPECT_LT(due, UpdatePlanner::kLargePaceMs);
+  update = Build(due);
+  ASSERT_NE(update, nullptr);
+  EXPECT_THAT(update->documents, SizeIs(1));
 }
 
 TEST_F(UpdatePlannerTest, NewTimesOfObservationAloneAreWrittenOnceAMinute) {

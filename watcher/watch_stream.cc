@@ -97,7 +97,7 @@ void WatchStream::OnDone(const HttpResult& result,
                          std::string_view error_body) {
   if (!result.transport.ok()) {
     WatchEnd end;
-    end.error = RequestError(Verb::kWatch, collection_, result.transport);
+    end.error = RequestError(Verb::kWatch, base_, collection_, result.transport);
     // One that broke later says nothing yet about the server: the list that
     // follows will.
     end.server_failed =
@@ -118,7 +118,7 @@ void WatchStream::OnDone(const HttpResult& result,
 
 void WatchStream::Refused(const ApiRefusal& refusal) {
   WatchEnd end;
-  end.error = RefusalError(Verb::kWatch, collection_, refusal);
+  end.error = RefusalError(Verb::kWatch, base_, collection_, refusal);
   end.refusal = refusal;
   // An ERROR event comes from a server that answers.
   end.server_failed = !established_ && refusal.code >= 500 &&
@@ -129,7 +129,7 @@ void WatchStream::Refused(const ApiRefusal& refusal) {
 void WatchStream::Reject(const absl::Status& error) {
   ++stats_->rejected;
   WatchEnd end;
-  end.error = RequestError(Verb::kWatch, collection_, error);
+  end.error = RequestError(Verb::kWatch, base_, collection_, error);
   End(end);
 }
 

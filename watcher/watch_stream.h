@@ -49,6 +49,8 @@ class WatchStream : private HttpHandler {
   bool active() const { return active_; }
   // Whether the server has agreed to this watch.
   bool established() const { return active_ && established_; }
+  // Whether it is in the middle of an event.
+  bool partial() const { return framing_.partial(); }
   const std::string& base() const { return base_; }
   // Of the last event or bookmark; before one, what Begin() was given.
   const std::string& resource_version() const { return version_; }

@@ -61,15 +61,23 @@ class SignalsBlocked {
 class WatcherThread : public Watcher {
  public:
   WatcherThread(const WatcherConfig& config, std::vector<PeerTable> tables,
-                const std::vector<ClusterView>& held, int wake_fd)
+                const Held& held, int wake_fd)
       : config_(config),
         tables_(std::move(tables)),
         handoff_(wake_fd),
-        saver_(config.state_file, WriteStateFile, &log_) {
+        journal_(config, &clock_),
+        tuning_(config, ReadTuningFile, &clock_, &log_),
+        saver_(config.state_file, WriteStateFile, &log_,
+               [this] { handoff_.Wake(); }) {
     for (uint32_t i = 0; i < config.clusters.size(); ++i) {
       views_.push_back(InitialView(config.clusters[i], clock_.UnixMs()));
-      if (i < held.size()) AdoptHeldView(config, i, held[i], &views_[i]);
+      if (i < held.views.size()) {
+        AdoptHeldView(config, i, held.views[i], &views_[i]);
+      }
     }
+    complete_.resize(views_.size());
+    journal_.Restore(held.lines, held.decisions);
+    tuning_.Restore(held.tuning);
     WarnOfUnverifiedTls();
   }
   ~WatcherThread() override { Stop(); }
@@ -81,7 +89,9 @@ class WatcherThread : public Watcher {
   }
 
   std::unique_ptr<Update> Take() override { return handoff_.Take(); }
-  void Done() override { handoff_.Done(); }
+  void Done(std::unique_ptr<Update> update) override {
+    handoff_.Done(std::move(update));
+  }
   void Stop() override {
     handoff_.Stop();
     std::call_once(joined_, [this] {
@@ -103,7 +113,7 @@ class WatcherThread : public Watcher {
   void WatchUntilStop();
   void SetUp(Run* run);
   void Turn(Run* run);
-  int64_t PollMs(const Run& run) const;
+  int64_t PollMs(const Run& run);
   void WarnOfUnverifiedTls();
   void NoteException(const char* what) noexcept;
 
@@ -114,8 +124,11 @@ class WatcherThread : public Watcher {
 
   // The thread's from here on.
   ChangeLog log_;
+  WeightJournal journal_;
+  TuningFile tuning_;
   StateSaver saver_;
   std::vector<ClusterView> views_;
+  std::vector<bool> complete_;  // whether the view is
 
   std::once_flag joined_;
   std::thread thread_;
@@ -173,8 +186,9 @@ void WatcherThread::SetUp(Run* run) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
         config_, i, &views_[i], &clock_, &log_, create));
   }
-  run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
-                                                 &log_, clock_.MonotonicMs());
+  run->planner = std::make_unique<UpdatePlanner>(
+      config_, tables_, views_, &log_, &journal_, &tuning_,
+      clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
 }
 
@@ -190,27 +204,31 @@ void WatcherThread::Turn(Run* run) {
       saver_.OnObserved(now);
     }
   }
-  if (!handoff_.outstanding()) {
+  run->planner->OnTuning(tuning_.Tick(), now);
+  handoff_.DropApplied();
+  if (run->planner->DeadlineMs() <= now && handoff_.Free()) {
     auto update = run->planner->Build(now, [this, run](uint32_t cluster) {
       ClusterStatus status = run->clusters[cluster]->Status();
-      status.complete = ViewComplete(config_, cluster, views_[cluster]);
-      return EncodeClusterStatus(status);
+      // Once it is it stays so: nothing is ever taken out of a view.
+      complete_[cluster] =
+          complete_[cluster] || ViewComplete(config_, cluster, views_[cluster]);
+      status.complete = complete_[cluster];
+      return PackClusterStatus(status);
     });
     if (update != nullptr) handoff_.Offer(std::move(update));
   }
   saver_.Tick(views_, now);
 }
 
-int64_t WatcherThread::PollMs(const Run& run) const {
-  int64_t deadline = saver_.DeadlineMs();
+int64_t WatcherThread::PollMs(const Run& run) {
+  int64_t deadline = std::min(saver_.DeadlineMs(), tuning_.DeadlineMs());
   for (const auto& cluster : run.clusters) {
     deadline = std::min(deadline, cluster->DeadlineMs());
   }
-  // While an update is outstanding, Done() is what there is to wait for.
-  if (!handoff_.outstanding()) {
-    deadline = std::min(deadline, run.planner->DeadlineMs());
-  }
   const int64_t now = clock_.MonotonicMs();
+  const int64_t planned = run.planner->DeadlineMs();
+  // What is due and cannot go out waits for Done().
+  if (planned > now || handoff_.Free()) deadline = std::min(deadline, planned);
   return deadline <= now ? 0 : std::min(deadline - now, kMaxPollMs);
 }
 
@@ -240,10 +258,10 @@ void WatcherThread::NoteException(const char* what) noexcept {
 
 absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(
     const WatcherConfig& config, std::vector<PeerTable> tables,
-    std::vector<ClusterView> views, int wake_fd) {
+    const Held& held, int wake_fd) {
   try {
     auto watcher = std::make_unique<WatcherThread>(config, std::move(tables),
-                                                   views, wake_fd);
+                                                   held, wake_fd);
     watcher->StartThread();
     return watcher;
   } catch (const std::system_error& error) {

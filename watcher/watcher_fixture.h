@@ -23,6 +23,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "t/fake_cluster/fake_cluster.h"
+#include "watcher/cluster_status.h"
 #include "watcher/table_memory.h"
 #include "watcher/watcher.h"
 
@@ -73,10 +74,12 @@ class WatcherTest : public ::testing::Test {
     memory_.push_back(std::make_unique<TableMemory>(kSlots));
   }
 
-  void Start(std::vector<ClusterView> held = {}) {
+  void Start(std::vector<ClusterView> views = {}) {
+    Held held;
+    held.views = std::move(views);
     std::vector<PeerTable> tables;
     for (const auto& memory : memory_) tables.push_back(memory->table());
-    auto watcher = Watcher::Start(config_, tables, std::move(held), wake_fd_);
+    auto watcher = Watcher::Start(config_, tables, held, wake_fd_);
     ASSERT_TRUE(watcher.ok()) << watcher.status();
     watcher_ = std::move(*watcher);
   }
@@ -98,7 +101,7 @@ class WatcherTest : public ::testing::Test {
     uint64_t count = 0;
     ASSERT_EQ(read(wake_fd_, &count, sizeof(count)),
               static_cast<ssize_t>(sizeof(count)));
-    const std::unique_ptr<Update> update = watcher_->Take();
+    std::unique_ptr<Update> update = watcher_->Take();
     ASSERT_NE(update, nullptr);
     for (const TableUpdate& table : update->tables) {
       PeerTable target = memory_[table.table]->table();
@@ -109,11 +112,12 @@ class WatcherTest : public ::testing::Test {
     for (const DocumentUpdate& document : update->documents) {
       if (!document.view.empty()) views_[document.cluster] = document.view;
       if (!document.status.empty()) {
-        statuses_[document.cluster] = document.status;
+        statuses_[document.cluster] =
+            EncodeClusterStatus(UnpackClusterStatus(document.status));
       }
     }
     log_.insert(log_.end(), update->log.begin(), update->log.end());
-    watcher_->Done();
+    watcher_->Done(std::move(update));
   }
 
   uint32_t Weight(size_t upstream) const {

@@ -84,6 +84,41 @@ TEST_P(WatcherModeTest, MassNotReadyThatPassesChangesNoWeight) {
   EXPECT_EQ(table_writes_, writes);
 }
 
+TEST_P(WatcherModeTest, MassNotReadyToldPodByPodChangesNoWeight) {
+  FakeCluster* fake = AddCluster("bj", GetParam());
+  config_.clusters[0].guard.confirm_ms = 600000;
+  AddLine(0, "orders");
+  fake->SetApp({"prod", "orders", 12});
+  Start();
+  ASSERT_TRUE(Until([this] { return Weight(0) == 40; }));
+  const int writes = table_writes_;
+  for (int ready = 11; ready >= 0; --ready) {
+    fake->SetApp({"prod", "orders", ready, 12 - ready});
+  }
+  ASSERT_TRUE(Until(
+      [this] { return LogLines(LogLine::Level::kWarn, "held back") == 1; }));
+  for (int ready = 1; ready <= 12; ++ready) {
+    fake->SetApp({"prod", "orders", ready, 12 - ready});
+  }
+  ASSERT_TRUE(Until(
+      [this] { return LogLines(LogLine::Level::kNotice, "has passed") == 1; }));
+  // A later rise has overtaken nothing that was still settling.
+  fake->SetApp({"prod", "orders", 15});
+  ASSERT_TRUE(Until([this] { return Weight(0) == 50; }));
+  EXPECT_EQ(table_writes_, writes + 1);
+}
+
+TEST_P(WatcherModeTest, ALonePodThatLeavesCounts) {
+  FakeCluster* fake = AddCluster("bj", GetParam());
+  AddLine(0, "orders");
+  fake->SetApp({"prod", "orders", 12});
+  Start();
+  ASSERT_TRUE(Until([this] { return Weight(0) == 40; }));
+  fake->SetApp({"prod", "orders", 9});
+  EXPECT_TRUE(Until([this] { return Weight(0) == 30; }));
+  EXPECT_EQ(LogLines(LogLine::Level::kWarn, "held back"), 0);
+}
+
 TEST_P(WatcherModeTest, AnEmptyListOnceChangesNoWeight) {
   FakeCluster* fake = AddCluster("bj", GetParam());
   AddLine(0, "orders");
@@ -287,6 +322,30 @@ TEST_F(WatcherTest, TheStateFileIsWrittenAfterAChangeAndAtStop) {
   ASSERT_TRUE(views.ok()) << views.status();
   ASSERT_THAT(*views, SizeIs(1));
   EXPECT_EQ(views->at(0).pods.at("service=prod/orders").pods, 30u);
+}
+
+TEST_F(WatcherTest, AnOldWatcherLeavesTheStateFileOfANewerOne) {
+  const TemporaryFolder folder;
+  config_.state_file = folder.File("state.json");
+  FakeCluster* fake = AddCluster("bj", kWatch);
+  AddLine(0, "orders");
+  fake->SetApp({"prod", "orders", 12});
+  Start();
+  ASSERT_TRUE(Until([this] {
+    return Weight(0) == 40 && std::filesystem::exists(config_.state_file);
+  }));
+  const StateAuthor newer = StateAuthor::Now();
+  ClusterView view;
+  view.cluster = "newer";
+  ASSERT_TRUE(
+      WriteStateFile(config_.state_file, EncodeState({view}, newer), newer)
+          .ok());
+  fake->SetApp({"prod", "orders", 30});
+  ASSERT_TRUE(Until([this] { return Weight(0) == 100; }));
+  watcher_->Stop();
+  const auto views = ReadStateFile(config_.state_file);
+  ASSERT_TRUE(views.ok()) << views.status();
+  EXPECT_EQ(views->at(0).cluster, "newer");
 }
 
 TEST_F(WatcherTest, AStateFileThatCannotBeWrittenIsToldOnceAndSurvived) {

@@ -7,9 +7,44 @@
 #include "weightcalc/weight.h"
 
 namespace dynweight {
+namespace {
+
+// How many of the first `count` nodes the rules drain one by one; 0 when they
+// drain all of them: there is no other node to take a share.
+uint64_t DrainedNodes(const LineConfig& line,
+                      const std::vector<IngressNode>& nodes, size_t count,
+                      const Tuning::Selection& rules) {
+  if (rules.empty()) return 0;
+  uint64_t drained = 0;
+  for (size_t i = 0; i < count; ++i) {
+    PeerIdentity identity;
+    identity.address = nodes[i].address;
+    identity.port = line.port;
+    identity.set_node(nodes[i].name);
+    if (EffectOn(rules, AsTunedPeer(identity)).drain != nullptr) ++drained;
+  }
+  return drained == count ? 0 : drained;
+}
+
+}  // namespace
+
+TunedPeer AsTunedPeer(const PeerIdentity& identity) {
+  TunedPeer peer;
+  peer.address = {identity.address, identity.port};
+  peer.node = identity.node.data();
+  return peer;
+}
+
+TunedPeer AsTunedPeer(const ServerConfig& server) {
+  TunedPeer peer;
+  peer.address = PeerAddress::Parse(server.address).value_or(PeerAddress());
+  peer.server = &server;
+  return peer;
+}
 
 std::optional<LineWeight> WeighLine(const LineConfig& line,
-                                    const ClusterView& view) {
+                                    const ClusterView& view,
+                                    const Tuning::Selection& rules) {
   if (!view.nodes.has_value() || view.nodes->nodes.empty()) return std::nullopt;
   const auto app = view.pods.find(line.source.Key());
   if (app == view.pods.end()) return std::nullopt;
@@ -18,19 +53,84 @@ std::optional<LineWeight> WeighLine(const LineConfig& line,
   result.pods = app->second.pods;
   result.ingress_nodes = view.nodes->nodes.size();
   // The cluster's whole share goes to the nodes that have a slot.
-  result.used_nodes =
+  const auto seated =
       std::min<uint64_t>(result.ingress_nodes, line.range.count);
+  result.drained_nodes = DrainedNodes(line, view.nodes->nodes, seated, rules);
+  result.used_nodes = seated - result.drained_nodes;
   result.weight =
       IngressNodeWeight(result.pods, result.used_nodes, line.base, line.empty);
   return result;
 }
 
-std::vector<SlotWrite> PlanLine(const LineConfig& line, const ClusterView& view,
+std::optional<LineTarget> TargetOf(const LineConfig& line,
+                                   const ClusterView& view,
+                                   const Tuning::Selection& rules,
+                                   std::optional<LineTarget>* held) {
+  const bool freeze = LineFreeze(rules) != nullptr;
+  if (!freeze) held->reset();
+  if (held->has_value()) return *held;
+  const std::optional<LineWeight> weight = WeighLine(line, view, rules);
+  if (!weight.has_value()) return std::nullopt;
+  LineTarget target = {view.nodes->nodes, *weight};
+  if (freeze) {
+    target.weight.frozen = true;
+    *held = target;
+  }
+  return target;
+}
+
+LineTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
+                        const Tuning::Selection& rules,
+                        const PeerTable& table) {
+  LineTarget target;
+  target.weight = weight;
+  target.weight.frozen = true;
+  for (uint32_t i = 0; i < line.range.count; ++i) {
+    const uint32_t slot = line.range.first + i;
+    Peer peer;
+    if (!table.Read(slot, &peer) || peer.identity.port != line.port) continue;
+    if (table.weight(slot) == 0 && weight.weight != 0 &&
+        EffectOn(rules, AsTunedPeer(peer.identity)).drain == nullptr) {
+      continue;
+    }
+    target.nodes.push_back(
+        {peer.identity.address, std::string(peer.identity.node.data())});
+  }
+  return target;
+}
+
+std::vector<SlotWrite> PlanLine(const LineConfig& line,
+                                const LineTarget& target,
+                                const Tuning::Selection& rules,
                                 const PeerTable& table) {
-  const std::optional<LineWeight> line_weight = WeighLine(line, view);
-  if (!line_weight.has_value()) return {};
-  return PlanSlots(table, line.range, line.port, view.nodes->nodes,
-                   line_weight->weight);
+  const uint32_t weight = target.weight.weight;
+  if (rules.empty()) {
+    return PlanSlots(table, line.range, line.port, target.nodes, weight);
+  }
+  return PlanSlots(table, line.range, line.port, target.nodes,
+                   [&](const PeerIdentity& identity, uint32_t present) {
+                     const TuningEffect effect =
+                         EffectOn(rules, AsTunedPeer(identity));
+                     // Frozen alone, in a line that is not: the weight it has,
+                     // if any.
+                     if (effect.freeze != nullptr && !target.weight.frozen &&
+                         effect.drain == nullptr && effect.weight == nullptr &&
+                         present != 0) {
+                       return present;
+                     }
+                     return effect.OnNode(weight);
+                   });
+}
+
+std::optional<SlotWrite> PlanServer(const ServerConfig& server,
+                                    const Tuning::Selection& rules,
+                                    const PeerTable& table) {
+  const uint32_t weight =
+      rules.empty()
+          ? server.weight
+          : EffectOn(rules, AsTunedPeer(server)).OnServer(server.weight);
+  if (table.weight(server.slot) == weight) return std::nullopt;
+  return SlotWrite{server.slot, false, weight, PeerIdentity()};
 }
 
 }  // namespace dynweight

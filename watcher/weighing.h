@@ -11,6 +11,7 @@
 
 #include "watcher/cluster_view.h"
 #include "watcher/config.h"
+#include "watcher/tuning.h"
 #include "weightcalc/peer_table.h"
 
 namespace dynweight {
@@ -19,24 +20,64 @@ namespace dynweight {
 struct LineWeight {
   uint64_t pods = 0;
   uint64_t ingress_nodes = 0;  // live in the cluster
-  uint64_t used_nodes = 0;     // at most the line's slots; what is divided by
-  uint32_t weight = 0;         // of each node
+  uint64_t used_nodes = 0;     // what is divided by: at most the line's slots,
+                               // without drained ones
+  uint32_t weight = 0;         // of each node, before tuning
+  uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
+  bool frozen = false;         // by tuning: all this is what it was then
+
+  uint64_t seated_nodes() const { return used_nodes + drained_nodes; }
 
   friend bool operator==(const LineWeight& a, const LineWeight& b) {
     return a.pods == b.pods && a.ingress_nodes == b.ingress_nodes &&
-           a.used_nodes == b.used_nodes && a.weight == b.weight;
+           a.used_nodes == b.used_nodes && a.drained_nodes == b.drained_nodes &&
+           a.weight == b.weight && a.frozen == b.frozen;
   }
 };
 
 // Nothing when the view does not know the line's nodes or pods: the line's
 // slots then stay as they are. An empty set of nodes counts as not known:
-// nothing the API says may empty an upstream.
+// nothing the API says may empty an upstream. A drained node is not live: the
+// others take its share; unless all are drained.
 std::optional<LineWeight> WeighLine(const LineConfig& line,
-                                    const ClusterView& view);
+                                    const ClusterView& view,
+                                    const Tuning::Selection& rules = {});
 
-// WeighLine() as writes to the line's table; empty when nothing is to change.
-std::vector<SlotWrite> PlanLine(const LineConfig& line, const ClusterView& view,
+// What a line's slots should hold.
+struct LineTarget {
+  std::vector<IngressNode> nodes;
+  LineWeight weight;
+};
+
+// What the view says, or, while the rules freeze the line, what it said when
+// they began to: `held` is for this function alone to keep. Nothing when
+// neither is known.
+std::optional<LineTarget> TargetOf(const LineConfig& line,
+                                   const ClusterView& view,
+                                   const Tuning::Selection& rules,
+                                   std::optional<LineTarget>* held);
+
+// What a line that was frozen under a predecessor holds: the nodes that its
+// slots show, and the weight that it left. A slot of weight 0 is that of a node
+// which had gone, unless a rule drains it.
+LineTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
+                        const Tuning::Selection& rules, const PeerTable& table);
+
+// The target, tuned, as writes to the line's table; empty when nothing is to
+// change.
+std::vector<SlotWrite> PlanLine(const LineConfig& line,
+                                const LineTarget& target,
+                                const Tuning::Selection& rules,
                                 const PeerTable& table);
+
+// The weight of a server, tuned, as a write if it is to change.
+std::optional<SlotWrite> PlanServer(const ServerConfig& server,
+                                    const Tuning::Selection& rules,
+                                    const PeerTable& table);
+
+// How rules see the tenant of a slot, and a server.
+TunedPeer AsTunedPeer(const PeerIdentity& identity);
+TunedPeer AsTunedPeer(const ServerConfig& server);
 
 }  // namespace dynweight
 

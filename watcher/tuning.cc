@@ -1,0 +1,146 @@
+// See tuning.h.
+
+#include "watcher/tuning.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "watcher/tuning_reader.h"
+#include "weightcalc/weight.h"
+
+namespace dynweight {
+namespace {
+
+std::optional<PeerAddress> WithPort(std::string_view host,
+                                    std::string_view port_text) {
+  const std::optional<IpAddress> ip = IpAddress::Parse(host);
+  uint32_t port = 0;
+  if (!ip || !absl::SimpleAtoi({port_text.data(), port_text.size()}, &port) ||
+      port < 1 || port > UINT16_MAX) {
+    return std::nullopt;
+  }
+  return PeerAddress{*ip, static_cast<uint16_t>(port)};
+}
+
+bool SamePeer(const PeerAddress& asked, const PeerAddress& peer) {
+  return asked.ip == peer.ip && (asked.port == 0 || asked.port == peer.port);
+}
+
+bool IsFor(const TuningRule& rule, const TunedPeer& peer) {
+  if (!rule.node.empty() &&
+      (peer.server != nullptr || rule.node != peer.node)) {
+    return false;
+  }
+  if (rule.server.empty()) return true;
+  if (peer.server != nullptr && (rule.server == peer.server->name ||
+                                 rule.server == peer.server->address)) {
+    return true;
+  }
+  return rule.address && SamePeer(*rule.address, peer.address);
+}
+
+uint32_t Moderated(const TuningEffect& effect, uint32_t weight) {
+  if (weight == 0) return 0;
+  if (effect.scale != nullptr) {
+    const double scaled = std::round(weight * *effect.scale->scale);
+    weight = static_cast<uint32_t>(
+        std::clamp(scaled, 1.0, static_cast<double>(kMaxWeight)));
+  }
+  if (effect.min != nullptr) weight = std::max(weight, *effect.min->min);
+  if (effect.max != nullptr) weight = std::min(weight, *effect.max->max);
+  return weight;
+}
+
+}  // namespace
+
+std::optional<PeerAddress> PeerAddress::Parse(std::string_view text) {
+  if (const std::optional<IpAddress> ip = IpAddress::Parse(text)) {
+    return PeerAddress{*ip, 0};
+  }
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  if (!host.empty() && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != std::string_view::npos) {
+    return std::nullopt;  // IPv6 with a port needs its brackets
+  }
+  return WithPort(host, text.substr(colon + 1));
+}
+
+const TuningRule* TuningEffect::Deciding() const {
+  for (const TuningRule* rule : {drain, weight, freeze, scale, min, max}) {
+    if (rule != nullptr) return rule;
+  }
+  return nullptr;
+}
+
+uint32_t TuningEffect::OnNode(uint32_t given) const {
+  if (drain != nullptr) return 0;
+  if (weight != nullptr) return *weight->weight;
+  return Moderated(*this, given);
+}
+
+uint32_t TuningEffect::OnServer(uint32_t given) const {
+  return given == 0 ? 0 : OnNode(given);
+}
+
+absl::StatusOr<Tuning> Tuning::Parse(std::string_view text,
+                                     const WatcherConfig& config) {
+  absl::StatusOr<std::vector<TuningRule>> rules = ReadTuningRules(text, config);
+  if (!rules.ok()) return rules.status();
+  Tuning tuning;
+  tuning.rules_ = *std::move(rules);
+  tuning.in_force_.resize(tuning.rules_.size());
+  return tuning;
+}
+
+bool Tuning::Advance(int64_t unix_ms) {
+  bool changed = false;
+  for (size_t i = 0; i < rules_.size(); ++i) {
+    const bool in_force = unix_ms < rules_[i].expires_ms;
+    if (in_force != in_force_[i]) changed = true;
+    in_force_[i] = in_force;
+  }
+  return changed;
+}
+
+Tuning::Selection Tuning::Select(std::string_view upstream,
+                                 std::string_view cluster) const {
+  Selection selection;
+  for (size_t i = 0; i < rules_.size(); ++i) {
+    const TuningRule& rule = rules_[i];
+    if (in_force_[i] && (rule.upstream.empty() || rule.upstream == upstream) &&
+        (rule.cluster.empty() || rule.cluster == cluster)) {
+      selection.push_back(&rule);
+    }
+  }
+  return selection;
+}
+
+TuningEffect EffectOn(const Tuning::Selection& selection,
+                      const TunedPeer& peer) {
+  TuningEffect effect;
+  for (const TuningRule* rule : selection) {
+    if (!IsFor(*rule, peer)) continue;
+    if (rule->drain) effect.drain = rule;
+    if (rule->freeze) effect.freeze = rule;
+    if (rule->weight) effect.weight = rule;
+    if (rule->scale) effect.scale = rule;
+    if (rule->min) effect.min = rule;
+    if (rule->max) effect.max = rule;
+  }
+  return effect;
+}
+
+const TuningRule* LineFreeze(const Tuning::Selection& selection) {
+  const TuningRule* freeze = nullptr;
+  for (const TuningRule* rule : selection) {
+    if (rule->freeze && rule->for_whole_lines()) freeze = rule;
+  }
+  return freeze;
+}
+
+}  // namespace dynweight

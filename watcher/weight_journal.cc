@@ -1,0 +1,135 @@
+// See weight_journal.h.
+
+#include "watcher/weight_journal.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "watcher/change_log.h"
+#include "weightcalc/weight.h"
+
+namespace dynweight {
+namespace {
+
+// Why the weight is what it is, for a person.
+std::string Reason(const LineConfig& line, const LineWeight& weight) {
+  if (weight.frozen) return "frozen by tuning: the numbers of that time hold";
+  if (weight.pods == 0) {
+    return weight.weight == 0 ? "no ready pod, empty=drain: no request"
+                              : "no ready pod, empty=keep: the least weight";
+  }
+  std::string reason = "pods * base / ingress_nodes";
+  if (weight.drained_nodes != 0) {
+    absl::StrAppend(&reason, ", ", weight.drained_nodes,
+                    " of them drained by tuning");
+  }
+  if (weight.seated_nodes() < weight.ingress_nodes) {
+    absl::StrAppend(&reason, ", slots=", line.range.count,
+                    " of them are used: raise slots=");
+  }
+  if (weight.weight == kMaxWeight)
+    return reason + ", cut to the largest weight";
+  if (weight.pods * line.base < weight.used_nodes) {
+    return reason + ", raised to the least weight";
+  }
+  return reason;
+}
+
+}  // namespace
+
+LineRecord MakeLineRecord(const LineConfig& line,
+                          const std::optional<LineWeight>& weight) {
+  LineRecord record;
+  if (!weight) {
+    record.reason.Set("not known yet: the weight holds");
+    return record;
+  }
+  record.known = 1;
+  record.pods = weight->pods;
+  record.ingress_nodes = weight->ingress_nodes;
+  record.used_nodes = weight->used_nodes;
+  record.drained_nodes = weight->drained_nodes;
+  record.frozen = weight->frozen;
+  record.weight = weight->weight;
+  record.reason.Set(Reason(line, *weight));
+  return record;
+}
+
+std::optional<LineWeight> FrozenWeight(const LineRecord& record) {
+  if (record.known == 0 || record.frozen == 0) return std::nullopt;
+  LineWeight weight;
+  weight.pods = record.pods;
+  weight.ingress_nodes = record.ingress_nodes;
+  weight.used_nodes = record.used_nodes;
+  weight.drained_nodes = record.drained_nodes;
+  weight.weight = record.weight;
+  weight.frozen = true;
+  return weight;
+}
+
+std::vector<Decision> DecodeDecisions(std::string_view bytes) {
+  std::vector<Decision> decisions(
+      std::min(bytes.size() / sizeof(Decision), kMaxDecisions));
+  if (!decisions.empty()) {
+    std::memcpy(static_cast<void*>(decisions.data()), bytes.data(),
+                decisions.size() * sizeof(Decision));
+  }
+  return decisions;
+}
+
+WeightJournal::WeightJournal(const WatcherConfig& config, const Clock* clock)
+    : config_(config), clock_(clock), records_(config.lines.size()) {}
+
+void WeightJournal::Restore(const std::vector<std::optional<LineRecord>>& lines,
+                            std::string_view decisions) {
+  for (size_t i = 0; i < std::min(lines.size(), records_.size()); ++i) {
+    if (lines[i]) records_[i] = *lines[i];
+  }
+  const std::vector<Decision> decoded = DecodeDecisions(decisions);
+  decisions_.assign(decoded.begin(), decoded.end());
+}
+
+bool WeightJournal::Note(uint32_t index,
+                         const std::optional<LineWeight>& before,
+                         const std::optional<LineWeight>& after) {
+  // What is not known any more holds, and so does what explains it.
+  if (!after) return false;
+  const LineConfig& line = config_.lines[index];
+  LineRecord record = MakeLineRecord(line, after);
+  record.generation = records_[index].generation;
+  record.changed_ms = records_[index].changed_ms;
+  if (!(before == after)) {
+    Decision decision;
+    decision.time_ms = clock_->UnixMs();
+    decision.old_weight = before ? before->weight : 0;
+    decision.new_weight = after->weight;
+    decision.first = before ? 0 : 1;
+    decision.upstream.Set(line.upstream);
+    decision.cluster.Set(config_.clusters[line.cluster].name);
+    decision.why.Set(CauseText(before, *after));
+    if (!before || before->weight != after->weight) {
+      ++record.generation;
+      record.changed_ms = decision.time_ms;
+    }
+    decisions_.push_back(decision);
+    if (decisions_.size() > kMaxDecisions) decisions_.pop_front();
+    changed_ = true;
+  }
+  const bool same = std::memcmp(&record, &records_[index], sizeof record) == 0;
+  records_[index] = record;
+  return !same;
+}
+
+std::string WeightJournal::EncodeDecisions() {
+  if (!std::exchange(changed_, false)) return std::string();
+  std::string bytes;
+  bytes.reserve(decisions_.size() * sizeof(Decision));
+  for (const Decision& decision : decisions_) {
+    bytes.append(reinterpret_cast<const char*>(&decision), sizeof(decision));
+  }
+  return bytes;
+}
+
+}  // namespace dynweight
