@@ -2,22 +2,37 @@
 //
 //   ..._module.cc    directives of http, and the module itself
 //   ..._cluster.cc   the dynamic_weight_cluster block
-//   ..._upstream.cc  directives of upstream, and the peers they make
-//   ..._zone.cc      shared memory: its size, content, and the carry-over
+//   ..._upstream.cc  directives of upstream
+//   ..._seats.cc     the peers that they make
+//   ..._zone.cc      shared memory: its size and content; see ..._zone.h
+//   ..._carry.cc     what a new cycle takes over from the one before
 //   ..._access.cc    what the workers' user may read and write
 //   ..._watch.cc     worker 0: the watcher and what it hands over
-//   ..._peer.cc      a request: get, free, TLS sessions
-//   ..._status.cc    the status location
+//   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc,
+//                    _variable.cc
+//   ..._share.cc     worker 0: the windows that observed shares are of
+//   ..._tuning.cc    the tuning file: what is read of it with the configuration
+//   ..._status.cc    the status location; see ..._status.h
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_H_
 
 #include "nginx.hpp"
 
+#include <atomic>
+#include <string_view>
+#include <vector>
+
 #include "watcher/config.h"
+#include "watcher/tuning.h"
+#include "watcher/watcher.h"
+#include "watcher/weight_journal.h"
+#include "weightcalc/consistent_hash.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/pick_sequence.h"
+#include "weightcalc/share_window.h"
 #include "weightcalc/shared_document.h"
+#include "weightcalc/shared_record.h"
 
 
 /* where a directive stands, for errors found after it was read */
@@ -39,6 +54,7 @@ typedef struct {
     ngx_uint_t                            max_fails;
     time_t                                fail_timeout;
     ngx_uint_t                            max_conns;
+    ngx_msec_t                            slow_start;   /* 0: none */
     unsigned                              drain:1;
     unsigned                              backup:1;
 } ngx_http_dynamic_weight_line_t;
@@ -56,7 +72,16 @@ typedef struct {
     uint32_t                              max_fails;
     time_t                                fail_timeout;
     uint32_t                              max_conns;
+    ngx_msec_t                            slow_start;   /* 0: none */
+    uint64_t                              identity;  /* hash: of a server, or
+                                                        seed of its nodes' */
 } ngx_http_dynamic_weight_seat_t;
+
+
+/* idle connections to one peer */
+
+typedef struct ngx_http_dynamic_weight_peer_idle_s
+    ngx_http_dynamic_weight_peer_idle_t;
 
 
 typedef struct {
@@ -72,11 +97,16 @@ typedef struct {
     ngx_uint_t                            nseats;
     ngx_uint_t                            id;        /* of its table */
     dynweight::PeerTable                 *table;
+    dynweight::ShareWindow               *window;    /* of its table */
+    std::atomic<uint16_t>                *marks;     /* the tuning's, of its
+                                                        table; may be NULL */
 
     /* of this worker alone */
     dynweight::PickIndex                 *index;
     uint64_t                              version;   /* that index shows */
+    dynweight::ConsistentHash            *hash;      /* NULL: another method */
     ngx_http_dynamic_weight_session_t    *sessions;
+    ngx_http_dynamic_weight_peer_idle_t  *idle;      /* NULL: none are kept */
 } ngx_http_dynamic_weight_group_t;
 
 
@@ -84,10 +114,19 @@ typedef struct {
     ngx_http_upstream_srv_conf_t         *upstream;
     ngx_array_t                           lines;
                                          /* ngx_http_dynamic_weight_line_t */
+    ngx_uint_t                            first_line;  /* in the config's */
     ngx_uint_t                            base;
     ngx_http_dynamic_weight_place_t       base_place;
     ngx_http_dynamic_weight_group_t       primary;
     ngx_http_dynamic_weight_group_t       backup;
+    ngx_http_complex_value_t             *hash_key;  /* NULL: another method */
+    ngx_uint_t                            keepalive; /* idle connections kept
+                                                        per peer and worker */
+    ngx_uint_t                            keepalive_requests;
+    ngx_msec_t                            keepalive_time;
+    ngx_msec_t                            keepalive_timeout;
+    ngx_http_dynamic_weight_place_t       keepalive_place;
+    unsigned                              least_conn:1;
     unsigned                              enabled:1;      /* dynamic_weight */
     unsigned                              initialized:1;  /* and in force */
     unsigned                              single:1;  /* a lone peer is never
@@ -103,6 +142,22 @@ typedef struct {
 } ngx_http_dynamic_weight_documents_t;
 
 
+/* the tuning file */
+
+typedef struct {
+    ngx_str_t                             file;      /* len 0: there is none */
+    ngx_http_dynamic_weight_place_t       place;
+
+    /* as of when the configuration was read */
+    std::string                          *text;
+    dynweight::Tuning                    *rules;     /* none, if no file */
+
+    /* in the zone */
+    dynweight::SharedDocument            *good;      /* its last good text */
+    dynweight::SharedDocument            *status;
+} ngx_http_dynamic_weight_tuning_t;
+
+
 typedef struct {
     ngx_cycle_t                          *cycle;
     ngx_shm_zone_t                       *zone;
@@ -115,6 +170,10 @@ typedef struct {
     ngx_array_t                           cluster_places;
                                      /* ngx_http_dynamic_weight_place_t */
     ngx_http_dynamic_weight_documents_t  *documents;  /* one a cluster */
+    std::vector<dynweight::SharedRecord<dynweight::LineRecord>>
+                                         *records;    /* one a line */
+    dynweight::SharedDocument            *decisions;
+    ngx_http_dynamic_weight_tuning_t      tuning;
     ngx_uint_t                            ntables;
     ngx_uint_t                            workers;
     dynweight::WatcherConfig             *config;
@@ -133,11 +192,37 @@ char *ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
 /* reads a time such as "5s" into milliseconds; false when it is none or 0 */
 bool ngx_http_dynamic_weight_msec(ngx_str_t *value, int64_t *ms);
 
+/* an error at a place of the configuration that was read before */
+
+template <typename... Args>
+ngx_int_t
+ngx_http_dynamic_weight_wrong(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_place_t &place, const char *format,
+    Args... args)
+{
+    u_char  text[NGX_MAX_CONF_ERRSTR], *last;
+
+    last = ngx_snprintf(text, NGX_MAX_CONF_ERRSTR - 1, format, args...);
+    *last = '\0';
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s in %s:%ui",
+                  text, place.file, place.line);
+
+    return NGX_ERROR;
+}
+
+
 /* _upstream.cc */
 
 char *ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* _seats.cc */
+
+/* makes the seats of the primary peers, or of the backup ones */
+ngx_int_t ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup);
 
 /* checks what only the whole configuration tells; fills main->config */
 ngx_int_t ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
@@ -158,21 +243,86 @@ void ngx_http_dynamic_weight_check_access(
 ngx_int_t ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle);
 void ngx_http_dynamic_weight_stop_watcher(void);
 
+/* _tuning.cc */
+
+char *ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* after ..._resolve(): reads the file and checks it whole */
+ngx_int_t ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+
+/* its place in the zone: for the file, and for the marks of a table */
+size_t ngx_http_dynamic_weight_tuning_bytes(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf);
+size_t ngx_http_dynamic_weight_marks_bytes(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const ngx_http_dynamic_weight_group_t *group);
+void ngx_http_dynamic_weight_init_tuning(
+    ngx_http_dynamic_weight_main_conf_t *dmcf, u_char *p);
+void ngx_http_dynamic_weight_init_marks(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_group_t *group, u_char *p);
+
+void ngx_http_dynamic_weight_write_marks(
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::MarkUpdate &update);
+
+/* the rules in the tuning's status document, a JSON object each; a mark is 1 +
+   the index of one */
+std::vector<std::string_view> ngx_http_dynamic_weight_tuning_rules(
+    std::string_view status);
+
+/* _share.cc */
+
+/* in worker 0; a worker that is to quit is not held up */
+void ngx_http_dynamic_weight_start_shares(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+
+/* after a change of weights: what was served under the former is forgotten */
+void ngx_http_dynamic_weight_restart_share(ngx_uint_t table);
+
 /* _peer.cc */
 
 ngx_int_t ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
-ngx_int_t ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-
 /* makes this worker's pick indexes; forgets what a predecessor held */
 ngx_int_t ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
+
+/* _method.cc: who sits in a slot, as a hash; 0: nobody */
+
+uint64_t ngx_http_dynamic_weight_identity(
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+
+/* _keepalive.cc */
+
+#define NGX_HTTP_DW_KEEPALIVE      4      /* by default */
+#define NGX_HTTP_DW_MAX_KEEPALIVE  65535
+
+char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+
+/* _variable.cc */
+
+ngx_int_t ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 
 /* _status.cc */
 
 char *ngx_http_dynamic_weight_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+
+inline int64_t
+ngx_http_dynamic_weight_unix_msec(void)
+{
+    ngx_time_t  *tp = ngx_timeofday();
+
+    return static_cast<int64_t>(tp->sec) * 1000 + tp->msec;
+}
 
 
 inline ngx_http_dynamic_weight_main_conf_t *

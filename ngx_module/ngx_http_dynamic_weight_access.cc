@@ -134,6 +134,18 @@ ngx_http_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
         }
     }
 
+    closed = ngx_http_dynamic_weight_obstacle(user,
+                                              dmcf->config->tuning_file, 4);
+
+    if (!dmcf->config->tuning_file.empty() && !closed.empty()) {
+        ngx_log_error(NGX_LOG_WARN, dmcf->cycle->log, 0,
+                      "tuning file \"%V\" can't be read by the workers' user "
+                      "\"%s\", so no change of it will count: correct owner or "
+                      "mode of \"%s\", for %s:%ui",
+                      &dmcf->tuning.file, user.name.c_str(), closed.c_str(),
+                      dmcf->tuning.place.file, dmcf->tuning.place.line);
+    }
+
     if (!dmcf->state.len || dmcf->state_path) {
         return;   /* none, or in a folder that the master makes for them */
     }

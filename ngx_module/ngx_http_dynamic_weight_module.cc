@@ -58,8 +58,15 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
       0,
       NULL },
 
+    { ngx_string("dynamic_weight_tuning"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_dynamic_weight_tuning,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("dynamic_weight"),
-      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS,
+      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
       ngx_http_dynamic_weight,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
@@ -68,6 +75,13 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
     { ngx_string("ingress_nodes"),
       NGX_HTTP_UPS_CONF|NGX_CONF_2MORE,
       ngx_http_dynamic_weight_ingress_nodes,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("dynamic_weight_keepalive"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1234,
+      ngx_http_dynamic_weight_keepalive,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -144,7 +158,11 @@ ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf)
         ngx_http_conf_get_module_main_conf(cf, ngx_http_dynamic_weight_module));
 
     return ngx_http_dynamic_weight_guard(cf->log, NGX_ERROR, [&]() -> ngx_int_t {
-        return ngx_http_dynamic_weight_resolve(cf, dmcf);
+        if (ngx_http_dynamic_weight_resolve(cf, dmcf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_dynamic_weight_resolve_tuning(cf, dmcf);
     });
 }
 
@@ -205,6 +223,10 @@ ngx_http_dynamic_weight_create_srv_conf(ngx_conf_t *cf)
     }
 
     dscf->base = NGX_CONF_UNSET_UINT;
+    dscf->keepalive = NGX_HTTP_DW_KEEPALIVE;
+    dscf->keepalive_requests = 1000;
+    dscf->keepalive_time = 3600000;
+    dscf->keepalive_timeout = 60000;
 
     return dscf;
 }
@@ -447,7 +469,15 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 
         /* the master restarts worker 0 when it dies: no election is needed */
 
-        if (ngx_worker != 0 || dmcf->config->lines.empty()) {
+        if (ngx_worker != 0) {
+            return NGX_OK;
+        }
+
+        ngx_http_dynamic_weight_start_shares(cycle, dmcf);
+
+        if (dmcf->config->lines.empty()
+            && dmcf->config->tuning_file.empty())
+        {
             return NGX_OK;
         }
 

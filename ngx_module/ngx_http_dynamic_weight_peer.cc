@@ -1,77 +1,23 @@
-// The balancing method: what a request does with the peer tables.
+// A request's way to a peer and back: the callbacks of the balancing method.
 //
 // No lock, no allocation beyond the request's pool, and the same cost for 8
-// peers as for 8,000: a pick is one atomic increment and a look-up; a peer
-// that may not be used is passed over by drawing again, and only when a
-// number of draws in a row has failed are the peers gone through.
+// peers as for 8,000.
 
-#include "ngx_http_dynamic_weight.h"
-
-
-#define NGX_HTTP_DW_DRAWS  16
-
-/* peers tried that are remembered one by one; beyond them, a bitmap */
-#define NGX_HTTP_DW_TRIED  8
-
-
-/* one attempt; $upstream_addr and $dynamic_weight_cluster name them all */
-
-typedef struct ngx_http_dynamic_weight_attempt_s
-    ngx_http_dynamic_weight_attempt_t;
-
-struct ngx_http_dynamic_weight_attempt_s {
-    ngx_http_dynamic_weight_attempt_t   *next;
-    ngx_str_t                           *cluster;    /* NULL: KVM */
-    ngx_str_t                            name;
-    ngx_sockaddr_t                       sockaddr;
-    u_char                               text[NGX_SOCKADDR_STRLEN];
-};
-
-
-/* a request to one upstream; they are chained from the request's context */
-
-typedef struct ngx_http_dynamic_weight_request_s
-    ngx_http_dynamic_weight_request_t;
-
-struct ngx_http_dynamic_weight_request_s {
-    ngx_http_dynamic_weight_request_t   *next;
-    ngx_http_request_t                  *request;
-    ngx_http_dynamic_weight_srv_conf_t  *conf;
-
-    /* the present attempt; group is NULL when there is none */
-    ngx_http_dynamic_weight_group_t     *group;
-    uint32_t                             slot;
-    uint64_t                             generation;
-
-    unsigned                             backup:1;   /* primary peers are done */
-    ngx_uint_t                           ntried;     /* in this group */
-    uint32_t                             tried[NGX_HTTP_DW_TRIED];
-    uintptr_t                           *bitmap;
-
-    ngx_http_dynamic_weight_attempt_t   *attempts;
-    ngx_http_dynamic_weight_attempt_t  **last;
-    ngx_http_dynamic_weight_attempt_t    first;
-};
+#include "ngx_http_dynamic_weight_request.h"
 
 
 static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
-static ngx_int_t ngx_http_dynamic_weight_choose(
-    ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::Peer *peer);
-static bool ngx_http_dynamic_weight_usable(
-    ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    dynweight::Peer *peer);
-static bool ngx_http_dynamic_weight_is_tried(
-    ngx_http_dynamic_weight_request_t *rd, uint32_t slot);
-static ngx_int_t ngx_http_dynamic_weight_set_tried(
-    ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 static ngx_int_t ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd, const dynweight::Peer &peer);
 static void ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
+static bool ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state);
+static void ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state);
+static void ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table,
+    uint32_t slot, const dynweight::HealthPolicy &policy);
 static void ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     dynweight::PeerCounters &counters, ngx_uint_t state);
 
@@ -81,29 +27,6 @@ static ngx_int_t ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc,
 static void ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc,
     void *data);
 #endif
-
-
-/* the index of this worker, brought up to the table's version */
-
-static ngx_inline dynweight::PickIndex *
-ngx_http_dynamic_weight_index(ngx_http_dynamic_weight_group_t *group)
-{
-    uint64_t  version;
-
-    version = group->table->version();
-
-    if (group->version != version) {
-        const dynweight::PeerTable  &table = *group->table;
-
-        group->index->Build(group->nseats,
-                            [&](uint32_t i) { return table.weight(i); });
-
-        /* read before the weights: a later change moves it on again */
-        group->version = version;
-    }
-
-    return group->index;
-}
 
 
 ngx_int_t
@@ -137,11 +60,29 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
                 return NGX_ERROR;
             }
 
+            if (dscf[i]->hash_key) {
+                group->hash = ngx_http_dynamic_weight_own(cycle->pool,
+                              new dynweight::ConsistentHash(group->nseats));
+                if (group->hash == NULL) {
+                    return NGX_ERROR;
+                }
+
+                group->hash->Invalidate();
+
+                /* here nobody waits for it */
+                while (!group->hash->settled()) {
+                    group->hash->Advance(group->nseats, group->nseats,
+                                         [&](uint32_t slot) {
+                        return ngx_http_dynamic_weight_identity(group, slot);
+                    });
+                }
+            }
+
             group->table->ClearWorker(ngx_worker);
         }
     }
 
-    return NGX_OK;
+    return ngx_http_dynamic_weight_init_keepalive(cycle, dmcf);
 }
 
 
@@ -149,6 +90,7 @@ ngx_int_t
 ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
+    ngx_str_t                             key;
     ngx_uint_t                            tries;
     ngx_http_upstream_t                  *u;
     ngx_http_dynamic_weight_request_t    *rd;
@@ -170,8 +112,18 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     rd->backup = 0;
     rd->ntried = 0;
     rd->bitmap = NULL;
+    rd->key = 0;
     rd->attempts = NULL;
     rd->last = &rd->attempts;
+
+    if (dscf->hash_key) {
+
+        if (ngx_http_complex_value(r, dscf->hash_key, &key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        rd->key = ngx_murmur_hash2(key.data, key.len);
+    }
 
     ngx_http_set_ctx(r, rd, ngx_http_dynamic_weight_module);
 
@@ -256,133 +208,7 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     counters.requests.fetch_add(1, std::memory_order_relaxed);
     counters.selected.store(ngx_time(), std::memory_order_relaxed);
 
-    return NGX_OK;
-}
-
-
-/* the slot, with its tenant in *peer, or NGX_BUSY */
-
-static ngx_int_t
-ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::Peer *peer)
-{
-    uint32_t               i, slot;
-    dynweight::PickIndex  *index;
-
-    index = ngx_http_dynamic_weight_index(group);
-    slot = 0;
-
-    for (i = 0; i < NGX_HTTP_DW_DRAWS; i++) {
-
-        slot = index->Pick(dynweight::PickPoint(group->table->NextPick()));
-
-        if (slot == dynweight::PickIndex::kNone) {
-            return NGX_BUSY;
-        }
-
-        if (ngx_http_dynamic_weight_usable(rd, group, slot, peer)) {
-            return slot;
-        }
-    }
-
-    for (i = 0; i < group->nseats; i++) {
-
-        slot = slot + 1 < group->nseats ? slot + 1 : 0;
-
-        if (ngx_http_dynamic_weight_usable(rd, group, slot, peer)) {
-            return slot;
-        }
-    }
-
-    return NGX_BUSY;
-}
-
-
-static bool
-ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    dynweight::Peer *peer)
-{
-    dynweight::PeerTable            *table = group->table;
-    ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
-
-    /* the index may be older than the weight */
-
-    if (table->weight(slot) == 0
-        || ngx_http_dynamic_weight_is_tried(rd, slot)
-        || !table->Read(slot, peer))
-    {
-        return false;
-    }
-
-    /* as in nginx the limit may be passed by as many as choose at once */
-
-    if (seat->max_conns && table->Active(slot) >= seat->max_conns) {
-        return false;
-    }
-
-    if (rd->conf->single) {
-        return true;
-    }
-
-    return table->health(slot).Admit(ngx_time(),
-                                     { seat->max_fails, seat->fail_timeout });
-}
-
-
-static bool
-ngx_http_dynamic_weight_is_tried(ngx_http_dynamic_weight_request_t *rd,
-    uint32_t slot)
-{
-    ngx_uint_t  i, n;
-
-    if (rd->bitmap) {
-        return rd->bitmap[slot / (8 * sizeof(uintptr_t))]
-               >> (slot % (8 * sizeof(uintptr_t))) & 1;
-    }
-
-    n = rd->ntried;
-
-    for (i = 0; i < n; i++) {
-        if (rd->tried[i] == slot) {
-            return true;
-        }
-    }
-
-    return false;
-}
-
-
-static ngx_int_t
-ngx_http_dynamic_weight_set_tried(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot)
-{
-    ngx_uint_t  i, n;
-
-    if (rd->ntried < NGX_HTTP_DW_TRIED) {
-        rd->tried[rd->ntried++] = slot;
-        return NGX_OK;
-    }
-
-    n = 8 * sizeof(uintptr_t);
-
-    if (rd->bitmap == NULL) {
-
-        rd->bitmap = static_cast<uintptr_t *>(
-            ngx_pcalloc(rd->request->pool,
-                        (group->nseats + n - 1) / n * sizeof(uintptr_t)));
-        if (rd->bitmap == NULL) {
-            return NGX_ERROR;
-        }
-
-        for (i = 0; i < NGX_HTTP_DW_TRIED; i++) {
-            rd->bitmap[rd->tried[i] / n] |= (uintptr_t) 1 << rd->tried[i] % n;
-        }
-    }
-
-    rd->bitmap[slot / n] |= (uintptr_t) 1 << slot % n;
-
-    return NGX_OK;
+    return ngx_http_dynamic_weight_take_idle(pc, rd) ? NGX_DONE : NGX_OK;
 }
 
 
@@ -468,9 +294,8 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
     ngx_http_dynamic_weight_request_t *rd =
         static_cast<ngx_http_dynamic_weight_request_t *>(data);
 
+    bool                              stale;
     dynweight::PeerTable             *table;
-    dynweight::HealthPolicy           policy;
-    ngx_http_dynamic_weight_seat_t   *seat;
     ngx_http_dynamic_weight_group_t  *group;
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
@@ -482,10 +307,13 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
         return;
     }
 
+    stale = ngx_http_dynamic_weight_is_stale(pc, rd, state);
+
+    ngx_http_dynamic_weight_keep_idle(pc, rd, state);
+
     rd->group = NULL;
 
     table = group->table;
-    seat = &group->seats[rd->slot];
 
     table->Release(rd->slot, rd->generation, ngx_worker);
 
@@ -499,20 +327,8 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
         ngx_http_dynamic_weight_count(rd->request, table->counters(rd->slot),
                                       state);
 
-        if (!rd->conf->single) {
-            policy.max_fails = seat->max_fails;
-            policy.fail_timeout = seat->fail_timeout;
-
-            if (!(state & NGX_PEER_FAILED)) {
-                table->health(rd->slot).OnSuccess();
-
-            } else if (table->health(rd->slot).OnFailure(ngx_time(), policy)) {
-                table->counters(rd->slot).unavail.fetch_add(1,
-                                                  std::memory_order_relaxed);
-
-                ngx_log_error(NGX_LOG_WARN, pc->log, 0,
-                              "upstream server temporarily disabled");
-            }
+        if (!rd->conf->single && !stale) {
+            ngx_http_dynamic_weight_note_health(pc, group, rd->slot, state);
         }
     }
 
@@ -523,6 +339,84 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     if (pc->tries) {
         pc->tries--;
+    }
+}
+
+
+/* a peer that was taken out serves again: how long it was out */
+
+static void
+ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table, uint32_t slot,
+    const dynweight::HealthPolicy &policy)
+{
+    int64_t                   since;
+    dynweight::PeerCounters  &counters = table->counters(slot);
+
+    if (counters.down_since_ms.load(std::memory_order_relaxed) == 0
+        || table->health(slot).Failed(policy))
+    {
+        return;
+    }
+
+    /* of several that see it, one counts it */
+    since = counters.down_since_ms.exchange(0, std::memory_order_relaxed);
+
+    if (since) {
+        counters.downtime_ms.fetch_add(
+            ngx_max(ngx_http_dynamic_weight_unix_msec() - since, 0),
+            std::memory_order_relaxed);
+    }
+}
+
+
+/*
+ * Whether a kept connection failed before it gave an answer: most likely the
+ * peer closed it at that moment, which says nothing of the peer.
+ */
+
+static bool
+ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state)
+{
+    ngx_connection_t     *c = pc->connection;
+    ngx_http_upstream_t  *u = rd->request->upstream;
+
+    return pc->cached
+           && state & NGX_PEER_FAILED
+           && c != NULL
+           && !c->read->timedout
+           && !c->write->timedout
+           && u->state
+           && u->state->bytes_received == 0;
+}
+
+
+static void
+ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state)
+{
+    dynweight::HealthPolicy          policy;
+    dynweight::PeerTable            *table = group->table;
+    ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
+
+    policy.max_fails = seat->max_fails;
+    policy.fail_timeout = seat->fail_timeout;
+
+    if (!(state & NGX_PEER_FAILED)) {
+
+        if (table->health(slot).OnSuccess(policy)) {
+            table->health(slot).StartSlowly(ngx_max(ngx_current_msec, 1));
+        }
+
+        ngx_http_dynamic_weight_count_up(table, slot, policy);
+
+    } else if (table->health(slot).OnFailure(ngx_time(), policy)) {
+        table->counters(slot).unavail.fetch_add(1, std::memory_order_relaxed);
+        table->counters(slot).down_since_ms.store(
+            ngx_http_dynamic_weight_unix_msec(), std::memory_order_relaxed);
+
+        ngx_log_error(NGX_LOG_WARN, pc->log, 0,
+                      "upstream server temporarily disabled");
     }
 }
 
@@ -618,86 +512,3 @@ ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc, void *data)
 }
 
 #endif
-
-
-/* the clusters of all attempts, spelled as $upstream_addr spells addresses */
-
-ngx_int_t
-ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t)
-{
-    u_char                             *p;
-    size_t                              len;
-    ngx_http_dynamic_weight_attempt_t  *attempt;
-    ngx_http_dynamic_weight_request_t  *rd, *upstreams;
-
-    rd = static_cast<ngx_http_dynamic_weight_request_t *>(
-        ngx_http_get_module_ctx(r, ngx_http_dynamic_weight_module));
-
-    /* the context holds the latest upstream first */
-
-    upstreams = NULL;
-    len = 0;
-
-    ngx_http_dynamic_weight_request_t  *chain[16];
-    ngx_uint_t                          n = 0;
-
-    for ( /* void */ ; rd && n < 16; rd = rd->next) {
-
-        if (rd->attempts == NULL) {
-            continue;
-        }
-
-        upstreams = rd;
-        chain[n++] = rd;
-
-        for (attempt = rd->attempts; attempt; attempt = attempt->next) {
-            len += (attempt->cluster ? attempt->cluster->len : 1)
-                   + sizeof(" : ") - 1;
-        }
-    }
-
-    if (upstreams == NULL) {
-        v->not_found = 1;
-        return NGX_OK;
-    }
-
-    p = static_cast<u_char *>(ngx_pnalloc(r->pool, len));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-    v->data = p;
-
-    while (n--) {
-
-        for (attempt = chain[n]->attempts; attempt; attempt = attempt->next) {
-
-            if (attempt->cluster) {
-                p = ngx_cpymem(p, attempt->cluster->data,
-                               attempt->cluster->len);
-
-            } else {
-                *p++ = '-';
-            }
-
-            if (attempt->next) {
-                *p++ = ',';
-                *p++ = ' ';
-            }
-        }
-
-        if (n) {
-            *p++ = ' ';
-            *p++ = ':';
-            *p++ = ' ';
-        }
-    }
-
-    v->len = p - v->data;
-
-    return NGX_OK;
-}

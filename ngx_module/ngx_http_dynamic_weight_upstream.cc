@@ -1,10 +1,6 @@
-// dynamic_weight and ingress_nodes in an upstream, and the seats they make.
+// dynamic_weight and ingress_nodes in an upstream.
 
 #include "ngx_http_dynamic_weight.h"
-
-#include <map>
-#include <set>
-#include <tuple>
 
 #include "watcher/source.h"
 
@@ -14,40 +10,9 @@
 
 static ngx_int_t ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
-static ngx_int_t ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup);
-static ngx_int_t ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf);
 
 
-static ngx_http_dynamic_weight_srv_conf_t *
-ngx_http_dynamic_weight_upstream_conf(ngx_http_upstream_srv_conf_t *us)
-{
-    return static_cast<ngx_http_dynamic_weight_srv_conf_t *>(
-        ngx_http_conf_upstream_srv_conf(us, ngx_http_dynamic_weight_module));
-}
-
-
-/* an error at a place of the configuration that was read before */
-
-template <typename... Args>
-static ngx_int_t
-ngx_http_dynamic_weight_wrong(ngx_conf_t *cf,
-    const ngx_http_dynamic_weight_place_t &place, const char *format,
-    Args... args)
-{
-    u_char  text[NGX_MAX_CONF_ERRSTR], *last;
-
-    last = ngx_snprintf(text, NGX_MAX_CONF_ERRSTR - 1, format, args...);
-    *last = '\0';
-
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s in %s:%ui",
-                  text, place.file, place.line);
-
-    return NGX_ERROR;
-}
-
+/* dynamic_weight [least_conn | hash key] */
 
 char *
 ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
@@ -55,10 +20,48 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
     ngx_http_dynamic_weight_srv_conf_t *dscf =
         static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
 
-    ngx_http_upstream_srv_conf_t  *uscf;
+    ngx_str_t                         *value;
+    ngx_http_upstream_srv_conf_t      *uscf;
+    ngx_http_compile_complex_value_t   ccv;
 
     if (dscf->enabled) {
         return const_cast<char *>("is duplicate");
+    }
+
+    value = static_cast<ngx_str_t *>(cf->args->elts);
+
+    if (cf->args->nelts == 2
+        && ngx_http_dynamic_weight_view(value[1]) == "least_conn")
+    {
+        dscf->least_conn = 1;
+
+    } else if (cf->args->nelts == 3
+               && ngx_http_dynamic_weight_view(value[1]) == "hash")
+    {
+        dscf->hash_key = static_cast<ngx_http_complex_value_t *>(
+            ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t)));
+        if (dscf->hash_key == NULL) {
+            return NGX_HTTP_DW_CONF_ERROR;
+        }
+
+        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+        ccv.cf = cf;
+        ccv.value = &value[2];
+        ccv.complex_value = dscf->hash_key;
+
+        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
+            return NGX_HTTP_DW_CONF_ERROR;
+        }
+
+    } else if (cf->args->nelts != 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "unknown method \"%V\": write "
+                           "\"dynamic_weight;\", "
+                           "\"dynamic_weight least_conn;\" or "
+                           "\"dynamic_weight hash KEY;\", for example with "
+                           "the key \"$request_uri\"", &value[1]);
+        return NGX_HTTP_DW_CONF_ERROR;
     }
 
     uscf = static_cast<ngx_http_upstream_srv_conf_t *>(
@@ -233,6 +236,17 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
             continue;
         }
 
+        if (arg == "slow_start=") {
+            n = ngx_parse_time(&s, 0);
+
+            if (n == NGX_ERROR) {
+                goto invalid;
+            }
+
+            line->slow_start = n;
+            continue;
+        }
+
         if (arg == "backup") {
             line->backup = 1;
             continue;
@@ -241,7 +255,8 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown parameter \"%V\": write a source such as "
                            "\"service=NAMESPACE/NAME\", port=, slots=, empty=, "
-                           "max_fails=, fail_timeout=, max_conns= or backup",
+                           "max_fails=, fail_timeout=, max_conns=, slow_start= "
+                           "or backup",
                            &value[i]);
         return NGX_HTTP_DW_CONF_ERROR;
 
@@ -251,7 +266,7 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
                            "invalid parameter \"%V\": port= takes 1 to 65535, "
                            "slots= 1 to %d, empty= \"keep\" or \"drain\", "
                            "max_fails= and max_conns= a number, "
-                           "fail_timeout= a time",
+                           "fail_timeout= and slow_start= a time",
                            &value[i], NGX_HTTP_DW_MAX_SLOTS);
         return NGX_HTTP_DW_CONF_ERROR;
     }
@@ -296,7 +311,8 @@ ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
     ngx_http_dynamic_weight_srv_conf_t    *dscf, **elt;
     ngx_http_dynamic_weight_main_conf_t   *dmcf;
 
-    dscf = ngx_http_dynamic_weight_upstream_conf(us);
+    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t *>(
+        ngx_http_conf_upstream_srv_conf(us, ngx_http_dynamic_weight_module));
 
     dmcf = static_cast<ngx_http_dynamic_weight_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_dynamic_weight_module));
@@ -350,281 +366,6 @@ ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
 
     *elt = dscf;
     dscf->initialized = 1;
-
-    return NGX_OK;
-}
-
-
-/* seats: first those of the servers, then those of the lines' slots */
-
-static ngx_int_t
-ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup)
-{
-    ngx_uint_t                        i, j, n;
-    ngx_http_upstream_server_t       *server;
-    ngx_http_dynamic_weight_line_t   *line;
-    ngx_http_dynamic_weight_seat_t   *seat;
-    ngx_http_dynamic_weight_group_t  *group;
-
-    group = backup ? &dscf->backup : &dscf->primary;
-
-    server = static_cast<ngx_http_upstream_server_t *>(
-        dscf->upstream->servers->elts);
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
-
-    n = 0;
-
-    for (i = 0; i < dscf->upstream->servers->nelts; i++) {
-        if (server[i].backup == backup) {
-            n += server[i].naddrs;
-        }
-    }
-
-    for (i = 0; i < dscf->lines.nelts; i++) {
-        if (line[i].backup == backup) {
-            n += line[i].slots;
-        }
-    }
-
-    if (n == 0) {
-        return NGX_OK;
-    }
-
-    if (n > dynweight::PeerTable::kMaxCapacity) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "upstream \"%V\" has %ui peers, more than %uD: reduce "
-                      "\"slots\" in %s:%ui", &dscf->upstream->host, n,
-                      dynweight::PeerTable::kMaxCapacity,
-                      dscf->upstream->file_name, dscf->upstream->line);
-        return NGX_ERROR;
-    }
-
-    group->seats = static_cast<ngx_http_dynamic_weight_seat_t *>(
-        ngx_pcalloc(cf->pool, n * sizeof(ngx_http_dynamic_weight_seat_t)));
-    if (group->seats == NULL) {
-        return NGX_ERROR;
-    }
-
-    group->nseats = n;
-    seat = group->seats;
-
-    for (i = 0; i < dscf->upstream->servers->nelts; i++) {
-
-        if (server[i].backup != backup) {
-            continue;
-        }
-
-        for (j = 0; j < server[i].naddrs; j++) {
-            seat->sockaddr = server[i].addrs[j].sockaddr;
-            seat->socklen = server[i].addrs[j].socklen;
-            seat->name = server[i].addrs[j].name;
-            seat->server = server[i].name;
-            seat->weight = server[i].down ? 0
-                           : dynweight::ServerWeight(server[i].weight,
-                                                     dscf->base);
-            seat->max_fails = server[i].max_fails;
-            seat->fail_timeout = server[i].fail_timeout;
-            seat->max_conns = server[i].max_conns;
-            seat++;
-        }
-    }
-
-    for (i = 0; i < dscf->lines.nelts; i++) {
-
-        if (line[i].backup != backup) {
-            continue;
-        }
-
-        for (j = 0; j < line[i].slots; j++) {
-            seat->cluster = &line[i].cluster;
-            seat->server = line[i].cluster;
-            seat->max_fails = line[i].max_fails;
-            seat->fail_timeout = line[i].fail_timeout;
-            seat->max_conns = line[i].max_conns;
-            seat++;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_main_conf_t *dmcf)
-{
-    ngx_uint_t                            i;
-    ngx_http_upstream_srv_conf_t        **uscf;
-    ngx_http_upstream_main_conf_t        *umcf;
-    ngx_http_dynamic_weight_place_t      *place;
-    ngx_http_dynamic_weight_srv_conf_t   *dscf;
-
-    umcf = static_cast<ngx_http_upstream_main_conf_t *>(
-        ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module));
-
-    uscf = static_cast<ngx_http_upstream_srv_conf_t **>(umcf->upstreams.elts);
-
-    for (i = 0; i < umcf->upstreams.nelts; i++) {
-
-        if (uscf[i]->srv_conf == NULL) {
-            continue;    /* an implicit upstream, of a proxy_pass */
-        }
-
-        dscf = ngx_http_dynamic_weight_upstream_conf(uscf[i]);
-
-        if (dscf->lines.nelts && !dscf->enabled) {
-            auto *line = static_cast<ngx_http_dynamic_weight_line_t *>(
-                dscf->lines.elts);
-
-            return ngx_http_dynamic_weight_wrong(cf, line->place,
-                      "\"ingress_nodes\" in upstream \"%V\" without its "
-                      "method: write \"dynamic_weight;\" before it",
-                      &uscf[i]->host);
-        }
-
-        if (!dscf->enabled && dscf->base_place.file) {
-            return ngx_http_dynamic_weight_wrong(cf, dscf->base_place,
-                      "\"dynamic_weight_base\" in upstream \"%V\" without its "
-                      "method: write \"dynamic_weight;\" before it",
-                      &uscf[i]->host);
-        }
-
-        if (!dscf->enabled) {
-            continue;
-        }
-
-        if (!dscf->initialized) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "another balancing method follows "
-                          "\"dynamic_weight\" in upstream \"%V\": remove one "
-                          "of them in %s:%ui",
-                          &uscf[i]->host, uscf[i]->file_name, uscf[i]->line);
-            return NGX_ERROR;
-        }
-
-        if (dmcf->zone == NULL) {
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "no zone for upstream \"%V\": write "
-                          "\"dynamic_weight_zone main:4m;\" in http, for "
-                          "%s:%ui",
-                          &uscf[i]->host, uscf[i]->file_name, uscf[i]->line);
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_dynamic_weight_resolve_upstream(cf, dmcf, dscf) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    place = static_cast<ngx_http_dynamic_weight_place_t *>(
-        dmcf->cluster_places.elts);
-
-    std::set<uint32_t>  used;
-
-    for (const dynweight::LineConfig &line : dmcf->config->lines) {
-        used.insert(line.cluster);
-    }
-
-    for (i = 0; i < dmcf->config->clusters.size(); i++) {
-        if (used.count(i) == 0) {
-            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                          "cluster \"%s\" is never used: write "
-                          "\"ingress_nodes %s ...\" in an upstream, or remove "
-                          "it, in %s:%ui",
-                          dmcf->config->clusters[i].name.c_str(),
-                          dmcf->config->clusters[i].name.c_str(),
-                          place[i].file, place[i].line);
-        }
-    }
-
-    dmcf->config->state_file = ngx_http_dynamic_weight_view(dmcf->state);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf)
-{
-    ngx_uint_t                        i, c, nclusters;
-    ngx_http_dynamic_weight_line_t   *line;
-    ngx_http_dynamic_weight_group_t  *group;
-
-    dscf->primary.id = dmcf->ntables++;
-
-    if (dscf->backup.nseats) {
-        dscf->backup.id = dmcf->ntables++;
-    }
-
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
-    nclusters = dmcf->config->clusters.size();
-
-    /* where each group's slots begin: behind its servers */
-
-    std::map<ngx_http_dynamic_weight_group_t *, uint32_t>  next;
-
-    for (ngx_http_dynamic_weight_group_t *g : { &dscf->primary, &dscf->backup })
-    {
-        for (i = 0; i < g->nseats && g->seats[i].cluster == NULL; i++) {
-            next[g]++;
-        }
-    }
-
-    std::set<std::tuple<uint32_t, std::string, in_port_t>>  seen;
-
-    for (i = 0; i < dscf->lines.nelts; i++) {
-
-        for (c = 0; c < nclusters; c++) {
-            if (dmcf->config->clusters[c].name
-                == ngx_http_dynamic_weight_view(line[i].cluster))
-            {
-                break;
-            }
-        }
-
-        if (c == nclusters) {
-            return ngx_http_dynamic_weight_wrong(cf, line[i].place,
-                      "unknown cluster \"%V\" in upstream \"%V\": define it "
-                      "with \"dynamic_weight_cluster %V { ... }\" in http, or "
-                      "correct the name",
-                      &line[i].cluster, &dscf->upstream->host,
-                      &line[i].cluster);
-        }
-
-        dynweight::LineConfig  config;
-
-        config.upstream = ngx_http_dynamic_weight_view(dscf->upstream->host);
-        config.cluster = c;
-        config.source = dynweight::PodSource::Parse(
-                   ngx_http_dynamic_weight_view(line[i].source)).value();
-        config.port = line[i].port;
-        config.base = dscf->base;
-        config.empty = line[i].drain ? dynweight::EmptyPolicy::kDrain
-                                     : dynweight::EmptyPolicy::kKeep;
-
-        if (!seen.emplace(c, config.source.Key(), config.port).second) {
-            return ngx_http_dynamic_weight_wrong(cf, line[i].place,
-                      "duplicate \"ingress_nodes %V %V port=%ud\" in upstream "
-                      "\"%V\": remove one",
-                      &line[i].cluster, &line[i].source,
-                      static_cast<unsigned>(line[i].port),
-                      &dscf->upstream->host);
-        }
-
-        group = line[i].backup ? &dscf->backup : &dscf->primary;
-
-        config.table = group->id;
-        config.range.first = next[group];
-        config.range.count = line[i].slots;
-
-        next[group] += line[i].slots;
-
-        dmcf->config->lines.push_back(std::move(config));
-    }
 
     return NGX_OK;
 }

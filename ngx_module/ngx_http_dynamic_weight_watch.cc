@@ -21,6 +21,7 @@
 /* how long the event loop may be held, and how often the clock is looked at */
 #define NGX_HTTP_DW_PIECE_NSEC    300000
 #define NGX_HTTP_DW_PIECE_WRITES  256
+#define NGX_HTTP_DW_PIECE_BYTES   16384
 
 
 /* all that a worker has of this; made in start, gone in stop */
@@ -36,7 +37,11 @@ struct ngx_http_dynamic_weight_watch_t {
     std::unique_ptr<dynweight::Update>    update;
     size_t                                table;
     size_t                                write;
-    size_t                                document;
+    size_t                                line;
+    size_t                                mark;
+    size_t                                text;   /* two a document */
+    size_t                                offset;
+    size_t                                message;
 };
 
 
@@ -44,8 +49,18 @@ static void ngx_http_dynamic_weight_wake_handler(ngx_event_t *ev);
 static void ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev);
 static bool ngx_http_dynamic_weight_apply_piece(
     ngx_http_dynamic_weight_watch_t *watch);
-static void ngx_http_dynamic_weight_log(ngx_http_dynamic_weight_watch_t *watch,
-    ngx_log_t *log);
+static bool ngx_http_dynamic_weight_apply_tables(
+    ngx_http_dynamic_weight_watch_t *watch, int64_t end);
+static bool ngx_http_dynamic_weight_apply_lines(
+    ngx_http_dynamic_weight_watch_t *watch, int64_t end);
+static bool ngx_http_dynamic_weight_apply_tuning(
+    ngx_http_dynamic_weight_watch_t *watch, int64_t end);
+static bool ngx_http_dynamic_weight_apply_documents(
+    ngx_http_dynamic_weight_watch_t *watch, int64_t end);
+static bool ngx_http_dynamic_weight_apply_log(
+    ngx_http_dynamic_weight_watch_t *watch, int64_t end);
+static ngx_uint_t ngx_http_dynamic_weight_log_level(
+    dynweight::LogLine::Level level);
 
 
 /* a pointer, so that nothing is constructed when the module is loaded */
@@ -58,7 +73,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     int                                   fd;
     ngx_event_t                          *rev;
     ngx_connection_t                     *c;
-    std::vector<dynweight::ClusterView>   views;
+    dynweight::Held                       held;
     ngx_http_dynamic_weight_srv_conf_t  **dscf;
     ngx_http_dynamic_weight_main_conf_t  *dmcf;
 
@@ -94,16 +109,22 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     /* what the master, or a predecessor of this worker, left as the last view */
 
     for (size_t i = 0; i < dmcf->config->clusters.size(); i++) {
-        dynweight::SharedDocument  *document = dmcf->documents[i].view;
+        auto view = dynweight::DecodeClusterView(
+                        dmcf->documents[i].view->ReadText());
 
-        std::string  text(document->capacity(), '\0');
-        text.resize(document->Read(text.data()));
-
-        auto view = dynweight::DecodeClusterView(text);
-
-        views.push_back(view.ok()
+        held.views.push_back(view.ok()
             ? *std::move(view)
             : dynweight::InitialView(dmcf->config->clusters[i], 0));
+    }
+
+    for (const auto &record : *dmcf->records) {
+        held.lines.push_back(record.Read());
+    }
+
+    held.decisions = dmcf->decisions->ReadText();
+
+    if (dmcf->tuning.good) {
+        held.tuning = dmcf->tuning.good->ReadText();
     }
 
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
@@ -150,7 +171,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     }
 
     auto watcher = dynweight::Watcher::Start(*dmcf->config, watch->tables,
-                                             std::move(views), fd);
+                                             held, fd);
     if (!watcher.ok()) {
         std::string  why(watcher.status().message());
 
@@ -247,7 +268,11 @@ ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev)
             watch->update = watch->watcher->Take();
             watch->table = 0;
             watch->write = 0;
-            watch->document = 0;
+            watch->line = 0;
+            watch->mark = 0;
+            watch->text = 0;
+            watch->offset = 0;
+            watch->message = 0;
         }
 
         if (watch->update == nullptr) {
@@ -259,7 +284,7 @@ ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev)
             return NGX_OK;
         }
 
-        watch->watcher->Done();
+        watch->watcher->Done(std::move(watch->update));
 
         return NGX_OK;
     });
@@ -277,16 +302,26 @@ ngx_http_dynamic_weight_nsec(void)
 }
 
 
-/* true when the update is complete, and then forgotten */
+/* true when the update is complete; each part goes on where it stopped */
 
 static bool
 ngx_http_dynamic_weight_apply_piece(ngx_http_dynamic_weight_watch_t *watch)
 {
-    size_t              n;
-    int64_t             end;
-    dynweight::Update  *update = watch->update.get();
+    int64_t  end = ngx_http_dynamic_weight_nsec() + NGX_HTTP_DW_PIECE_NSEC;
 
-    end = ngx_http_dynamic_weight_nsec() + NGX_HTTP_DW_PIECE_NSEC;
+    return ngx_http_dynamic_weight_apply_tables(watch, end)
+           && ngx_http_dynamic_weight_apply_lines(watch, end)
+           && ngx_http_dynamic_weight_apply_tuning(watch, end)
+           && ngx_http_dynamic_weight_apply_documents(watch, end)
+           && ngx_http_dynamic_weight_apply_log(watch, end);
+}
+
+
+static bool
+ngx_http_dynamic_weight_apply_tables(ngx_http_dynamic_weight_watch_t *watch,
+    int64_t end)
+{
+    dynweight::Update  *update = watch->update.get();
 
     while (watch->table < update->tables.size()) {
 
@@ -295,12 +330,14 @@ ngx_http_dynamic_weight_apply_piece(ngx_http_dynamic_weight_watch_t *watch)
         auto writes = absl::MakeConstSpan(table.writes)
                       .subspan(watch->write, NGX_HTTP_DW_PIECE_WRITES);
 
-        dynweight::ApplySlotWrites(watch->tables[table.table], writes);
+        dynweight::ApplySlotWrites(watch->tables[table.table], writes,
+                                   ngx_current_msec);
 
         watch->write += writes.size();
 
         if (watch->write == table.writes.size()) {
             watch->tables[table.table].Publish();
+            ngx_http_dynamic_weight_restart_share(table.table);
             watch->table++;
             watch->write = 0;
         }
@@ -310,19 +347,97 @@ ngx_http_dynamic_weight_apply_piece(ngx_http_dynamic_weight_watch_t *watch)
         }
     }
 
-    while (watch->document < update->documents.size()) {
+    return true;
+}
 
-        const auto  &document = update->documents[watch->document++];
-        auto        &shared = watch->conf->documents[document.cluster];
 
-        for (n = 0; n < 2; n++) {
-            const std::string  &text = n ? document.status : document.view;
+static bool
+ngx_http_dynamic_weight_apply_lines(ngx_http_dynamic_weight_watch_t *watch,
+    int64_t end)
+{
+    dynweight::Update  *update = watch->update.get();
 
-            if (text.empty()) {
-                continue;
-            }
+    while (watch->line < update->lines.size()) {
 
-            absl::Status  status = (n ? shared.status : shared.view)->Write(text);
+        const dynweight::LineUpdate  &line = update->lines[watch->line++];
+
+        (*watch->conf->records)[line.line].Write(line.record);
+
+        if (watch->line % NGX_HTTP_DW_PIECE_WRITES == 0
+            && ngx_http_dynamic_weight_nsec() > end)
+        {
+            return false;
+        }
+    }
+
+    if (!update->decisions.empty()) {
+        /* it fits: the ring's length is bounded */
+        (void) watch->conf->decisions->Write(update->decisions);
+        update->decisions.clear();
+    }
+
+    return true;
+}
+
+
+static bool
+ngx_http_dynamic_weight_apply_tuning(ngx_http_dynamic_weight_watch_t *watch,
+    int64_t end)
+{
+    dynweight::Update  *update = watch->update.get();
+
+    while (watch->mark < update->marks.size()) {
+
+        ngx_http_dynamic_weight_write_marks(watch->conf,
+                                            update->marks[watch->mark++]);
+
+        if (ngx_http_dynamic_weight_nsec() > end) {
+            return false;
+        }
+    }
+
+    /* both fit: the file's size is bounded, and so is what tells of it */
+
+    if (!update->tuning.text.empty()) {
+        (void) watch->conf->tuning.good->Write(update->tuning.text);
+        update->tuning.text.clear();
+    }
+
+    if (!update->tuning.status.empty()) {
+        (void) watch->conf->tuning.status->Write(update->tuning.status);
+        update->tuning.status.clear();
+    }
+
+    return true;
+}
+
+
+static bool
+ngx_http_dynamic_weight_apply_documents(ngx_http_dynamic_weight_watch_t *watch,
+    int64_t end)
+{
+    bool                        is_status;
+    absl::Status                status;
+    std::string_view            text, piece;
+    dynweight::Update          *update = watch->update.get();
+    dynweight::SharedDocument  *shared;
+
+    while (watch->text < 2 * update->documents.size()) {
+
+        const auto  &document = update->documents[watch->text / 2];
+        const auto  &documents = watch->conf->documents[document.cluster];
+
+        is_status = watch->text % 2;
+        text = is_status ? document.status : document.view;
+        shared = is_status ? documents.status : documents.view;
+
+        if (text.empty()) {
+            watch->text++;
+            continue;
+        }
+
+        if (watch->offset == 0) {
+            status = shared->Begin(text.size());
 
             if (!status.ok()) {
                 std::string  why(status.message());
@@ -332,7 +447,21 @@ ngx_http_dynamic_weight_apply_piece(ngx_http_dynamic_weight_watch_t *watch)
                               watch->conf->config->clusters[document.cluster]
                                   .name.c_str(),
                               why.c_str());
+                watch->text++;
+                continue;
             }
+        }
+
+        piece = text.substr(watch->offset, NGX_HTTP_DW_PIECE_BYTES);
+
+        shared->Fill(watch->offset, piece);
+
+        watch->offset += piece.size();
+
+        if (watch->offset == text.size()) {
+            shared->Show();
+            watch->text++;
+            watch->offset = 0;
         }
 
         if (ngx_http_dynamic_weight_nsec() > end) {
@@ -340,40 +469,48 @@ ngx_http_dynamic_weight_apply_piece(ngx_http_dynamic_weight_watch_t *watch)
         }
     }
 
-    ngx_http_dynamic_weight_log(watch, watch->connection->log);
+    return true;
+}
 
-    watch->update.reset();
+
+static bool
+ngx_http_dynamic_weight_apply_log(ngx_http_dynamic_weight_watch_t *watch,
+    int64_t end)
+{
+    dynweight::Update  *update = watch->update.get();
+
+    while (watch->message < update->log.size()) {
+
+        const dynweight::LogLine  &line = update->log[watch->message++];
+
+        ngx_log_error(ngx_http_dynamic_weight_log_level(line.level),
+                      watch->connection->log, 0, "dynamic_weight: %s",
+                      line.text.c_str());
+
+        if (ngx_http_dynamic_weight_nsec() > end) {
+            return false;
+        }
+    }
 
     return true;
 }
 
 
-static void
-ngx_http_dynamic_weight_log(ngx_http_dynamic_weight_watch_t *watch,
-    ngx_log_t *log)
+static ngx_uint_t
+ngx_http_dynamic_weight_log_level(dynweight::LogLine::Level level)
 {
-    ngx_uint_t  level;
+    switch (level) {
 
-    for (const dynweight::LogLine &line : watch->update->log) {
+    case dynweight::LogLine::Level::kError:
+        return NGX_LOG_ERR;
 
-        switch (line.level) {
+    case dynweight::LogLine::Level::kWarn:
+        return NGX_LOG_WARN;
 
-        case dynweight::LogLine::Level::kError:
-            level = NGX_LOG_ERR;
-            break;
+    case dynweight::LogLine::Level::kNotice:
+        return NGX_LOG_NOTICE;
 
-        case dynweight::LogLine::Level::kWarn:
-            level = NGX_LOG_WARN;
-            break;
-
-        case dynweight::LogLine::Level::kNotice:
-            level = NGX_LOG_NOTICE;
-            break;
-
-        default:
-            level = NGX_LOG_INFO;
-        }
-
-        ngx_log_error(level, log, 0, "dynamic_weight: %s", line.text.c_str());
+    default:
+        return NGX_LOG_INFO;
     }
 }

@@ -1,44 +1,25 @@
-// The zone: how much it needs, what lies in it, and how the last good view
-// gets into a new cycle before its workers start.
+// The zone: how much it needs, and what lies in it.
 //
 //   root            what there is and where, for the next cycle
 //   per cluster     two documents: the view, the status
-//   per upstream    one or two peer tables
+//   per upstream    one or two peer tables, each with its share window
+//   per line        the record that explains its weight
+//   decisions       the last ones of all lines
+//   tuning          the file's last good text, and its status
 //
 // All of it is one slab allocation: nothing is allocated or freed at run time,
 // and the slab's lock, which a killed worker could hold, is never taken again.
 
-#include "ngx_http_dynamic_weight.h"
+#include "ngx_http_dynamic_weight_zone.h"
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "watcher/cluster_status.h"
-#include "watcher/cluster_view.h"
-#include "watcher/state_file.h"
-#include "watcher/weighing.h"
-
-
-/* changes with the layout of anything in the zone */
-#define NGX_HTTP_DW_ZONE_MAGIC  0x647769676874'0001ull
-
-
-typedef struct {
-    uint64_t                            offset;   /* in the zone */
-    uint64_t                            size;
-    uint64_t                            hash;     /* of a table's owner */
-} ngx_http_dynamic_weight_area_t;
-
-
-typedef struct {
-    uint64_t                            magic;
-    uint64_t                            nviews;
-    uint64_t                            ntables;
-    ngx_http_dynamic_weight_area_t      areas[1]; /* views, then tables */
-} ngx_http_dynamic_weight_root_t;
 
 
 typedef struct {
@@ -52,11 +33,6 @@ static ngx_http_dynamic_weight_layout_t ngx_http_dynamic_weight_measure(
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 static ngx_int_t ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-static ngx_http_dynamic_weight_root_t *ngx_http_dynamic_weight_old_root(
-    ngx_shm_zone_t *shm_zone, ngx_shm_zone_t **old_zone);
-static std::vector<dynweight::ClusterView> ngx_http_dynamic_weight_held_views(
-    ngx_shm_zone_t *shm_zone, ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_root_t *root, ngx_shm_zone_t *old_zone);
 static void ngx_http_dynamic_weight_seat_group(
     ngx_http_dynamic_weight_group_t *group);
 
@@ -112,7 +88,8 @@ ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
     dmcf->workers = ngx_max(ccf->worker_processes, 1);
 
     layout.root = ngx_align(sizeof(ngx_http_dynamic_weight_root_t)
-                            + (dmcf->config->clusters.size() + dmcf->ntables)
+                            + (1 + dmcf->config->clusters.size()
+                               + dmcf->ntables + dmcf->config->lines.size())
                               * sizeof(ngx_http_dynamic_weight_area_t),
                             64);
     layout.total = layout.root;
@@ -129,7 +106,15 @@ ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
         [&](auto *, ngx_http_dynamic_weight_group_t *group) {
             layout.total += dynweight::PeerTable::Bytes(group->nseats,
                                                         dmcf->workers);
+            layout.total += dynweight::ShareWindow::Bytes(group->nseats);
+            layout.total += ngx_http_dynamic_weight_marks_bytes(dmcf, group);
         });
+
+    layout.total += dmcf->config->lines.size()
+                    * dynweight::SharedRecord<dynweight::LineRecord>::Bytes();
+    layout.total += dynweight::SharedDocument::Bytes(
+                        dynweight::kMaxDecisionBytes);
+    layout.total += ngx_http_dynamic_weight_tuning_bytes(dmcf);
 
     return layout;
 }
@@ -195,6 +180,7 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     root = reinterpret_cast<ngx_http_dynamic_weight_root_t *>(memory);
     root->nviews = dmcf->config->clusters.size();
     root->ntables = dmcf->ntables;
+    root->nlines = dmcf->config->lines.size();
 
     area = root->areas;
     p = memory + layout.root;
@@ -211,6 +197,25 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
 
         return start;
     };
+
+    dmcf->decisions = ngx_http_dynamic_weight_own(pool,
+        new dynweight::SharedDocument(dynweight::SharedDocument::Create(
+            place(dynweight::SharedDocument::Bytes(
+                      dynweight::kMaxDecisionBytes), 0),
+            dynweight::kMaxDecisionBytes)));
+    if (dmcf->decisions == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (old) {
+        auto former = dynweight::SharedDocument::Attach(
+                          old_zone->shm.addr + old->areas[0].offset,
+                          old->areas[0].size);
+
+        if (former.ok()) {
+            (void) dmcf->decisions->Write(former->ReadText());
+        }
+    }
 
     dmcf->documents = static_cast<ngx_http_dynamic_weight_documents_t *>(
         ngx_pcalloc(pool, (root->nviews + 1)
@@ -250,10 +255,11 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
         status.complete = dynweight::ViewComplete(*dmcf->config, c, views[c]);
 
         (void) dmcf->documents[c].status->Write(
-            dynweight::EncodeClusterStatus(status));
+            dynweight::PackClusterStatus(status));
     }
 
     std::vector<dynweight::PeerTable *>  tables(dmcf->ntables);
+    int64_t  now = ngx_http_dynamic_weight_unix_msec();
 
     ngx_http_dynamic_weight_each_group(dmcf,
         [&](ngx_http_dynamic_weight_srv_conf_t *dscf,
@@ -269,7 +275,17 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
                 new dynweight::PeerTable(dynweight::PeerTable::Create(
                     place(size, hash), group->nseats, dmcf->workers)));
 
-            if (group->table == NULL) {
+            group->window = ngx_http_dynamic_weight_own(pool,
+                new dynweight::ShareWindow(dynweight::ShareWindow::Create(
+                    p, group->nseats, now)));
+
+            p += dynweight::ShareWindow::Bytes(group->nseats);
+
+            ngx_http_dynamic_weight_init_marks(dmcf, group, p);
+
+            p += ngx_http_dynamic_weight_marks_bytes(dmcf, group);
+
+            if (group->table == NULL || group->window == NULL) {
                 throw std::bad_alloc();
             }
 
@@ -281,7 +297,7 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
                               ^ static_cast<uint64_t>(ngx_random());
 
             for (size_t i = 0; old && i < old->ntables; i++) {
-                const auto &a = old->areas[old->nviews + i];
+                const auto &a = old->areas[1 + old->nviews + i];
 
                 auto former = dynweight::PeerTable::Attach(
                                   old_zone->shm.addr + a.offset, a.size);
@@ -296,10 +312,44 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
             ngx_http_dynamic_weight_seat_group(group);
         });
 
+    dmcf->records = ngx_http_dynamic_weight_own(pool,
+        new std::vector<dynweight::SharedRecord<dynweight::LineRecord>>);
+    if (dmcf->records == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_dynamic_weight_init_tuning(dmcf, p);
+
+    p += ngx_http_dynamic_weight_tuning_bytes(dmcf);
+
     for (const dynweight::LineConfig &line : dmcf->config->lines) {
-        dynweight::ApplySlotWrites(*tables[line.table],
-            dynweight::PlanLine(line, views[line.cluster],
-                                *tables[line.table]));
+
+        uint64_t  hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
+
+        area->table = 1 + root->nviews + line.table;
+        area->first = line.range.first;
+        area->count = line.range.count;
+
+        auto record = dynweight::SharedRecord<dynweight::LineRecord>::Create(
+            place(dynweight::SharedRecord<dynweight::LineRecord>::Bytes(),
+                  hash));
+
+        auto weight = ngx_http_dynamic_weight_seed_line(dmcf, line,
+                          views[line.cluster], *tables[line.table], old,
+                          old_zone);
+
+        record.Write(dynweight::MakeLineRecord(line, weight));
+        dmcf->records->push_back(record);
+    }
+
+    for (const dynweight::ServerConfig &server : dmcf->config->servers) {
+
+        auto write = dynweight::PlanServer(server,
+                         dmcf->tuning.rules->Select(server.upstream, ""),
+                         *tables[server.table]);
+        if (write) {
+            dynweight::ApplySlotWrites(*tables[server.table], { *write });
+        }
     }
 
     for (dynweight::PeerTable *table : tables) {
@@ -325,134 +375,4 @@ ngx_http_dynamic_weight_seat_group(ngx_http_dynamic_weight_group_t *group)
             group->table->SetWeight(i, group->seats[i].weight);
         }
     }
-}
-
-
-/*
- * While a cycle is being made, ngx_cycle is still the former one; its zones
- * are freed only when the new cycle is complete.
- */
-
-static ngx_http_dynamic_weight_root_t *
-ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
-    ngx_shm_zone_t **old_zone)
-{
-    ngx_uint_t                       i;
-    ngx_shm_zone_t                  *zone;
-    ngx_list_part_t                 *part;
-    ngx_slab_pool_t                 *shpool;
-    ngx_http_dynamic_weight_root_t  *root;
-
-    *old_zone = NULL;
-
-    part = const_cast<ngx_list_part_t *>(&ngx_cycle->shared_memory.part);
-    zone = static_cast<ngx_shm_zone_t *>(part->elts);
-
-    for (i = 0; /* void */ ; i++) {
-
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NULL;
-            }
-
-            part = part->next;
-            zone = static_cast<ngx_shm_zone_t *>(part->elts);
-            i = 0;
-        }
-
-        /* by its name, or under another one by what fills it */
-
-        if (&zone[i] == shm_zone
-            || zone[i].shm.addr == NULL
-            || (zone[i].init != ngx_http_dynamic_weight_init_zone
-                && (zone[i].shm.name.len != shm_zone->shm.name.len
-                    || ngx_strncmp(zone[i].shm.name.data,
-                                   shm_zone->shm.name.data,
-                                   shm_zone->shm.name.len) != 0)))
-        {
-            continue;
-        }
-
-        shpool = reinterpret_cast<ngx_slab_pool_t *>(zone[i].shm.addr);
-        root = static_cast<ngx_http_dynamic_weight_root_t *>(shpool->data);
-
-        if (root == NULL || root->magic != NGX_HTTP_DW_ZONE_MAGIC) {
-            continue;
-        }
-
-        *old_zone = &zone[i];
-
-        return root;
-    }
-}
-
-
-/* one view a cluster: what the configuration says, completed by what is held */
-
-static std::vector<dynweight::ClusterView>
-ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
-    ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_root_t *root, ngx_shm_zone_t *old_zone)
-{
-    int64_t                              now;
-    ngx_time_t                          *tp;
-    std::vector<dynweight::ClusterView>  views, held;
-
-    tp = ngx_timeofday();
-    now = static_cast<int64_t>(tp->sec) * 1000 + tp->msec;
-
-    if (root) {
-
-        for (size_t i = 0; i < root->nviews; i++) {
-            const auto &a = root->areas[i];
-
-            auto document = dynweight::SharedDocument::Attach(
-                                old_zone->shm.addr + a.offset, a.size);
-            if (!document.ok()) {
-                continue;
-            }
-
-            std::string  text(document->capacity(), '\0');
-            text.resize(document->Read(text.data()));
-
-            auto view = dynweight::DecodeClusterView(text);
-            if (!view.ok()) {
-                std::string  why(view.status().message());
-
-                ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
-                              "the last view of a cluster can't be carried "
-                              "over: %s", why.c_str());
-                continue;
-            }
-
-            held.push_back(*std::move(view));
-        }
-
-    } else if (!dmcf->config->state_file.empty()) {
-
-        auto file = dynweight::ReadStateFile(dmcf->config->state_file);
-
-        if (file.ok()) {
-            held = *std::move(file);
-
-        } else if (file.status().code() != absl::StatusCode::kNotFound) {
-            std::string  why(file.status().message());
-
-            ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
-                          "the state file is passed over: %s", why.c_str());
-        }
-    }
-
-    for (size_t c = 0; c < dmcf->config->clusters.size(); c++) {
-
-        views.push_back(dynweight::InitialView(dmcf->config->clusters[c], now));
-
-        for (const dynweight::ClusterView &view : held) {
-            if (view.cluster == dmcf->config->clusters[c].name) {
-                dynweight::AdoptHeldView(*dmcf->config, c, view, &views[c]);
-            }
-        }
-    }
-
-    return views;
 }

@@ -1,0 +1,237 @@
+// How the last good view, and lines that are frozen, get into a new cycle
+// before its workers start: from the zone of the cycle before, or from the state
+// file.
+
+#include "ngx_http_dynamic_weight_zone.h"
+
+#include <string>
+#include <utility>
+
+#include "watcher/state_file.h"
+
+
+static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line, dynweight::PeerTable table,
+    ngx_http_dynamic_weight_root_t *old, ngx_shm_zone_t *old_zone);
+
+
+uint64_t
+ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line)
+{
+    return std::hash<std::string>()(
+               line.upstream + '\0' + dmcf->config->clusters[line.cluster].name
+               + '\0' + line.source.Key() + '\0' + std::to_string(line.port));
+}
+
+
+std::optional<dynweight::LineWeight>
+ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line, const dynweight::ClusterView &view,
+    dynweight::PeerTable table, ngx_http_dynamic_weight_root_t *old,
+    ngx_shm_zone_t *old_zone)
+{
+    bool                                   freeze = false;
+    std::optional<dynweight::LineTarget>   held, target;
+    std::optional<dynweight::LineWeight>   frozen;
+
+    dynweight::Tuning::Selection  rules = dmcf->tuning.rules->Select(
+        line.upstream, dmcf->config->clusters[line.cluster].name);
+
+    for (const dynweight::TuningRule *rule : rules) {
+        freeze |= rule->freeze;
+    }
+
+    if (freeze && old) {
+        frozen = ngx_http_dynamic_weight_copy_line(dmcf, line, table, old,
+                                                   old_zone);
+    }
+
+    if (frozen) {
+        held = dynweight::ResumeFreeze(line, *frozen, rules, table);
+    }
+
+    target = dynweight::TargetOf(line, view, rules, &held);
+
+    if (!target) {
+        return std::nullopt;
+    }
+
+    dynweight::ApplySlotWrites(table, dynweight::PlanLine(line, *target, rules,
+                                                          table));
+
+    return target->weight;
+}
+
+
+/*
+ * What is frozen is not computed again: the slots as the former cycle has
+ * them; and its weight, if the whole line was frozen then.
+ */
+
+static std::optional<dynweight::LineWeight>
+ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line, dynweight::PeerTable table,
+    ngx_http_dynamic_weight_root_t *old, ngx_shm_zone_t *old_zone)
+{
+    uint64_t                               i, hash;
+    dynweight::Peer                        peer;
+    ngx_http_dynamic_weight_area_t        *a, *t;
+
+    hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
+    a = &old->areas[1 + old->nviews + old->ntables];
+
+    for (i = 0; i < old->nlines && a->hash != hash; i++) {
+        a++;
+    }
+
+    if (i == old->nlines) {
+        return std::nullopt;
+    }
+
+    t = &old->areas[a->table];
+
+    auto former = dynweight::PeerTable::Attach(old_zone->shm.addr + t->offset,
+                                               t->size);
+    auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
+                      old_zone->shm.addr + a->offset, a->size);
+
+    if (!former.ok() || !record.ok()) {
+        return std::nullopt;
+    }
+
+    for (i = 0; i < ngx_min(a->count, line.range.count); i++) {
+
+        if (former->Read(a->first + i, &peer)) {
+            table.SetPeer(line.range.first + i, peer.identity);
+            table.SetWeight(line.range.first + i, former->weight(a->first + i));
+        }
+    }
+
+    return dynweight::FrozenWeight(record->Read()
+                                   .value_or(dynweight::LineRecord()));
+}
+
+
+/*
+ * While a cycle is being made, ngx_cycle is still the former one; its zones
+ * are freed only when the new cycle is complete.
+ */
+
+ngx_http_dynamic_weight_root_t *
+ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
+    ngx_shm_zone_t **old_zone)
+{
+    ngx_uint_t                       i;
+    ngx_shm_zone_t                  *zone;
+    ngx_list_part_t                 *part;
+    ngx_slab_pool_t                 *shpool;
+    ngx_http_dynamic_weight_root_t  *root;
+
+    *old_zone = NULL;
+
+    part = const_cast<ngx_list_part_t *>(&ngx_cycle->shared_memory.part);
+    zone = static_cast<ngx_shm_zone_t *>(part->elts);
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            zone = static_cast<ngx_shm_zone_t *>(part->elts);
+            i = 0;
+        }
+
+        /* by its name, or under another one by what fills it */
+
+        if (&zone[i] == shm_zone
+            || zone[i].shm.addr == NULL
+            || (zone[i].init != ngx_http_dynamic_weight_init_zone
+                && (zone[i].shm.name.len != shm_zone->shm.name.len
+                    || ngx_strncmp(zone[i].shm.name.data,
+                                   shm_zone->shm.name.data,
+                                   shm_zone->shm.name.len) != 0)))
+        {
+            continue;
+        }
+
+        shpool = reinterpret_cast<ngx_slab_pool_t *>(zone[i].shm.addr);
+        root = static_cast<ngx_http_dynamic_weight_root_t *>(shpool->data);
+
+        if (root == NULL || root->magic != NGX_HTTP_DW_ZONE_MAGIC) {
+            continue;
+        }
+
+        *old_zone = &zone[i];
+
+        return root;
+    }
+}
+
+
+std::vector<dynweight::ClusterView>
+ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_root_t *root, ngx_shm_zone_t *old_zone)
+{
+    int64_t                              now;
+    std::vector<dynweight::ClusterView>  views, held;
+
+    now = ngx_http_dynamic_weight_unix_msec();
+
+    if (root) {
+
+        for (size_t i = 0; i < root->nviews; i++) {
+            const auto &a = root->areas[1 + i];
+
+            auto document = dynweight::SharedDocument::Attach(
+                                old_zone->shm.addr + a.offset, a.size);
+            if (!document.ok()) {
+                continue;
+            }
+
+            auto view = dynweight::DecodeClusterView(document->ReadText());
+            if (!view.ok()) {
+                std::string  why(view.status().message());
+
+                ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
+                              "the last view of a cluster can't be carried "
+                              "over: %s", why.c_str());
+                continue;
+            }
+
+            held.push_back(*std::move(view));
+        }
+
+    } else if (!dmcf->config->state_file.empty()) {
+
+        auto file = dynweight::ReadStateFile(dmcf->config->state_file);
+
+        if (file.ok()) {
+            held = *std::move(file);
+
+        } else if (file.status().code() != absl::StatusCode::kNotFound) {
+            std::string  why(file.status().message());
+
+            ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
+                          "the state file is passed over: %s", why.c_str());
+        }
+    }
+
+    for (size_t c = 0; c < dmcf->config->clusters.size(); c++) {
+
+        views.push_back(dynweight::InitialView(dmcf->config->clusters[c], now));
+
+        for (const dynweight::ClusterView &view : held) {
+            if (view.cluster == dmcf->config->clusters[c].name) {
+                dynweight::AdoptHeldView(*dmcf->config, c, view, &views[c]);
+            }
+        }
+    }
+
+    return views;
+}

@@ -1,0 +1,86 @@
+// A request to an upstream of ours, as the parts of the method see it.
+//
+//   ..._peer.cc       its life: from init to free
+//   ..._method.cc     which peer it goes to
+//   ..._keepalive.cc  the connection it takes, and leaves behind
+//   ..._variable.cc   what it says afterwards
+
+#ifndef DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_
+#define DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_
+
+#include "ngx_http_dynamic_weight.h"
+
+
+/* peers tried that are remembered one by one; beyond them, a bitmap */
+#define NGX_HTTP_DW_TRIED  8
+
+
+/* one attempt; $upstream_addr and $dynamic_weight_cluster name them all */
+
+typedef struct ngx_http_dynamic_weight_attempt_s
+    ngx_http_dynamic_weight_attempt_t;
+
+struct ngx_http_dynamic_weight_attempt_s {
+    ngx_http_dynamic_weight_attempt_t   *next;
+    ngx_str_t                           *cluster;    /* NULL: KVM */
+    ngx_str_t                            name;
+    ngx_sockaddr_t                       sockaddr;
+    u_char                               text[NGX_SOCKADDR_STRLEN];
+};
+
+
+/* a request to one upstream; they are chained from the request's context */
+
+typedef struct ngx_http_dynamic_weight_request_s
+    ngx_http_dynamic_weight_request_t;
+
+struct ngx_http_dynamic_weight_request_s {
+    ngx_http_dynamic_weight_request_t   *next;
+    ngx_http_request_t                  *request;
+    ngx_http_dynamic_weight_srv_conf_t  *conf;
+
+    /* the present attempt; group is NULL when there is none */
+    ngx_http_dynamic_weight_group_t     *group;
+    uint32_t                             slot;
+    uint64_t                             generation;
+
+    unsigned                             backup:1;   /* primary peers are done */
+    ngx_uint_t                           ntried;     /* in this group */
+    uint32_t                             tried[NGX_HTTP_DW_TRIED];
+    uintptr_t                           *bitmap;
+
+    uint32_t                             key;        /* hashed, of "hash" */
+
+    ngx_http_dynamic_weight_attempt_t   *attempts;
+    ngx_http_dynamic_weight_attempt_t  **last;
+    ngx_http_dynamic_weight_attempt_t    first;
+};
+
+
+/* _method.cc */
+
+/* the index of this worker, brought up to the table's version */
+dynweight::PickIndex *ngx_http_dynamic_weight_index(
+    ngx_http_dynamic_weight_group_t *group);
+
+/* the slot, with its tenant in *peer, or NGX_BUSY */
+ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, dynweight::Peer *peer);
+
+/* the slot is not chosen again for as long as rd stays in the group */
+ngx_int_t ngx_http_dynamic_weight_set_tried(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+
+/* _keepalive.cc */
+
+/* an idle connection to the peer chosen, in pc; false when there is none */
+bool ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd);
+
+/* keeps pc's connection if it may be used again; pc then has none */
+void ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state);
+
+
+#endif  // DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_

@@ -1,0 +1,269 @@
+// The tuning file: dynamic_weight_tuning, what nginx -t checks of it, and its
+// place in the zone. While nginx runs the watcher reads it, see
+// watcher/tuning_file.h.
+
+#include "ngx_http_dynamic_weight.h"
+
+#include <new>
+#include <string>
+
+#include "watcher/tuning_file.h"
+
+
+char *
+ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *, void *conf)
+{
+    ngx_http_dynamic_weight_main_conf_t *dmcf =
+        static_cast<ngx_http_dynamic_weight_main_conf_t *>(conf);
+
+    ngx_str_t  *value;
+
+    if (dmcf->tuning.file.len) {
+        return const_cast<char *>("is duplicate");
+    }
+
+    value = static_cast<ngx_str_t *>(cf->args->elts);
+
+    dmcf->tuning.file = value[1];
+
+    /* as of "include": beside nginx.conf */
+
+    if (value[1].len == 0
+        || ngx_conf_full_name(cf->cycle, &dmcf->tuning.file, 1) != NGX_OK)
+    {
+        return const_cast<char *>("needs the name of a file");
+    }
+
+    dmcf->tuning.place.file = cf->conf_file->file.name.data;
+    dmcf->tuning.place.line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+static void
+ngx_http_dynamic_weight_add_servers(ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    ngx_uint_t                           i, n;
+    ngx_http_dynamic_weight_seat_t      *seat;
+    ngx_http_dynamic_weight_srv_conf_t **dscf;
+
+    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
+        dmcf->upstreams.elts);
+
+    for (i = 0; i < dmcf->upstreams.nelts; i++) {
+
+        for (auto *group : { &dscf[i]->primary, &dscf[i]->backup }) {
+
+            for (n = 0; n < group->nseats; n++) {
+                seat = &group->seats[n];
+
+                if (seat->sockaddr == NULL) {
+                    continue;
+                }
+
+                dynweight::ServerConfig  server;
+
+                server.upstream =
+                       ngx_http_dynamic_weight_view(dscf[i]->upstream->host);
+                server.name = ngx_http_dynamic_weight_view(seat->server);
+                server.address = ngx_http_dynamic_weight_view(seat->name);
+                server.table = group->id;
+                server.slot = n;
+                server.weight = seat->weight;
+
+                dmcf->config->servers.push_back(std::move(server));
+            }
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    dmcf->tuning.rules = ngx_http_dynamic_weight_own(cf->pool,
+                                                     new dynweight::Tuning);
+    dmcf->tuning.text = ngx_http_dynamic_weight_own(cf->pool, new std::string);
+
+    if (dmcf->tuning.rules == NULL || dmcf->tuning.text == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (dmcf->tuning.file.len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_dynamic_weight_add_servers(dmcf);
+
+    std::string  file(ngx_http_dynamic_weight_view(dmcf->tuning.file));
+
+    auto text = dynweight::ReadTuningFile(file);
+
+    if (!text.ok()) {
+        std::string  why(text.status().message());
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "tuning file %s; write {} to it for no rules, or remove "
+                      "\"dynamic_weight_tuning\" in %s:%ui",
+                      why.c_str(), dmcf->tuning.place.file,
+                      dmcf->tuning.place.line);
+        return NGX_ERROR;
+    }
+
+    auto rules = dynweight::Tuning::Parse(*text, *dmcf->config);
+
+    if (!rules.ok()) {
+        std::string  why(rules.status().message());
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "tuning file \"%s\":%s; it stands in %s:%ui",
+                      file.c_str(), why.c_str(), dmcf->tuning.place.file,
+                      dmcf->tuning.place.line);
+        return NGX_ERROR;
+    }
+
+    *dmcf->tuning.rules = *std::move(rules);
+    *dmcf->tuning.text = *std::move(text);
+    dmcf->config->tuning_file = std::move(file);
+
+    return NGX_OK;
+}
+
+
+size_t
+ngx_http_dynamic_weight_tuning_bytes(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    if (dmcf->tuning.file.len == 0) {
+        return 0;
+    }
+
+    return dynweight::SharedDocument::Bytes(dynweight::kMaxTuningBytes)
+           + dynweight::SharedDocument::Bytes(dynweight::kMaxTuningStatusBytes);
+}
+
+
+size_t
+ngx_http_dynamic_weight_marks_bytes(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const ngx_http_dynamic_weight_group_t *group)
+{
+    if (dmcf->tuning.file.len == 0) {
+        return 0;
+    }
+
+    return ngx_align(group->nseats * sizeof(std::atomic<uint16_t>), 64);
+}
+
+
+void
+ngx_http_dynamic_weight_init_tuning(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    u_char *p)
+{
+    ngx_pool_t  *pool = dmcf->cycle->pool;
+
+    dmcf->tuning.rules->Advance(ngx_http_dynamic_weight_unix_msec());
+
+    if (dmcf->tuning.file.len == 0) {
+        return;
+    }
+
+    dmcf->tuning.good = ngx_http_dynamic_weight_own(pool,
+        new dynweight::SharedDocument(dynweight::SharedDocument::Create(
+            p, dynweight::kMaxTuningBytes)));
+
+    p += dynweight::SharedDocument::Bytes(dynweight::kMaxTuningBytes);
+
+    dmcf->tuning.status = ngx_http_dynamic_weight_own(pool,
+        new dynweight::SharedDocument(dynweight::SharedDocument::Create(
+            p, dynweight::kMaxTuningStatusBytes)));
+
+    if (dmcf->tuning.good == NULL || dmcf->tuning.status == NULL) {
+        throw std::bad_alloc();
+    }
+
+    /* it fits: that was made sure of when it was read */
+    (void) dmcf->tuning.good->Write(*dmcf->tuning.text);
+}
+
+
+void
+ngx_http_dynamic_weight_init_marks(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_group_t *group, u_char *p)
+{
+    group->marks = NULL;
+
+    if (dmcf->tuning.file.len == 0) {
+        return;
+    }
+
+    group->marks = reinterpret_cast<std::atomic<uint16_t> *>(p);
+
+    for (ngx_uint_t i = 0; i < group->nseats; i++) {
+        new (&group->marks[i]) std::atomic<uint16_t>(0);
+    }
+}
+
+
+void
+ngx_http_dynamic_weight_write_marks(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::MarkUpdate &update)
+{
+    ngx_uint_t                            i, n;
+    ngx_http_dynamic_weight_srv_conf_t  **dscf;
+
+    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
+        dmcf->upstreams.elts);
+
+    for (i = 0; i < dmcf->upstreams.nelts; i++) {
+
+        for (auto *group : { &dscf[i]->primary, &dscf[i]->backup }) {
+
+            if (group->nseats == 0 || group->id != update.table) {
+                continue;
+            }
+
+            for (n = 0; n < group->nseats; n++) {
+                group->marks[n].store(update.marks[n],
+                                      std::memory_order_relaxed);
+            }
+
+            return;
+        }
+    }
+}
+
+
+std::vector<std::string_view>
+ngx_http_dynamic_weight_tuning_rules(std::string_view status)
+{
+    size_t                         begin, end;
+    std::vector<std::string_view>  rules;
+
+    /* one a line, behind the first line; the last line closes the document */
+
+    begin = status.find('\n');
+
+    while (begin != status.npos) {
+        begin++;
+        end = status.find('\n', begin);
+
+        if (end == status.npos) {
+            break;
+        }
+
+        auto  rule = status.substr(begin, end - begin);
+
+        if (!rule.empty() && rule.back() == ',') {
+            rule.remove_suffix(1);
+        }
+
+        rules.push_back(rule);
+        begin = end;
+    }
+
+    return rules;
+}

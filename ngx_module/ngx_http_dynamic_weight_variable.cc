@@ -1,0 +1,86 @@
+// $dynamic_weight_cluster.
+
+#include "ngx_http_dynamic_weight_request.h"
+
+
+/* the clusters of all attempts, spelled as $upstream_addr spells addresses */
+
+ngx_int_t
+ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t)
+{
+    u_char                             *p;
+    size_t                              len;
+    ngx_http_dynamic_weight_attempt_t  *attempt;
+    ngx_http_dynamic_weight_request_t  *rd, *upstreams;
+
+    rd = static_cast<ngx_http_dynamic_weight_request_t *>(
+        ngx_http_get_module_ctx(r, ngx_http_dynamic_weight_module));
+
+    /* the context holds the latest upstream first */
+
+    upstreams = NULL;
+    len = 0;
+
+    ngx_http_dynamic_weight_request_t  *chain[16];
+    ngx_uint_t                          n = 0;
+
+    for ( /* void */ ; rd && n < 16; rd = rd->next) {
+
+        if (rd->attempts == NULL) {
+            continue;
+        }
+
+        upstreams = rd;
+        chain[n++] = rd;
+
+        for (attempt = rd->attempts; attempt; attempt = attempt->next) {
+            len += (attempt->cluster ? attempt->cluster->len : 1)
+                   + sizeof(" : ") - 1;
+        }
+    }
+
+    if (upstreams == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    p = static_cast<u_char *>(ngx_pnalloc(r->pool, len));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+    v->data = p;
+
+    while (n--) {
+
+        for (attempt = chain[n]->attempts; attempt; attempt = attempt->next) {
+
+            if (attempt->cluster) {
+                p = ngx_cpymem(p, attempt->cluster->data,
+                               attempt->cluster->len);
+
+            } else {
+                *p++ = '-';
+            }
+
+            if (attempt->next) {
+                *p++ = ',';
+                *p++ = ' ';
+            }
+        }
+
+        if (n) {
+            *p++ = ' ';
+            *p++ = ':';
+            *p++ = ' ';
+        }
+    }
+
+    v->len = p - v->data;
+
+    return NGX_OK;
+}
