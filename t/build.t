@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
 # How it is built: what the module exports, and nginx's own way of building it
-# from `config`, as a dynamic module.
+# from `config`, as a dynamic module and as a part of nginx.
 
 use strict;
 use warnings;
@@ -36,4 +36,43 @@ like($conf, qr/"ngx_http_dynamic_weight_module",\s*"ngx_http_upstream_keepalive_
     'the module comes before keepalive')
     or diag($conf);
 
-done_testing();
+# nginx with the module in it, which `.ci/setup static` has built.
+
+my $static = DynamicWeight->new(module => 'static',
+    nginx => "$root/build/nginx-source/objs/nginx");
+like(`$static->{nginx} -V 2>&1`, qr/--add-module=\Q$root\E/,
+    'nginx is built with --add-module');
+
+my $bj = $static->fake_cluster('BJ');
+$bj->app('prod', 'orders', 6);
+$bj->nodes('127.0.0.11', '127.0.0.12');
+$static->start_backends;
+$static->conf(http => <<"EOF" . $static->edge_server('orders'));
+    dynamic_weight_zone main:1m;
+    dynamic_weight_cluster bj {
+        api            %%BJ%%;
+        ingress_nodes  nodes=role=ingress;
+    }
+    upstream orders {
+        dynamic_weight;
+        server         127.0.0.1:%%BACKEND%%;
+        ingress_nodes  bj service=prod/orders port=%%BACKEND%%;
+        keepalive      8;
+    }
+EOF
+my ($status, $said) = $static->test_conf;
+is($status, 0, 'it takes the directives without load_module') or diag($said);
+ok($static->start, 'it starts');
+ok($static->wait_weights('orders',
+    {'127.0.0.1' => 10, '127.0.0.11' => 30, '127.0.0.12' => 30}),
+    'it follows a cluster');
+
+my $mark = $static->mark;
+is(scalar(grep { http_get($static->port, '/')->{status} != 200 } 1 .. 70), 0,
+    'it answers');
+wait_for { $static->backend_requests($mark) >= 70 } 'the backends to log';
+my $count = $static->backend_counts($mark);
+for my $node ('127.0.0.11', '127.0.0.12') {
+    cmp_ok(abs($count->{$node} - 30), '<=', 3, "it balances: $node");
+}
+$static->done;

@@ -23,6 +23,7 @@ my $cluster = 'dynamic_weight_cluster bj { api http://127.0.0.1:1;'
 my $line = 'ingress_nodes bj service=prod/orders port=80;';
 
 sub upstream { "upstream u { dynamic_weight; server 127.0.0.1; @_ }\n" }
+sub upstream_of { my $method = shift; "upstream u { $method server 127.0.0.1; @_ }\n" }
 
 sub bj { "$zone dynamic_weight_cluster bj { @_ }" . upstream($line) }
 
@@ -57,6 +58,15 @@ my %good = (
         'ingress_nodes nodes=role=ingress address=ExternalIP;'),
     'fixed addresses' => bj('api http://127.0.0.1:1;',
         'ingress_nodes addresses=10.0.0.1,fd00::1;'),
+    'least_conn' => $zone . upstream_of('dynamic_weight least_conn;'),
+    'hash' => $zone . upstream_of('dynamic_weight hash "$host$uri";'),
+    'keepalive of our own' =>
+        $zone . upstream('dynamic_weight_keepalive 8 timeout=5s time=1m '
+        . 'requests=10;'),
+    'keepalive of our own off, and a stock one' =>
+        $zone . upstream('dynamic_weight_keepalive 0; keepalive 8;'),
+    'slow start' => "$zone $cluster" . upstream(
+        'ingress_nodes bj service=prod/orders port=80 slow_start=30s;'),
     'keepalive after the method' => $zone . upstream('keepalive 8;'),
     'the status location' => "$zone " . upstream() . 'server { listen '
         . '127.0.0.1:%%PORT%%; location /dw/ { dynamic_weight_status; } }',
@@ -100,6 +110,28 @@ my @wrong = (
     ['base without the method',
         "$zone upstream u { server 127.0.0.1; dynamic_weight_base 5; }",
         qr/without its method: write "dynamic_weight;"/],
+    ['keepalive without the method',
+        "$zone upstream u { server 127.0.0.1; dynamic_weight_keepalive 5; }",
+        qr/without its method: write "dynamic_weight;" .*nginx.conf:\d+/],
+    ['both keepalives',
+        $zone . upstream('dynamic_weight_keepalive 8; keepalive 8;'),
+        qr/both "dynamic_weight_keepalive" and "keepalive" .*conf:\d+/],
+    ['keepalive twice', $zone . upstream(('dynamic_weight_keepalive 8;') x 2),
+        qr/is duplicate/],
+    (map { ["keepalive $_", $zone . upstream("dynamic_weight_keepalive $_;"),
+        qr/invalid number "\Q$_\E" of idle connections: write how many/] }
+        qw(-1 many 65536)),
+    (map { ["keepalive 1 $_",
+        $zone . upstream("dynamic_weight_keepalive 1 $_;"),
+        qr/invalid parameter "\Q$_\E": write "timeout=60s"/] }
+        qw(timeout= timeout=0 time=soon requests=0 requests=x idle=4)),
+    ['unknown method', $zone . upstream_of('dynamic_weight ip_hash;'),
+        qr/unknown method "ip_hash": write "dynamic_weight;"/],
+    ['hash without a key', $zone . upstream_of('dynamic_weight hash;'),
+        qr/unknown method "hash": write/],
+    ['a wrong slow start', "$zone $cluster" . upstream(
+        'ingress_nodes bj service=prod/orders port=80 slow_start=x;'),
+        qr/invalid parameter "slow_start=x".*slow_start= a time/],
     ['method twice', $zone . upstream('dynamic_weight;'), qr/is duplicate/],
     ['another method before',
         "$zone upstream u { least_conn; dynamic_weight; server 127.0.0.1; }",
@@ -229,6 +261,12 @@ mkdir "$t->{dir}/clusters";
 for my $name ('bj', 'sh') {
     $t->write_file("clusters/$name$_", "x\n") for '.token', '-ca.crt';
 }
+mkdir "$t->{dir}/conf.d";
+$t->write_file('conf.d/tuning.json', do {
+    open my $f, '<', "$DynamicWeight::root/conf.d/tuning.json" or die $!;
+    local $/;
+    <$f>;
+});
 my $set = '';
 for my $file (glob "$DynamicWeight::root/conf.d/*.conf") {
     open my $f, '<', $file or die "$file: $!\n";
@@ -240,6 +278,17 @@ $t->conf(http => $set);
 ($status, $said) = $t->test_conf;
 is($status, 0, 'taken: conf.d') or diag($said);
 unlike($said, qr/\[warn\]/, 'conf.d: without a warning');
+
+# The rules that its tuning.json has as comments are good ones.
+
+my $tuning = $t->read_file('conf.d/tuning.json');
+my @examples = grep { m{\A\s+// \{} } split /\n\n/,
+    ($tuning =~ /"rules": \[\n(.*)\]/s)[0];
+is(scalar @examples, 4, 'tuning.json has examples');
+$t->write_file('conf.d/tuning.json',
+    '{ "rules": [' . join('', map { s{^\s+// }{}mgr } @examples) . '] }');
+($status, $said) = $t->test_conf;
+is($status, 0, 'and all of them are taken') or diag($said);
 
 # Warnings.
 

@@ -358,22 +358,19 @@ std::optional<Answer> KubernetesApi::Watch(
       version_text.empty() ? 0 : ParseNumber(version_text);
   if (!version.has_value()) return BadRequest("invalid resource version");
   requests_->AddOpenWatches(1);
-  uint64_t bytes =
-      Stream(request, target, *selection, *version, fault, connection);
+  Stream(request, target, *selection, *version, fault, connection);
   requests_->AddOpenWatches(-1);
-  requests_->AddBytes(request.path, bytes);
   return std::nullopt;
 }
 
-uint64_t KubernetesApi::Stream(const ApiRequest& request, const Target& target,
-                               const Selection& selection, uint64_t version,
-                               const std::optional<FakeFault>& first_fault,
-                               Connection* connection) {
+void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
+                           const Selection& selection, uint64_t version,
+                           const std::optional<FakeFault>& first_fault,
+                           Connection* connection) {
   const ResourceType& type = *target.type;
-  uint64_t bytes = 0;
   bool open = true;
   auto send = [&](const std::string& line) {
-    bytes += line.size();
+    requests_->AddBytes(request.path, line.size());
     open = open && connection->SendChunk(line);
   };
   connection->TakeOver();
@@ -397,7 +394,7 @@ uint64_t KubernetesApi::Stream(const ApiRequest& request, const Target& target,
         StatusObject(410, "Expired",
                      "too old resource version: " + std::to_string(version))));
     send("");
-    return bytes;
+    return;
   }
 
   int64_t seconds = atoll(request.Query("timeoutSeconds").c_str());
@@ -422,14 +419,14 @@ uint64_t KubernetesApi::Stream(const ApiRequest& request, const Target& target,
                  ErrorEvent(fault->body.empty() ? StatusObject(fault->code)
                                                 : fault->body),
                  *faults_, connection);
-      return bytes;
+      return;
     }
     Clock::time_point bookmark =
         last_bookmark + std::chrono::milliseconds(bookmark_interval_ms_.load());
     if (Clock::now() >= end) {
       if (bookmarks) send(BookmarkLine(type, version, false));
       send("");
-      return bytes;
+      return;
     }
     if (bookmarks && Clock::now() >= bookmark) {
       send(BookmarkLine(type, version, false));
@@ -442,7 +439,7 @@ uint64_t KubernetesApi::Stream(const ApiRequest& request, const Target& target,
     if (!store_->Wait(type, version, wait, &changes, &now)) {
       send(ErrorEvent(StatusObject(410)));
       send("");
-      return bytes;
+      return;
     }
     for (const Change& change : changes) {
       bool before =
@@ -459,7 +456,6 @@ uint64_t KubernetesApi::Stream(const ApiRequest& request, const Target& target,
     // A later version than a watch began with in a cluster that went back.
     version = std::max(version, now);
   }
-  return bytes;
 }
 
 }  // namespace dynweight::fake

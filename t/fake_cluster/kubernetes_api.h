@@ -89,10 +89,9 @@ class KubernetesApi {
   std::optional<Answer> Watch(const ApiRequest& request, const Target& target,
                               const std::optional<FakeFault>& fault,
                               Connection* connection);
-  uint64_t Stream(const ApiRequest& request, const Target& target,
-                  const Selection& selection, uint64_t version,
-                  const std::optional<FakeFault>& fault,
-                  Connection* connection);
+  void Stream(const ApiRequest& request, const Target& target,
+              const Selection& selection, uint64_t version,
+              const std::optional<FakeFault>& fault, Connection* connection);
 
   const ObjectStore* const store_;
   FaultList* const faults_;

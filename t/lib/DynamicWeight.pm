@@ -27,10 +27,12 @@ use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
 use POSIX qw(:sys_wait_h);
+use Scalar::Util qw(weaken);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use DynamicWeight::FakeCluster;
+use DynamicWeight::Processes qw(children end_all);
 
 our @EXPORT = qw(wait_for wait_ok free_port http_get);
 
@@ -103,6 +105,9 @@ sub http_get {
 
 # ---- The edge.
 
+my @worlds;     # all that new() made; weak
+my %dirs;       # their folders, and the process that made them
+
 sub new {
     my ($class, %opt) = @_;
     my $dir = tempdir('dynamic-weight-XXXXXX', TMPDIR => 1,
@@ -117,11 +122,14 @@ sub new {
         module  => $ENV{TEST_NGINX_MODULE}
             // "$root/build/ngx_http_dynamic_weight_module.so",
         workers => 2,
+        connections => 1024,    # of a worker
         allowed => [],
         load    => [],
         clusters => [],
         %opt,
     }, $class;
+    weaken($worlds[@worlds] = $self);
+    $dirs{$dir} = $$;
     return $self;
 }
 
@@ -171,7 +179,7 @@ worker_processes  $self->{workers};
 worker_shutdown_timeout 20s;
 $main
 events {
-    worker_connections  1024;
+    worker_connections  $self->{connections};
 }
 http {
     access_log  off;
@@ -250,19 +258,6 @@ sub master {
     return $pid && kill(0, $pid) ? $pid : undef;
 }
 
-sub _children {
-    my ($parent) = @_;
-    return unless $parent;
-    my @pids;
-    for my $stat (glob '/proc/[0-9]*/stat') {
-        open my $f, '<', $stat or next;
-        my $line = <$f> // next;
-        my ($pid, $state, $ppid) = $line =~ /^(\d+) \(.*\) (\S) (\d+)/ or next;
-        push @pids, $pid if $ppid == $parent && $state ne 'Z';
-    }
-    return @pids;
-}
-
 # The pids of the workers that serve (not those that are shutting down).
 sub workers {
     my ($self) = @_;
@@ -270,13 +265,13 @@ sub workers {
         my $name = '';
         if (open my $f, '<', "/proc/$_/cmdline") { $name = <$f> // '' }
         $name =~ /worker process(?! is shutting)/;
-    } _children($self->master);
+    } children($self->master);
 }
 
 sub old_workers {
     my ($self) = @_;
     my %now = map { $_ => 1 } $self->workers;
-    return grep { !$now{$_} } _children($self->master);
+    return grep { !$now{$_} } children($self->master);
 }
 
 # Worker 0: the one with a second thread.
@@ -357,9 +352,9 @@ sub fake_cluster {
 # A real kube-apiserver; %%NAME%% is its URL, %%NAME_CA%% and %%NAME_TOKEN%% are
 # the files that the edge needs.
 sub kube_cluster {
-    my ($self, $name) = @_;
+    my ($self, $name, @options) = @_;
     require DynamicWeight::KubeCluster;
-    return DynamicWeight::KubeCluster->new($self, $name);
+    return DynamicWeight::KubeCluster->new($self, $name, @options);
 }
 
 # ---- Backends: port %%BACKEND%% of every loopback address.
@@ -386,19 +381,19 @@ sub start_backends {
 pid $d/nginx.pid;
 error_log $d/error.log notice;
 worker_processes 1;
-events { worker_connections 4096; }
+events { worker_connections @{[$opt{quick} ? 19000 : 4096]}; }
 http {
     client_body_temp_path $d/t1; proxy_temp_path $d/t2;
     fastcgi_temp_path $d/t3; uwsgi_temp_path $d/t4; scgi_temp_path $d/t5;
     log_format count "\$server_addr \$connection \$ssl_session_reused \$status";
-    access_log $d/access.log count;
+    access_log @{[$opt{quick} ? 'off' : "$d/access.log count"]};
     keepalive_requests 1000000;
     server {
         listen $self->{backend} backlog=4096;
         listen [::1]:$self->{backend};
         $tls
-        if (-f $d/fail/\$server_addr) { return 500; }
-        if (-f $d/close/\$server_addr) { return 444; }
+        @{[$opt{quick} ? '' : "if (-f $d/fail/\$server_addr) { return 500; }
+        if (-f $d/close/\$server_addr) { return 444; }"]}
         location / { return 200 "\$server_addr\\n"; }
         location /slow {
             limit_rate 1000;
@@ -442,7 +437,8 @@ sub backend_counts {
     return \%count;
 }
 
-# ---- Load: processes that ask / on a new connection each time.
+# ---- Load: processes that ask / (`uri`: another, or several in turn) on a new
+# connection each time.
 
 sub start_load {
     my ($self, $processes, %opt) = @_;
@@ -456,9 +452,11 @@ sub start_load {
         }
         my (%status, $requests);
         $requests = 0;
+        my @uris = ref $opt{uri} ? @{$opt{uri}} : $opt{uri} // '/';
         until (-e $stop) {
             for (1 .. 20) {
-                my $answer = http_get($self->{port}, $opt{uri} // '/');
+                my $answer =
+                    http_get($self->{port}, $uris[$requests % @uris]);
                 $requests++;
                 $status{$answer ? $answer->{status} : 'broken'}++;
             }
@@ -564,6 +562,18 @@ sub DESTROY {
     return if $$ != $self->{owner};
     local $?;
     $self->cleanup;
+}
+
+# A test that leaves a process running has failed. ($? is what it exits with.)
+END {
+    my @own = grep { $dirs{$_} == $$ } keys %dirs;
+    if (@own) {
+        my $status = $?;
+        $_->cleanup for grep { $_ } @worlds;
+        my @left = end_all(30, @own);
+        diag(map { "left running: $_\n" } @left) if @left;
+        $? = $status || (@left ? 1 : 0);
+    }
 }
 
 1;

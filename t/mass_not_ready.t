@@ -1,0 +1,119 @@
+#!/usr/bin/perl
+
+# A control plane that loses sight of its kubelets marks every endpoint
+# NotReady, one after the other within a second, and all come back three
+# seconds later: no weight changes at all. A pod that leaves alone counts.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use DynamicWeight;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $t = DynamicWeight->new;
+my $bj = $t->fake_cluster('BJ');
+
+my %pods = (orders => 12, carts => 6, search => 2);
+my @nodes = map "127.0.0.$_", 11 .. 13;
+
+# The first `ready` of the pods and nodes are ready, in parts of 12.
+sub ready {
+    my ($part) = @_;
+    for my $app (sort keys %pods) {
+        my $ready = int($pods{$app} * $part / 12);
+        $bj->app('prod', $app, $ready, not_ready => $pods{$app} - $ready);
+    }
+    my $live = int(@nodes * $part / 12);
+    $bj->nodes(map { {
+        name => "node-$_", address => $nodes[$_],
+        ready => $_ < $live ? JSON::PP::true : JSON::PP::false,
+    } } 0 .. $#nodes);
+}
+
+ready(12);
+$t->start_backends;
+$t->conf(http => <<"EOT" . $t->edge_server('orders'));
+    dynamic_weight_zone main:1m;
+    dynamic_weight_cluster bj {
+        api            %%BJ%%;
+        ingress_nodes  nodes=role=ingress;
+    }
+@{[join '', map <<"EOU", sort keys %pods]}
+    upstream $_ {
+        dynamic_weight;
+        server         127.0.0.1:%%BACKEND%%;
+        ingress_nodes  bj service=prod/$_ port=%%BACKEND%%;
+    }
+EOU
+EOT
+ok($t->start, 'nginx starts');
+
+sub weights {
+    my ($pods, @live) = @_;
+    return { '127.0.0.1' => 10, map { ($_ => int($pods * 10 / @live)) } @live };
+}
+ok($t->wait_weights($_, weights($pods{$_}, @nodes)), "weights of $_")
+    for sort keys %pods;
+$t->start_load(1);
+
+sub count {
+    my ($pattern) = @_;
+    return scalar(() = $t->log =~ /$pattern/g);
+}
+my $change = qr/upstream "\w+" cluster "bj": pods/;
+my $held = qr/held back: a second list/;
+my $passed = qr/the drop that was held back has passed/;
+
+# Steps all parts; how long that took.
+sub steps {
+    my $began = time;
+    for my $part (@_) { ready($part); sleep 0.04 }
+    return time - $began;
+}
+
+# A machine that is too busy to tell it all within a second tells another
+# story: then once more.
+my $told;
+for my $round (1 .. 20) {
+    my ($changes, $held_before) = (count($change), count($held));
+    my $began = time;
+    my $fall = steps(reverse 0 .. 11);
+    wait_ok { count($held) >= $held_before + keys(%pods) + 1 }
+        'the drops are held back';
+    sleep 3;
+    my $rise = steps(1 .. 12);
+    my $all = time - $began;
+    note(sprintf 'gone within %.2f s, back within %.2f s, %.2f s in all',
+        $fall, $rise, $all);
+    wait_ok { count($passed) + count(qr/confirmed by a/) == count($held) }
+        'and pass';
+    if ($fall > 1.3 || $rise > 1.3 || $all > 4.8) {
+        $t->wait_weights($_, weights($pods{$_}, @nodes)) for sort keys %pods;
+        next;
+    }
+    $told = 1;
+    for my $app (sort keys %pods) {
+        is_deeply($t->weights($app), weights($pods{$app}, @nodes),
+            "weights of $app hold");
+    }
+    is(count($change), $changes, 'not one weight was changed');
+    last;
+}
+ok($told, 'it was told within a second');
+
+# One pod, and one node: no drop.
+my $requests = $bj->requests->{lists};
+$bj->app('prod', 'orders', 11, not_ready => 1);
+ok($t->wait_weights('orders', weights(11, @nodes)), 'a lone pod leaves');
+$bj->nodes(map { { name => "node-$_", address => $nodes[$_] } } 0, 1);
+ok($t->wait_weights('orders', weights(11, @nodes[0, 1])), 'a lone node leaves');
+is($bj->requests->{lists}, $requests, 'nothing was listed for that');
+
+my $load = $t->stop_load;
+is($load->{failed}, 0, 'no request failed') or diag(explain($load));
+
+$t->done;

@@ -1,0 +1,286 @@
+#!/usr/bin/perl
+
+# The other methods, least_conn and hash; idle connections by peer; slow start.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use DynamicWeight;
+use Time::HiRes;
+use List::Util qw(max min sum);
+use Test::More;
+
+my $t = DynamicWeight->new(workers => 2);
+my $bj = $t->fake_cluster('BJ');
+$bj->app('prod', 'orders', 6);
+$bj->nodes('127.0.0.11', '127.0.0.12');
+
+$t->start_backends(tls => '1.3');
+my @names = qw(hash bounded least kept stock off tls slow lone many);
+my %port = map { $_ => free_port() } @names;
+
+my $servers = join "\n", map { <<"EOF" } @names;
+    server {
+        listen 127.0.0.1:$port{$_};
+        location / {
+            proxy_pass          @{[$_ eq 'tls' ? 'https' : 'http']}://$_;
+            proxy_http_version  1.1;
+            proxy_set_header    Connection "";
+            proxy_buffering     off;
+            proxy_next_upstream error timeout http_500;
+        }
+    }
+EOF
+
+my $twenty = join "\n", map { "server 127.0.1.$_:%%BACKEND%%;" } 1 .. 20;
+my $many = join "\n",
+    map { sprintf 'server 127.2.%d.%d:%%%%BACKEND%%%%;', $_ >> 8, $_ & 255 }
+    1 .. 700;
+my $ten = join "\n", map { "server 127.0.2.$_:%%BACKEND%% max_fails=0;" } 1 .. 10;
+
+my $http = <<"EOF" . $servers . $t->edge_server('hash');
+    dynamic_weight_zone main:4m;
+    dynamic_weight_cluster bj {
+        api            %%BJ%%;
+        ingress_nodes  nodes=role=ingress;
+        mode           poll;
+        interval       200ms;
+    }
+    upstream hash {
+        dynamic_weight hash \$arg_key;
+        $twenty
+    }
+    upstream bounded {
+        dynamic_weight hash \$arg_key;
+        $ten
+    }
+    upstream least {
+        dynamic_weight least_conn;
+        server 127.0.3.1:%%BACKEND%%;
+        server 127.0.3.2:%%BACKEND%%;
+    }
+    upstream kept {
+        dynamic_weight;
+        dynamic_weight_keepalive 2 timeout=60s requests=100;
+        ingress_nodes bj service=prod/orders port=%%BACKEND%%;
+    }
+    upstream stock {
+        dynamic_weight;
+        server 127.0.4.1:%%BACKEND%%;
+        server 127.0.4.2:%%BACKEND%%;
+        keepalive 1;
+    }
+    upstream off {
+        dynamic_weight;
+        dynamic_weight_keepalive 0;
+        server 127.0.5.1:%%BACKEND%%;
+    }
+    upstream tls {
+        dynamic_weight;
+        server 127.0.0.1:%%TLS%%;
+    }
+    upstream slow {
+        dynamic_weight;
+        ingress_nodes bj service=prod/orders port=%%BACKEND%% slow_start=1h;
+    }
+    upstream many {
+        dynamic_weight;
+        $many
+    }
+    upstream lone {
+        dynamic_weight;
+        server 127.0.6.1:%%BACKEND%%;
+    }
+EOF
+
+$t->conf(http => $http);
+ok($t->start, 'nginx starts');
+ok($t->wait_weights('kept', { '127.0.0.11' => 30, '127.0.0.12' => 30 }),
+    'weights');
+
+# The requests since a mark to addresses that match: servers log after they
+# answer, so the last ones are waited for, and those to others left out.
+sub arrived {
+    my ($mark, $address, $n) = @_;
+    my @requests;
+    wait_for {
+        @requests = grep { $_->[0] =~ $address } $t->backend_requests($mark);
+        @requests >= $n
+    } "$n requests";
+    return @requests;
+}
+
+sub connections { my %c = map { $_->[1] => 1 } @_; return scalar keys %c }
+
+# ---- hash: a key stays, over workers, requests and a reload.
+
+my %home;
+for my $key (1 .. 200) {
+    my %seen = map { http_get($port{hash}, "/?key=$key")->{body} => 1 } 1 .. 3;
+    is(scalar keys %seen, 1, "key $key has one home") if $key % 50 == 0;
+    $home{$key} = (keys %seen)[0];
+}
+my %keys;
+$keys{$_}++ for values %home;
+is(scalar keys %keys, 20, 'every peer has keys');
+cmp_ok(max(values %keys), '<=', 25, 'none has many more than its share');
+
+(my $doubled = $http) =~ s/127\.0\.1\.7:%%BACKEND%%/$& weight=2/;
+$t->conf(http => $doubled);
+ok($t->reload, 'reload with a doubled weight');
+my @moved = grep { http_get($port{hash}, "/?key=$_")->{body} ne $home{$_} }
+    keys %home;
+cmp_ok(scalar @moved, '<=', 20, 'few keys move');
+is(scalar(grep { http_get($port{hash}, "/?key=$_")->{body} ne "127.0.1.7\n" }
+    @moved), 0, 'and all of them to it');
+
+(my $less = $http) =~ s/server 127\.0\.1\.7:%%BACKEND%%;//;
+$t->conf(http => $less);
+ok($t->reload, 'reload without the peer');
+@moved = grep { http_get($port{hash}, "/?key=$_")->{body} ne $home{$_} }
+    keys %home;
+is(join(' ', sort @moved),
+    join(' ', sort grep { $home{$_} eq "127.0.1.7\n" } keys %home),
+    'its keys move and no others');
+
+# A failing peer: its keys go elsewhere, come back later.
+
+my ($broken) = $home{1} =~ /(\S+)/;
+$t->break_backend($broken);
+isnt(http_get($port{hash}, '/?key=1')->{body}, $home{1},
+    'a failing peer is passed over');
+$t->mend_backend($broken);
+
+# ---- hash: a hot key does not sink its peer.
+
+my @slow = map {
+    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+        PeerPort => $port{bounded}) or die;
+    print $s "GET /slow?key=hot HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    $s;
+} 1 .. 80;
+wait_ok {
+    sum(map { $_->{active} } @{$t->status->{upstreams}{bounded}{peers}}) == 80
+} 'eighty requests of one key are on their way';
+my @active = map { $_->{active} } @{$t->status->{upstreams}{bounded}{peers}};
+cmp_ok(max(@active), '<=', 11, 'no peer has more than 5/4 of its share');
+note("active: @active");
+$_->close for @slow;
+
+# ---- least_conn: a peer that hangs on to its connections gets fewer.
+
+@slow = map {
+    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+        PeerPort => $port{least}) or die;
+    print $s "GET /slow HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    $s;
+} 1 .. 10;
+wait_ok {
+    sum(map { $_->{active} } @{$t->status->{upstreams}{least}{peers}}) == 10
+} 'ten requests are on their way';
+@active = map { $_->{active} } @{$t->status->{upstreams}{least}{peers}};
+is("@active", '5 5', 'shared by connections');
+$_->close for @slow;
+for my $name (qw(bounded least)) {
+    wait_ok {
+        sum(map { $_->{active} } @{$t->status->{upstreams}{$name}{peers}}) == 0
+    } "no connection of \"$name\" is left";
+}
+
+# ---- Idle connections are kept for each peer, and found again.
+
+my $mark = $t->mark;
+is(http_get($port{kept}, '/')->{status}, 200, 'a request') for 1 .. 40;
+my @requests = arrived($mark, qr/^127\.0\.0\.1[12]$/, 40);
+is(scalar @requests, 40, 'all arrived');
+cmp_ok(connections(@requests), '<=', 2 * 2, 'one connection a peer and worker');
+
+# ... also by default, also over TLS, not when switched off, and a stock
+# keepalive keeps its own.
+
+$mark = $t->mark;
+http_get($port{tls}, '/') for 1 .. 40;
+cmp_ok(connections(arrived($mark, qr/^127\.0\.0\.1$/, 40)), '<=', 2,
+    'kept over TLS');
+$mark = $t->mark;
+http_get($port{off}, '/') for 1 .. 40;
+is(connections(arrived($mark, qr/^127\.0\.5\.1$/, 40)), 40,
+    'none is kept with 0');
+$mark = $t->mark;
+http_get($port{stock}, '/') for 1 .. 40;
+cmp_ok(connections(arrived($mark, qr/^127\.0\.4\./, 40)), '>=', 20,
+    'a stock keepalive of 1 is too small for two peers');
+
+# requests= closes a connection in time.
+
+$mark = $t->mark;
+http_get($port{kept}, '/') for 1 .. 900;
+@requests = arrived($mark, qr/^127\.0\.0\.1[12]$/, 900);
+cmp_ok(connections(@requests), '>=', 9,
+    'no connection serves more than requests=');
+my %per;
+$per{$_->[1]}++ for @requests;
+cmp_ok(max(values %per), '<=', 100, 'not one');
+
+# A node that leaves: its idle connections are closed.
+
+sub idle_to {
+    my ($address) = @_;
+    my $n = 0;
+    for my $pid ($t->workers) {
+        open my $f, '-|', 'ss', '-Htnp', 'state', 'established', 'dst', $address
+            or die;
+        $n += grep { /pid=$pid,/ } <$f>;
+    }
+    return $n;
+}
+cmp_ok(idle_to('127.0.0.12'), '>=', 1, 'idle connections to the node');
+$bj->nodes('127.0.0.11');
+wait_ok { idle_to('127.0.0.12') == 0 } 'none soon after it left';
+$bj->nodes('127.0.0.11', '127.0.0.12');
+
+# The most that a worker may hold, which is a whole number of the pieces that
+# they are looked through in: it is looked through once a second, not for ever.
+
+is(scalar(grep { (http_get($port{many}, '/') // {})->{status} != 200 }
+    1 .. 3000), 0, 'more servers than idle connections');
+for my $pid ($t->workers) {
+    my $before;
+    wait_ok {
+        open my $f, '<', "/proc/$pid/stat" or return;
+        my ($now) = <$f> =~ /\) (?:\S+ ){11}(\d+ \d+)/;
+        my $same = defined $before && $now eq $before;
+        $before = $now;
+        Time::HiRes::sleep(0.2) unless $same;
+        $same
+    } 'a worker with idle connections idles';
+}
+
+# A kept connection that the peer closed is no failure of the peer: the request
+# of a lone one is tried again.
+
+is(http_get($port{lone}, '/')->{status}, 200, 'a request to a lone peer');
+$t->break_backend('127.0.6.1', 'close');
+is(http_get($port{lone}, '/')->{status}, 502, 'closed without an answer');
+$t->mend_backend('127.0.6.1');
+is(http_get($port{lone}, '/')->{status}, 200, 'and there again');
+
+# ---- Slow start: a node beside others begins with next to nothing.
+
+ok($t->wait_weights('slow', { '127.0.0.11' => 30, '127.0.0.12' => 30 }),
+    'the node came back');
+$mark = $t->mark;
+http_get($port{slow}, '/') for 1 .. 200;
+my $counts = {};
+$counts->{$_->[0]}++ for arrived($mark, qr/^127\.0\.0\.1[12]$/, 200);
+cmp_ok($counts->{'127.0.0.12'} // 0, '<=', 20, 'a new node rises slowly');
+is(sum(values %$counts), 200, 'the others serve');
+$t->break_backend('127.0.0.11');
+is(http_get($port{slow}, '/')->{body}, "127.0.0.12\n",
+    'it serves all the same when it is needed');
+$t->mend_backend('127.0.0.11');
+
+$t->done;
