@@ -78,6 +78,27 @@ typedef struct {
 } ngx_http_dynamic_weight_seat_t;
 
 
+/*
+ * The ingress node that sat in a slot when this worker last chose it: its
+ * address as connect() and $upstream_addr want it.
+ */
+
+typedef struct {
+    uint64_t                              generation;  /* 0: nobody as yet */
+    uint8_t                               socklen;
+    uint8_t                               len;         /* of the text */
+    union {
+        struct sockaddr                   sockaddr;
+        struct sockaddr_in                sin;
+#if (NGX_HAVE_INET6)
+        struct sockaddr_in6               sin6;
+#endif
+    };
+    u_char                                text[NGX_INET6_ADDRSTRLEN
+                                               + sizeof("[]:65535") - 1];
+} ngx_http_dynamic_weight_tenant_t;
+
+
 /* idle connections to one peer */
 
 typedef struct ngx_http_dynamic_weight_peer_idle_s
@@ -105,6 +126,7 @@ typedef struct {
     dynweight::PickIndex                 *index;
     uint64_t                              version;   /* that index shows */
     dynweight::ConsistentHash            *hash;      /* NULL: another method */
+    ngx_http_dynamic_weight_tenant_t     *tenants;
     ngx_http_dynamic_weight_session_t    *sessions;
     ngx_http_dynamic_weight_peer_idle_t  *idle;      /* NULL: none are kept */
 } ngx_http_dynamic_weight_group_t;

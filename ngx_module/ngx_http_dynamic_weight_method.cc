@@ -40,7 +40,9 @@ static uint32_t ngx_http_dynamic_weight_draw_hash(
 static ngx_http_dynamic_weight_usable_e ngx_http_dynamic_weight_usable(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    dynweight::Peer *peer, uint64_t number, bool needed);
+    uint64_t *generation, uint64_t number, bool needed);
+static uint64_t ngx_http_dynamic_weight_tenant(
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 static bool ngx_http_dynamic_weight_is_tried(
     ngx_http_dynamic_weight_request_t *rd, uint32_t slot);
 
@@ -72,7 +74,7 @@ ngx_http_dynamic_weight_index(ngx_http_dynamic_weight_group_t *group)
 
 ngx_int_t
 ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::Peer *peer)
+    ngx_http_dynamic_weight_group_t *group, uint64_t *generation)
 {
     uint32_t                          i, n, slot, spare;
     uint64_t                          number;
@@ -98,8 +100,8 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
             return NGX_BUSY;
         }
 
-        usable = ngx_http_dynamic_weight_usable(rd, group, slot, peer, number,
-                                                false);
+        usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation,
+                                                number, false);
 
         if (usable == NGX_HTTP_DW_USABLE) {
             return slot;
@@ -121,7 +123,8 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     }
 
     do {
-        usable = ngx_http_dynamic_weight_usable(rd, group, slot, peer, 0, true);
+        usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation, 0,
+                                                true);
 
         if (usable == NGX_HTTP_DW_USABLE) {
             return slot;
@@ -207,7 +210,7 @@ ngx_http_dynamic_weight_identity(ngx_http_dynamic_weight_group_t *group,
 static ngx_http_dynamic_weight_usable_e
 ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    dynweight::Peer *peer, uint64_t number, bool needed)
+    uint64_t *generation, uint64_t number, bool needed)
 {
     uint32_t  dice;
 
@@ -217,9 +220,15 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
     /* the index may be older than the weight */
 
     if (table->weight(slot) == 0
-        || ngx_http_dynamic_weight_is_tried(rd, slot)
-        || !table->Read(slot, peer))
+        || ngx_http_dynamic_weight_is_tried(rd, slot))
     {
+        return NGX_HTTP_DW_UNUSABLE;
+    }
+
+    *generation = seat->sockaddr ? table->generation(slot)
+                                 : ngx_http_dynamic_weight_tenant(group, slot);
+
+    if (*generation == 0) {
         return NGX_HTTP_DW_UNUSABLE;
     }
 
@@ -235,13 +244,14 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
 
     if (!needed) {
 
-        dice = static_cast<uint32_t>(dynweight::Mix64(~number));
+        if (seat->slow_start) {
+            dice = static_cast<uint32_t>(dynweight::Mix64(~number));
 
-        if (seat->slow_start
-            && !table->health(slot).Admits(ngx_current_msec, seat->slow_start,
-                                           dice))
-        {
-            return NGX_HTTP_DW_USABLE_IF_NEEDED;
+            if (!table->health(slot).Admits(ngx_current_msec, seat->slow_start,
+                                            dice))
+            {
+                return NGX_HTTP_DW_USABLE_IF_NEEDED;
+            }
         }
 
         /*
@@ -266,6 +276,59 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
     }
 
     return NGX_HTTP_DW_USABLE;
+}
+
+
+/* the generation of the ingress node in a slot, 0 when there is none */
+
+static uint64_t
+ngx_http_dynamic_weight_tenant(ngx_http_dynamic_weight_group_t *group,
+    uint32_t slot)
+{
+    dynweight::Peer                    peer;
+    ngx_http_dynamic_weight_tenant_t  *tenant = &group->tenants[slot];
+
+    if (tenant->generation == group->table->generation(slot)) {
+        return tenant->generation;
+    }
+
+    if (!group->table->Read(slot, &peer)) {
+        return 0;
+    }
+
+    const dynweight::IpAddress  &address = peer.identity.address;
+
+#if (NGX_HAVE_INET6)
+
+    if (address.family == dynweight::IpAddress::kIpv6) {
+        struct sockaddr_in6  *sin6 = &tenant->sin6;
+
+        ngx_memzero(sin6, sizeof(struct sockaddr_in6));
+        sin6->sin6_family = AF_INET6;
+        sin6->sin6_port = htons(peer.identity.port);
+        ngx_memcpy(&sin6->sin6_addr, address.bytes.data(), 16);
+
+        tenant->socklen = sizeof(struct sockaddr_in6);
+
+    } else
+
+#endif
+    {
+        struct sockaddr_in  *sin = &tenant->sin;
+
+        ngx_memzero(sin, sizeof(struct sockaddr_in));
+        sin->sin_family = AF_INET;
+        sin->sin_port = htons(peer.identity.port);
+        ngx_memcpy(&sin->sin_addr, address.bytes.data(), 4);
+
+        tenant->socklen = sizeof(struct sockaddr_in);
+    }
+
+    tenant->len = ngx_sock_ntop(&tenant->sockaddr, tenant->socklen,
+                                tenant->text, sizeof(tenant->text), 1);
+    tenant->generation = peer.generation;
+
+    return tenant->generation;
 }
 
 

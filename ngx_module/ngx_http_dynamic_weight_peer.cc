@@ -9,7 +9,7 @@
 static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
-    ngx_http_dynamic_weight_request_t *rd, const dynweight::Peer &peer);
+    ngx_http_dynamic_weight_request_t *rd);
 static void ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc,
     void *data, ngx_uint_t state);
 static bool ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
@@ -49,6 +49,14 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
             group->index = ngx_http_dynamic_weight_own(cycle->pool,
                                    new dynweight::PickIndex(group->nseats));
             if (group->index == NULL) {
+                return NGX_ERROR;
+            }
+
+            group->tenants = static_cast<ngx_http_dynamic_weight_tenant_t *>(
+                ngx_pcalloc(cycle->pool,
+                            group->nseats
+                            * sizeof(ngx_http_dynamic_weight_tenant_t)));
+            if (group->tenants == NULL) {
                 return NGX_ERROR;
             }
 
@@ -155,8 +163,8 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_dynamic_weight_request_t *rd =
         static_cast<ngx_http_dynamic_weight_request_t *>(data);
 
+    uint64_t                             generation;
     ngx_int_t                            rc;
-    dynweight::Peer                      peer;
     ngx_http_dynamic_weight_group_t     *group;
     ngx_http_dynamic_weight_srv_conf_t  *dscf;
 
@@ -169,7 +177,7 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     dscf = rd->conf;
     group = rd->backup ? &dscf->backup : &dscf->primary;
 
-    rc = ngx_http_dynamic_weight_choose(rd, group, &peer);
+    rc = ngx_http_dynamic_weight_choose(rd, group, &generation);
 
     if (rc == NGX_BUSY && !rd->backup && dscf->backup.nseats) {
 
@@ -180,7 +188,7 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
         rd->bitmap = NULL;
 
         group = &dscf->backup;
-        rc = ngx_http_dynamic_weight_choose(rd, group, &peer);
+        rc = ngx_http_dynamic_weight_choose(rd, group, &generation);
     }
 
     if (rc == NGX_BUSY) {
@@ -194,9 +202,9 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
 
     rd->group = group;
     rd->slot = rc;
-    rd->generation = peer.generation;
+    rd->generation = generation;
 
-    if (ngx_http_dynamic_weight_set_address(pc, rd, peer) != NGX_OK) {
+    if (ngx_http_dynamic_weight_set_address(pc, rd) != NGX_OK) {
         rd->group = NULL;
         return NGX_ERROR;
     }
@@ -212,13 +220,16 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
 }
 
 
-/* a copy in the request's pool: the slot may pass to another node any time */
+/* a node's is copied: another may sit in the slot when it is read again */
 
 static ngx_int_t
 ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
-    ngx_http_dynamic_weight_request_t *rd, const dynweight::Peer &peer)
+    ngx_http_dynamic_weight_request_t *rd)
 {
+    u_char                             *p;
+    ngx_str_t                          *name;
     ngx_http_dynamic_weight_seat_t     *seat;
+    ngx_http_dynamic_weight_tenant_t   *tenant;
     ngx_http_dynamic_weight_attempt_t  *attempt;
 
     attempt = &rd->first;
@@ -248,40 +259,28 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
         return NGX_OK;
     }
 
-    const dynweight::IpAddress  &address = peer.identity.address;
+    tenant = &rd->group->tenants[rd->slot];
 
-#if (NGX_HAVE_INET6)
-
-    if (address.family == dynweight::IpAddress::kIpv6) {
-        struct sockaddr_in6  *sin6 = &attempt->sockaddr.sockaddr_in6;
-
-        ngx_memzero(sin6, sizeof(struct sockaddr_in6));
-        sin6->sin6_family = AF_INET6;
-        sin6->sin6_port = htons(peer.identity.port);
-        ngx_memcpy(&sin6->sin6_addr, address.bytes.data(), 16);
-
-        pc->socklen = sizeof(struct sockaddr_in6);
-
-    } else
-
-#endif
-    {
-        struct sockaddr_in  *sin = &attempt->sockaddr.sockaddr_in;
-
-        ngx_memzero(sin, sizeof(struct sockaddr_in));
-        sin->sin_family = AF_INET;
-        sin->sin_port = htons(peer.identity.port);
-        ngx_memcpy(&sin->sin_addr, address.bytes.data(), 4);
-
-        pc->socklen = sizeof(struct sockaddr_in);
+    name = static_cast<ngx_str_t *>(
+        ngx_palloc(rd->request->pool,
+                   sizeof(ngx_str_t) + tenant->socklen + tenant->len));
+    if (name == NULL) {
+        return NGX_ERROR;
     }
 
-    pc->sockaddr = &attempt->sockaddr.sockaddr;
+    p = reinterpret_cast<u_char *>(name + 1);
 
-    attempt->name.data = attempt->text;
-    attempt->name.len = ngx_sock_ntop(pc->sockaddr, pc->socklen,
-                                      attempt->text, NGX_SOCKADDR_STRLEN, 1);
-    pc->name = &attempt->name;
+    pc->sockaddr = reinterpret_cast<struct sockaddr *>(p);
+    pc->socklen = tenant->socklen;
+
+    p = ngx_cpymem(p, &tenant->sockaddr, tenant->socklen);
+
+    name->len = tenant->len;
+    name->data = p;
+
+    ngx_memcpy(p, tenant->text, tenant->len);
+
+    pc->name = name;
 
     return NGX_OK;
 }

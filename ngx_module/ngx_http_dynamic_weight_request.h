@@ -12,10 +12,10 @@
 
 
 /* peers tried that are remembered one by one; beyond them, a bitmap */
-#define NGX_HTTP_DW_TRIED  8
+#define NGX_HTTP_DW_TRIED  5
 
 
-/* one attempt; $upstream_addr and $dynamic_weight_cluster name them all */
+/* one attempt; $dynamic_weight_cluster names them all */
 
 typedef struct ngx_http_dynamic_weight_attempt_s
     ngx_http_dynamic_weight_attempt_t;
@@ -23,13 +23,14 @@ typedef struct ngx_http_dynamic_weight_attempt_s
 struct ngx_http_dynamic_weight_attempt_s {
     ngx_http_dynamic_weight_attempt_t   *next;
     ngx_str_t                           *cluster;    /* NULL: KVM */
-    ngx_str_t                            name;
-    ngx_sockaddr_t                       sockaddr;
-    u_char                               text[NGX_SOCKADDR_STRLEN];
 };
 
 
-/* a request to one upstream; they are chained from the request's context */
+/*
+ * A request to one upstream; they are chained from the request's context. Small,
+ * since it is to fit into what the others leave of the request's first pools:
+ * one more of them costs more than the whole pick.
+ */
 
 typedef struct ngx_http_dynamic_weight_request_s
     ngx_http_dynamic_weight_request_t;
@@ -41,15 +42,15 @@ struct ngx_http_dynamic_weight_request_s {
 
     /* the present attempt; group is NULL when there is none */
     ngx_http_dynamic_weight_group_t     *group;
-    uint32_t                             slot;
     uint64_t                             generation;
-
-    unsigned                             backup:1;   /* primary peers are done */
-    ngx_uint_t                           ntried;     /* in this group */
-    uint32_t                             tried[NGX_HTTP_DW_TRIED];
-    uintptr_t                           *bitmap;
+    uint32_t                             slot;
 
     uint32_t                             key;        /* hashed, of "hash" */
+
+    unsigned                             backup:1;   /* primary peers are done */
+    unsigned                             ntried:4;   /* in this group */
+    uint32_t                             tried[NGX_HTTP_DW_TRIED];
+    uintptr_t                           *bitmap;
 
     ngx_http_dynamic_weight_attempt_t   *attempts;
     ngx_http_dynamic_weight_attempt_t  **last;
@@ -63,9 +64,12 @@ struct ngx_http_dynamic_weight_request_s {
 dynweight::PickIndex *ngx_http_dynamic_weight_index(
     ngx_http_dynamic_weight_group_t *group);
 
-/* the slot, with its tenant in *peer, or NGX_BUSY */
+/*
+ * The slot, or NGX_BUSY. An ingress node's address is in group->tenants then,
+ * for as long as the event loop is not gone back to.
+ */
 ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::Peer *peer);
+    ngx_http_dynamic_weight_group_t *group, uint64_t *generation);
 
 /* the slot is not chosen again for as long as rd stays in the group */
 ngx_int_t ngx_http_dynamic_weight_set_tried(

@@ -23,18 +23,7 @@ namespace dynweight {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr uint64_t kMagic = 0x3342542d74687764;  // "dwht-TB3"
-
-// A generation is a counter that moves with each rewrite, above two flags. A
-// tenant's generation is thus never 0, nor are its low 32 bits, the tag that
-// the words of `active` carry.
-constexpr uint64_t kBeingWritten = 1;
-constexpr uint64_t kOccupied = 2;
-constexpr uint64_t kGenerationStep = 4;
-
-bool HasTenant(uint64_t generation) {
-  return (generation & (kBeingWritten | kOccupied)) == kOccupied;
-}
+constexpr uint64_t kMagic = 0x3442542d74687764;  // "dwht-TB4"
 
 constexpr uint64_t LineAligned(uint64_t bytes) {
   return (bytes + kLine - 1) / kLine * kLine;
@@ -207,12 +196,6 @@ bool PeerTable::Read(uint32_t slot, Peer* peer) const {
   peer->generation = generation;
   std::memcpy(&peer->identity, words, sizeof(peer->identity));
   return true;
-}
-
-uint64_t PeerTable::generation(uint32_t slot) const {
-  const uint64_t generation =
-      slots_[slot].generation.load(std::memory_order_acquire);
-  return HasTenant(generation) ? generation : 0;
 }
 
 void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {

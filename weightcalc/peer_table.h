@@ -70,14 +70,15 @@ struct Peer {
 // Counters of one peer since it took its slot. Added to with relaxed order by
 // all workers; they wrap at 2^64.
 struct PeerCounters {
+  // What a good request adds to comes first: one cache line.
   std::atomic<uint64_t> requests;      // times chosen
-  std::atomic<uint64_t> fails;         // attempts that failed
-  std::atomic<uint64_t> unavail;       // times taken out by passive health
-  std::atomic<uint64_t> responses[5];  // by class: 1xx .. 5xx
+  std::atomic<int64_t> selected;       // last chosen, Unix seconds; 0: never
   std::atomic<uint64_t> sent;          // bytes to the peer
   std::atomic<uint64_t> received;      // bytes from the peer
   std::atomic<uint64_t> response_ms;   // sum of response times
-  std::atomic<int64_t> selected;       // last chosen, Unix seconds; 0: never
+  std::atomic<uint64_t> responses[5];  // by class: 1xx .. 5xx
+  std::atomic<uint64_t> fails;         // attempts that failed
+  std::atomic<uint64_t> unavail;       // times taken out by passive health
   std::atomic<int64_t> down_since_ms;  // taken out then, Unix ms; 0: it is not
   std::atomic<uint64_t> downtime_ms;   // former times out, together
 };
@@ -148,7 +149,11 @@ class PeerTable {
   bool Read(uint32_t slot, Peer* peer) const;
 
   // The present generation; 0 when empty or being rewritten.
-  uint64_t generation(uint32_t slot) const;
+  uint64_t generation(uint32_t slot) const {
+    const uint64_t generation =
+        slots_[slot].generation.load(std::memory_order_acquire);
+    return HasTenant(generation) ? generation : 0;
+  }
 
   // Health and counters of the slot's present tenant; see peer_health.h.
   PeerHealth& health(uint32_t slot) { return slots_[slot].health; }
@@ -186,15 +191,28 @@ class PeerTable {
     alignas(64) std::atomic<uint64_t> picks;
   };
 
+  // A generation is a counter that moves with each rewrite, above two flags. A
+  // tenant's generation is thus never 0, nor are its low 32 bits, the tag that
+  // the words of `active` carry.
+  static constexpr uint64_t kBeingWritten = 1;
+  static constexpr uint64_t kOccupied = 2;
+  static constexpr uint64_t kGenerationStep = 4;
+
+  static bool HasTenant(uint64_t generation) {
+    return (generation & (kBeingWritten | kOccupied)) == kOccupied;
+  }
+
   // The identity is kept in words so that a reader and the writer may meet on
   // it without a data race; see Read().
   static constexpr size_t kIdentityWords = (sizeof(PeerIdentity) + 7) / 8;
 
+  // What every request reads and seldom writes, on one line; what every request
+  // writes; and what is read once a tenant.
   struct alignas(64) Slot {
     std::atomic<uint64_t> generation;
-    std::atomic<uint64_t> identity[kIdentityWords];
-    alignas(64) PeerHealth health;
+    PeerHealth health;
     alignas(64) PeerCounters counters;
+    alignas(64) std::atomic<uint64_t> identity[kIdentityWords];
   };
 
   friend class PeerTableTester;  // leaves a slot as a killed writer does
