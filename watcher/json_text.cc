@@ -2,6 +2,9 @@
 
 #include "watcher/json_text.h"
 
+#include <algorithm>
+#include <array>
+
 #include "watcher/text_escape.h"
 
 namespace dynweight {
@@ -49,18 +52,21 @@ void AppendEscaped(std::string_view character, std::string* out) {
   *out += static_cast<char>(c);
 }
 
-// How many of the first bytes stand in a JSON string as they are.
-size_t PlainLength(std::string_view text) {
-  size_t n = 0;
-  while (n < text.size()) {
-    const auto c = static_cast<uint8_t>(text[n]);
-    if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\' || c == '<' ||
-        c == '>' || c == '&') {
-      break;
-    }
-    ++n;
+// The bytes that stand in a JSON string as they are.
+constexpr std::array<bool, 256> PlainBytes() {
+  std::array<bool, 256> plain{};
+  for (size_t c = 0x20; c < 0x7F; ++c) {
+    plain[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
   }
-  return n;
+  return plain;
+}
+
+size_t PlainLength(std::string_view text) {
+  static constexpr std::array<bool, 256> kPlain = PlainBytes();
+  const auto end = std::find_if(text.begin(), text.end(), [](char c) {
+    return !kPlain[static_cast<uint8_t>(c)];
+  });
+  return static_cast<size_t>(end - text.begin());
 }
 
 }  // namespace

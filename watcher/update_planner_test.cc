@@ -16,6 +16,7 @@
 namespace dynweight {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -73,6 +74,16 @@ class UpdatePlannerTest : public ::testing::Test {
       ApplySlotWrites(memory_[table.table]->table(), table.writes);
     }
   }
+  // The upstreams of the decisions in an update.
+  static std::vector<std::string> Decided(
+      const std::unique_ptr<Update>& update) {
+    std::vector<std::string> upstreams;
+    if (update == nullptr) return upstreams;
+    for (const Decision& decision : DecodeDecisions(update->decisions)) {
+      upstreams.emplace_back(decision.upstream.view());
+    }
+    return upstreams;
+  }
   void SetPods(size_t upstream, uint64_t pods, int64_t now) {
     const std::string key = config_.lines[upstream].source.Key();
     views_[0].pods[key].pods = pods;
@@ -109,6 +120,21 @@ TEST_F(UpdatePlannerTest, WhenAllIsRightNothingIsDue) {
   Settle();
   EXPECT_EQ(planner_->DeadlineMs(), kNever);
   EXPECT_EQ(Build(100000), nullptr);
+}
+
+TEST_F(UpdatePlannerTest, DecisionsGoOutAtOnceButAtMostOnceASecond) {
+  Configure(2);
+  Settle();
+  SetPods(0, 30, 1000);
+  EXPECT_THAT(Decided(Build(1000)), ElementsAre("u0"));
+  SetPods(1, 30, 1100);
+  const auto early = Build(1100);
+  ASSERT_NE(early, nullptr);
+  EXPECT_THAT(early->tables, SizeIs(1));  // the weight itself waits for nothing
+  EXPECT_EQ(early->decisions, "");
+  EXPECT_EQ(planner_->DeadlineMs(), 2000);
+  EXPECT_THAT(Decided(Build(2000)), ElementsAre("u0", "u1"));
+  EXPECT_EQ(planner_->DeadlineMs(), kNever);
 }
 
 TEST_F(UpdatePlannerTest, ALoneChangeGoesOutAtOnceWithItsView) {

@@ -18,6 +18,7 @@ my $t = DynamicWeight->new;
 my $kube = $t->kube_cluster('A', apiserver => ['--request-timeout=5s']);
 my $f = DynamicWeight::FaultTest->new($t, $kube);
 $kube->save_etcd('12-pods');
+my $saved_at = time;
 $f->follow('watched', 'mode watch;');
 $f->follow('polled', 'mode poll; interval 300ms;');
 $f->start;
@@ -51,6 +52,9 @@ $f->begin('an older etcd');
 $f->has(21);
 $kube->namespace("later-$_") for 1 .. 50;
 $f->allow(12);
+# How old the copy is at least.
+my $restore_at = $saved_at + ($ENV{TEST_ETCD_AGE_SECONDS} // 0);
+wait_for { time >= $restore_at } 'the copy to be old', 900;
 $kube->restore_etcd('12-pods');
 $f->goes_to(12);
 $f->recovers;
