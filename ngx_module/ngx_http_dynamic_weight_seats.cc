@@ -65,10 +65,13 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
     }
 
     group->seats = static_cast<ngx_http_dynamic_weight_seat_t *>(
-        ngx_pcalloc(cf->pool, n * sizeof(ngx_http_dynamic_weight_seat_t)));
+        ngx_pmemalign(cf->pool, n * sizeof(ngx_http_dynamic_weight_seat_t),
+                      alignof(ngx_http_dynamic_weight_seat_t)));
     if (group->seats == NULL) {
         return NGX_ERROR;
     }
+
+    ngx_memzero(group->seats, n * sizeof(ngx_http_dynamic_weight_seat_t));
 
     group->nseats = n;
     seat = group->seats;
