@@ -471,16 +471,24 @@ sub start_load {
     return $n;
 }
 
-# { requests, failed, statuses } of all load so far since start_load.
+# { requests, failed, statuses } of all load since start_load.
 sub stop_load {
     my ($self) = @_;
-    my $n = $self->{load_number};
-    $self->write_file("load.$n.stop", '');
+    $self->write_file("load.$self->{load_number}.stop", '');
     waitpid $_, 0 for splice @{$self->{load}};
+    return $self->load_so_far;
+}
+
+# The same while it goes on; the last 200 requests of each process may be
+# missing.
+sub load_so_far {
+    my ($self) = @_;
+    my $n = $self->{load_number};
     my %sum = (requests => 0, failed => 0, statuses => {});
     for my $file (glob "$self->{dir}/load.$n.[0-9]*") {
         open my $f, '<', $file or next;
-        my $one = decode_json(do { local $/; <$f> });
+        my $one = eval { decode_json(do { local $/; <$f> }) }
+            or next;    # it is being written
         $sum{requests} += $one->{requests};
         for my $status (keys %{$one->{statuses}}) {
             $sum{statuses}{$status} += $one->{statuses}{$status};
