@@ -114,7 +114,12 @@ typedef enum {
 /* a peer as it stands now */
 
 typedef struct {
+    const ngx_http_dynamic_weight_group_t *group;
     const ngx_http_dynamic_weight_seat_t  *seat;
+    uint32_t                               slot;      /* of the group */
+    ngx_uint_t                             backup;    /* 1: a backup peer */
+    ngx_uint_t                             id;        /* in the upstream: backup
+                                                         peers come second */
     dynweight::Peer                        peer;
     uint32_t                               weight;
     uint32_t                               active;
@@ -132,10 +137,32 @@ typedef struct {
 } ngx_http_dynamic_weight_peer_facts_t;
 
 
-/* false when nobody sits in the slot */
-bool ngx_http_dynamic_weight_peer_facts(
-    const ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    ngx_http_dynamic_weight_peer_facts_t *facts);
+/*
+ * A walk over the peers of an upstream, the primary ones and then the backup
+ * ones, in turns that are short however many slots there are: the event loop
+ * goes round between them.  A peer that comes or goes meanwhile may be met or
+ * not; each of the others is met once.
+ */
+
+class ngx_http_dynamic_weight_cursor_t {
+public:
+    /* before the first peer; may be called again, for another upstream */
+    void begin(const ngx_http_dynamic_weight_srv_conf_t *dscf);
+
+    /*
+     * NGX_OK: the next peer is in *facts.  NGX_DONE: there is none left.
+     * NGX_AGAIN: the turn has looked at its last slot; go on in another one.
+     * *slots, what the turn may still look at, is counted down.
+     */
+    ngx_int_t next(ngx_uint_t *slots,
+        ngx_http_dynamic_weight_peer_facts_t *facts);
+
+private:
+    const ngx_http_dynamic_weight_srv_conf_t   *dscf_;
+    ngx_uint_t                                  group_;
+    uint32_t                                    slot_;
+};
+
 
 /* address and port */
 std::string ngx_http_dynamic_weight_server(
@@ -177,12 +204,11 @@ public:
     std::vector<ngx_http_dynamic_weight_sum_t>  lines;
 
 private:
-    ngx_http_dynamic_weight_sum_t *owner(void);
+    ngx_http_dynamic_weight_sum_t *owner(
+        const ngx_http_dynamic_weight_peer_facts_t &facts);
 
     const dynweight::LineConfig                *line_;   /* the config's */
-    ngx_http_dynamic_weight_srv_conf_t         *dscf_;
-    ngx_uint_t                                  group_;
-    uint32_t                                    slot_;
+    ngx_http_dynamic_weight_cursor_t            cursor_;
 };
 
 
