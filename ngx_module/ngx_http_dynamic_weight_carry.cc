@@ -1,6 +1,6 @@
 // How the last good view, and lines that are frozen, get into a new cycle
-// before its workers start: from the zone of the cycle before, or from the state
-// file.
+// before its workers start: from the zone of the cycle before, or from the
+// state file.
 
 #include "ngx_http_dynamic_weight_zone.h"
 
@@ -13,7 +13,7 @@
 static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, dynweight::PeerTable table,
-    ngx_http_dynamic_weight_root_t *old, ngx_shm_zone_t *old_zone);
+    const ngx_http_dynamic_weight_former_t &former);
 
 
 uint64_t
@@ -29,8 +29,8 @@ ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
 std::optional<dynweight::LineWeight>
 ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
-    dynweight::PeerTable table, ngx_http_dynamic_weight_root_t *old,
-    ngx_shm_zone_t *old_zone)
+    dynweight::PeerTable table,
+    const ngx_http_dynamic_weight_former_t &former)
 {
     bool                                   freeze = false;
     std::optional<dynweight::LineTarget>   held, target;
@@ -43,9 +43,8 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
         freeze |= rule->freeze;
     }
 
-    if (freeze && old) {
-        frozen = ngx_http_dynamic_weight_copy_line(dmcf, line, table, old,
-                                                   old_zone);
+    if (freeze && former.root) {
+        frozen = ngx_http_dynamic_weight_copy_line(dmcf, line, table, former);
     }
 
     if (frozen) {
@@ -73,39 +72,40 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
 static std::optional<dynweight::LineWeight>
 ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, dynweight::PeerTable table,
-    ngx_http_dynamic_weight_root_t *old, ngx_shm_zone_t *old_zone)
+    const ngx_http_dynamic_weight_former_t &former)
 {
     uint64_t                               i, hash;
     dynweight::Peer                        peer;
     ngx_http_dynamic_weight_area_t        *a, *t;
+    ngx_http_dynamic_weight_root_t        *root = former.root;
 
     hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
-    a = &old->areas[1 + old->nviews + old->ntables];
+    a = &root->areas[1 + root->nviews + root->ntables];
 
-    for (i = 0; i < old->nlines && a->hash != hash; i++) {
+    for (i = 0; i < root->nlines && a->hash != hash; i++) {
         a++;
     }
 
-    if (i == old->nlines) {
+    if (i == root->nlines) {
         return std::nullopt;
     }
 
-    t = &old->areas[a->table];
+    t = &root->areas[a->table];
 
-    auto former = dynweight::PeerTable::Attach(old_zone->shm.addr + t->offset,
-                                               t->size);
+    auto old = dynweight::PeerTable::Attach(former.zone->shm.addr + t->offset,
+                                            t->size);
     auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
-                      old_zone->shm.addr + a->offset, a->size);
+                      former.zone->shm.addr + a->offset, a->size);
 
-    if (!former.ok() || !record.ok()) {
+    if (!old.ok() || !record.ok()) {
         return std::nullopt;
     }
 
     for (i = 0; i < ngx_min(a->count, line.range.count); i++) {
 
-        if (former->Read(a->first + i, &peer)) {
+        if (old->Read(a->first + i, &peer)) {
             table.SetPeer(line.range.first + i, peer.identity);
-            table.SetWeight(line.range.first + i, former->weight(a->first + i));
+            table.SetWeight(line.range.first + i, old->weight(a->first + i));
         }
     }
 
@@ -119,17 +119,14 @@ ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
  * are freed only when the new cycle is complete.
  */
 
-ngx_http_dynamic_weight_root_t *
-ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
-    ngx_shm_zone_t **old_zone)
+ngx_http_dynamic_weight_former_t
+ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
 {
     ngx_uint_t                       i;
     ngx_shm_zone_t                  *zone;
     ngx_list_part_t                 *part;
     ngx_slab_pool_t                 *shpool;
     ngx_http_dynamic_weight_root_t  *root;
-
-    *old_zone = NULL;
 
     part = const_cast<ngx_list_part_t *>(&ngx_cycle->shared_memory.part);
     zone = static_cast<ngx_shm_zone_t *>(part->elts);
@@ -138,7 +135,7 @@ ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
 
         if (i >= part->nelts) {
             if (part->next == NULL) {
-                return NULL;
+                return { NULL, NULL };
             }
 
             part = part->next;
@@ -166,9 +163,7 @@ ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
             continue;
         }
 
-        *old_zone = &zone[i];
-
-        return root;
+        return { &zone[i], root };
     }
 }
 
@@ -176,20 +171,20 @@ ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
 std::vector<dynweight::ClusterView>
 ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_root_t *root, ngx_shm_zone_t *old_zone)
+    const ngx_http_dynamic_weight_former_t &former)
 {
     int64_t                              now;
     std::vector<dynweight::ClusterView>  views, held;
 
     now = ngx_http_dynamic_weight_unix_msec();
 
-    if (root) {
+    if (former.root) {
 
-        for (size_t i = 0; i < root->nviews; i++) {
-            const auto &a = root->areas[1 + i];
+        for (size_t i = 0; i < former.root->nviews; i++) {
+            const auto &a = former.root->areas[1 + i];
 
             auto document = dynweight::SharedDocument::Attach(
-                                old_zone->shm.addr + a.offset, a.size);
+                                former.zone->shm.addr + a.offset, a.size);
             if (!document.ok()) {
                 continue;
             }
@@ -234,4 +229,46 @@ ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
     }
 
     return views;
+}
+
+
+std::string
+ngx_http_dynamic_weight_held_decisions(
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    if (former.root == NULL) {
+        return "";
+    }
+
+    const auto &a = former.root->areas[0];
+
+    auto document = dynweight::SharedDocument::Attach(
+                        former.zone->shm.addr + a.offset, a.size);
+
+    return document.ok() ? document->ReadText() : "";
+}
+
+
+/* the sequence goes on; a fresh one starts where chance says */
+
+uint64_t
+ngx_http_dynamic_weight_next_pick(
+    const ngx_http_dynamic_weight_former_t &former, uint64_t hash)
+{
+    for (size_t i = 0; former.root && i < former.root->ntables; i++) {
+        const auto &a = former.root->areas[1 + former.root->nviews + i];
+
+        if (a.hash != hash) {
+            continue;
+        }
+
+        auto table = dynweight::PeerTable::Attach(
+                         former.zone->shm.addr + a.offset, a.size);
+        if (table.ok()) {
+            return table->picks();
+        }
+    }
+
+    return static_cast<uint64_t>(ngx_random()) << 31
+           ^ static_cast<uint64_t>(ngx_random());
 }

@@ -114,26 +114,28 @@ typedef enum {
 /* a peer as it stands now */
 
 typedef struct {
-    const ngx_http_dynamic_weight_group_t *group;
-    const ngx_http_dynamic_weight_seat_t  *seat;
-    uint32_t                               slot;      /* of the group */
-    ngx_uint_t                             backup;    /* 1: a backup peer */
-    ngx_uint_t                             id;        /* in the upstream: backup
-                                                         peers come second */
-    dynweight::Peer                        peer;
-    uint32_t                               weight;
-    uint32_t                               active;
-    ngx_http_dynamic_weight_state_e        state;
-    uint64_t                               requests;
-    uint64_t                               fails;
-    uint64_t                               unavail;
-    uint64_t                               responses[5];
-    uint64_t                               sent;
-    uint64_t                               received;
-    uint64_t                               response_ms;
-    uint64_t                               downtime_ms;
-    int64_t                                selected;
-    uint64_t                               recent;    /* of the window */
+    const ngx_http_dynamic_weight_group_t  *group;
+    const ngx_http_dynamic_weight_seat_t   *seat;
+    uint32_t                                slot;      /* of the group */
+    ngx_uint_t                              backup;    /* 1: a backup peer */
+    ngx_uint_t                              id;        /* in the upstream:
+                                                          slots are counted
+                                                          through, backups
+                                                          last */
+    dynweight::Peer                         peer;
+    uint32_t                                weight;
+    uint32_t                                active;
+    ngx_http_dynamic_weight_state_e         state;
+    uint64_t                                requests;
+    uint64_t                                fails;
+    uint64_t                                unavail;
+    uint64_t                                responses[5];
+    uint64_t                                sent;
+    uint64_t                                received;
+    uint64_t                                response_ms;
+    uint64_t                                downtime_ms;
+    int64_t                                 selected;
+    uint64_t                                recent;    /* of the window */
 } ngx_http_dynamic_weight_peer_facts_t;
 
 
