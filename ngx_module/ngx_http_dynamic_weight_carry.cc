@@ -1,19 +1,38 @@
-// How the last good view, and lines that are frozen, get into a new cycle
-// before its workers start: from the zone of the cycle before, or from the
-// state file.
+// How the last good view, lines that are frozen and slow starts get into a new
+// cycle before its workers start: from the zone of the cycle before, or, the
+// view, from the state file.
 
 #include "ngx_http_dynamic_weight_zone.h"
 
+#include <map>
 #include <string>
 #include <utility>
 
 #include "watcher/state_file.h"
 
 
-static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
+/* a line as the former cycle has it */
+
+typedef struct {
+    dynweight::PeerTable                         table;
+    uint32_t                                     first;    /* of its slots */
+    uint32_t                                     count;
+    dynweight::SharedRecord<dynweight::LineRecord>
+                                                 record;
+} ngx_http_dynamic_weight_former_line_t;
+
+
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+    ngx_http_dynamic_weight_find_line(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line, dynweight::PeerTable table,
+    const dynweight::LineConfig &line,
     const ngx_http_dynamic_weight_former_t &former);
+static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table);
+static void ngx_http_dynamic_weight_resume_slow_starts(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table);
 
 
 uint64_t
@@ -43,8 +62,10 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
         freeze |= rule->freeze;
     }
 
-    if (freeze && former.root) {
-        frozen = ngx_http_dynamic_weight_copy_line(dmcf, line, table, former);
+    auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
+
+    if (freeze && old) {
+        frozen = ngx_http_dynamic_weight_copy_line(*old, line, table);
     }
 
     if (frozen) {
@@ -60,24 +81,27 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     dynweight::ApplySlotWrites(table, dynweight::PlanLine(line, *target, rules,
                                                           table));
 
+    if (old) {
+        ngx_http_dynamic_weight_resume_slow_starts(*old, line, table);
+    }
+
     return target->weight;
 }
 
 
-/*
- * What is frozen is not computed again: the slots as the former cycle has
- * them; and its weight, if the whole line was frozen then.
- */
-
-static std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line, dynweight::PeerTable table,
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+ngx_http_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line,
     const ngx_http_dynamic_weight_former_t &former)
 {
-    uint64_t                               i, hash;
-    dynweight::Peer                        peer;
-    ngx_http_dynamic_weight_area_t        *a, *t;
-    ngx_http_dynamic_weight_root_t        *root = former.root;
+    u_char                          *base;
+    uint64_t                         i, hash;
+    ngx_http_dynamic_weight_area_t  *a, *t;
+    ngx_http_dynamic_weight_root_t  *root = former.root;
+
+    if (root == NULL) {
+        return std::nullopt;
+    }
 
     hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
     a = &root->areas[1 + root->nviews + root->ntables];
@@ -90,27 +114,90 @@ ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
         return std::nullopt;
     }
 
+    base = former.zone->shm.addr;
     t = &root->areas[a->table];
 
-    auto old = dynweight::PeerTable::Attach(former.zone->shm.addr + t->offset,
-                                            t->size);
+    auto table = dynweight::PeerTable::Attach(base + t->offset, t->size);
     auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
-                      former.zone->shm.addr + a->offset, a->size);
+                      base + a->offset, a->size);
 
-    if (!old.ok() || !record.ok()) {
+    if (!table.ok() || !record.ok()) {
         return std::nullopt;
     }
 
-    for (i = 0; i < ngx_min(a->count, line.range.count); i++) {
+    return ngx_http_dynamic_weight_former_line_t{
+               *table, static_cast<uint32_t>(a->first),
+               static_cast<uint32_t>(a->count), *record };
+}
 
-        if (old->Read(a->first + i, &peer)) {
+
+/*
+ * What is frozen is not computed again: the slots as the former cycle has
+ * them; and its weight, if the whole line was frozen then.
+ */
+
+static std::optional<dynweight::LineWeight>
+ngx_http_dynamic_weight_copy_line(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table)
+{
+    uint32_t         i;
+    dynweight::Peer  peer;
+
+    for (i = 0; i < ngx_min(old.count, line.range.count); i++) {
+
+        if (old.table.Read(old.first + i, &peer)) {
             table.SetPeer(line.range.first + i, peer.identity);
-            table.SetWeight(line.range.first + i, old->weight(a->first + i));
+            table.SetWeight(line.range.first + i,
+                            old.table.weight(old.first + i));
         }
     }
 
-    return dynweight::FrozenWeight(record->Read()
+    return dynweight::FrozenWeight(old.record.Read()
                                    .value_or(dynweight::LineRecord()));
+}
+
+
+/* a node's share goes on growing from when it joined, or came back */
+
+static void
+ngx_http_dynamic_weight_resume_slow_starts(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table)
+{
+    int64_t                                  since;
+    uint32_t                                 i, slot;
+    dynweight::Peer                          peer;
+    std::map<dynweight::IpAddress, int64_t>  started;
+
+    for (i = 0; i < old.count; i++) {
+        slot = old.first + i;
+        since = old.table.health(slot).started_ms();
+
+        /* a drained node would start anew */
+
+        if (since && old.table.weight(slot) && old.table.Read(slot, &peer)) {
+            started[peer.identity.address] = since;
+        }
+    }
+
+    if (started.empty()) {
+        return;
+    }
+
+    for (i = 0; i < line.range.count; i++) {
+        slot = line.range.first + i;
+
+        if (!table.Read(slot, &peer)) {
+            continue;
+        }
+
+        auto it = started.find(peer.identity.address);
+
+        if (it != started.end()) {
+            table.health(slot).StartSlowly(it->second);
+        }
+    }
 }
 
 
