@@ -101,14 +101,14 @@ static ngx_http_module_t  ngx_http_dynamic_weight_module_ctx = {
     ngx_http_dynamic_weight_add_variables,     /* preconfiguration */
     ngx_http_dynamic_weight_postconfiguration, /* postconfiguration */
 
-    ngx_http_dynamic_weight_create_main_conf,  /* create main configuration */
-    ngx_http_dynamic_weight_init_main_conf,    /* init main configuration */
+    ngx_http_dynamic_weight_create_main_conf,  /* create main conf */
+    ngx_http_dynamic_weight_init_main_conf,    /* init main conf */
 
-    ngx_http_dynamic_weight_create_srv_conf,   /* create server configuration */
-    NULL,                                      /* merge server configuration */
+    ngx_http_dynamic_weight_create_srv_conf,   /* create server conf */
+    NULL,                                      /* merge server conf */
 
-    NULL,                                      /* create location configuration */
-    NULL                                       /* merge location configuration */
+    NULL,                                      /* create location conf */
+    NULL                                       /* merge location conf */
 };
 
 

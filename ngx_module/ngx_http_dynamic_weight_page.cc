@@ -132,8 +132,8 @@ void
 Page::head(void)
 {
     add("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
-        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
-        "initial-scale=1\">\n<title>");
+        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+        "content=\"width=device-width, initial-scale=1\">\n<title>");
 
     if (query_.upstream) {
         text(*query_.upstream);

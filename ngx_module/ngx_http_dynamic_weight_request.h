@@ -44,8 +44,8 @@ struct ngx_http_dynamic_weight_request_s {
     uint32_t                             slot;
     uint64_t                             generation;
 
-    unsigned                             backup:1;   /* primary peers are done */
-    ngx_uint_t                           ntried;     /* in this group */
+    unsigned                             backup:1;  /* primary ones are done */
+    ngx_uint_t                           ntried;    /* in this group */
     uint32_t                             tried[NGX_HTTP_DW_TRIED];
     uintptr_t                           *bitmap;
 

@@ -106,7 +106,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         watch->tables.push_back(*table);
     }
 
-    /* what the master, or a predecessor of this worker, left as the last view */
+    /* the last view, as the master or a predecessor of this worker left it */
 
     for (size_t i = 0; i < dmcf->config->clusters.size(); i++) {
         auto view = dynweight::DecodeClusterView(

@@ -67,8 +67,8 @@ class PeerHealth {
   bool Admits(int64_t now_ms, int64_t ramp_ms, uint32_t dice) const {
     const int64_t started = started_ms();
     if (started == 0 || now_ms - started >= ramp_ms) return true;
-    const auto age = static_cast<uint64_t>(now_ms < started ? 0
-                                                            : now_ms - started);
+    const auto age =
+        static_cast<uint64_t>(now_ms < started ? 0 : now_ms - started);
     return (age << 32) / static_cast<uint64_t>(ramp_ms) > dice;
   }
 
@@ -76,8 +76,8 @@ class PeerHealth {
 
  private:
   std::atomic<uint32_t> fails_;
-  std::atomic<int64_t> accessed_;  // last failure
-  std::atomic<int64_t> checked_;   // last failure or probe
+  std::atomic<int64_t> accessed_;    // last failure
+  std::atomic<int64_t> checked_;     // last failure or probe
   std::atomic<int64_t> started_ms_;  // of a slow start; 0: none
 };
 
