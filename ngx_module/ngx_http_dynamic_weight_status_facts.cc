@@ -60,7 +60,8 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
     }
 
     if (facts->weight == 0) {
-        facts->state = seat->sockaddr ? ngx_http_dynamic_weight_down
+        facts->state = seat->sockaddr && seat->weight == 0
+                       ? ngx_http_dynamic_weight_down
                        : facts->active ? ngx_http_dynamic_weight_draining
                        : ngx_http_dynamic_weight_drained;
 
