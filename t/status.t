@@ -322,6 +322,17 @@ is(peer(status(''), 'orders', '127.0.0.1')->{downtime}, $downtime,
     'and its downtime stands still');
 $t->stop_load;
 
+# A location whose rest could not be told.
+
+for my $location ('~ ^/re/', '@named') {
+    my $other = DynamicWeight->new;
+    $other->conf(http =>
+        "server { location $location { dynamic_weight_status; } }");
+    like(($other->test_conf)[1],
+        qr/"dynamic_weight_status" directive needs a location/,
+        "location $location is refused");
+}
+
 # An API that fails.
 
 $sh->stop;
