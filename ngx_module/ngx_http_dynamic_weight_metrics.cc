@@ -136,7 +136,7 @@ struct ClusterFamily {
     const char   *name;
     const char   *type;
     const char   *help;
-    uint64_t      dynweight::ClusterStatus::*counter;   /* or special */
+    uint64_t      dynweight::ClusterStatus::*counter;
 };
 
 

@@ -6,7 +6,8 @@
 //   ..._status_facts.cc   peers and shares as they stand now
 //   ..._status_json.cc    /status
 //   ..._metrics.cc        /metrics; see ..._metrics.h
-//   ..._page.cc           /, the page; its style and script in ..._assets.cc
+//   ..._page.cc           /, the page; its style and script in
+//                         ..._page_assets.cc
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_STATUS_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_STATUS_H_
@@ -105,7 +106,7 @@ ngx_int_t ngx_http_dynamic_weight_add_header(ngx_http_request_t *r,
 typedef enum {
     ngx_http_dynamic_weight_up = 1,
     ngx_http_dynamic_weight_draining = 2,   /* no new request, some running */
-    ngx_http_dynamic_weight_down = 3,       /* by the configuration */
+    ngx_http_dynamic_weight_down = 3,       /* "down" in the configuration */
     ngx_http_dynamic_weight_unavail = 4,    /* by passive health */
     ngx_http_dynamic_weight_drained = 7     /* no request, none running */
 } ngx_http_dynamic_weight_state_e;
@@ -228,7 +229,7 @@ std::vector<ngx_http_dynamic_weight_srv_conf_t *>
 dynweight::ClusterStatus ngx_http_dynamic_weight_cluster_status(
     const ngx_http_dynamic_weight_main_conf_t *dmcf, size_t cluster);
 
-/* its last answer was good */
+/* every source was read, and the last answers were good */
 bool ngx_http_dynamic_weight_cluster_up(const dynweight::ClusterStatus &status);
 
 

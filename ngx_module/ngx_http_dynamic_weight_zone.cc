@@ -12,11 +12,8 @@
 
 #include "ngx_http_dynamic_weight_zone.h"
 
-#include <algorithm>
-#include <cstring>
-#include <optional>
+#include <new>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "watcher/cluster_status.h"
@@ -111,13 +108,7 @@ ngx_http_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone, void *)
 static ngx_http_dynamic_weight_layout_t
 ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_core_conf_t                   *ccf;
-    ngx_http_dynamic_weight_layout_t   layout;
-
-    ccf = reinterpret_cast<ngx_core_conf_t *>(
-        ngx_get_conf(dmcf->cycle->conf_ctx, ngx_core_module));
-
-    dmcf->workers = ngx_max(ccf->worker_processes, 1);
+    ngx_http_dynamic_weight_layout_t  layout;
 
     layout.root = ngx_align(sizeof(ngx_http_dynamic_weight_root_t)
                             + (1 + dmcf->config->clusters.size()
@@ -157,9 +148,15 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     u_char                             *memory;
+    ngx_core_conf_t                    *ccf;
     ngx_slab_pool_t                    *shpool;
     ngx_http_dynamic_weight_layout_t    layout;
     ngx_http_dynamic_weight_filling_t   filling;
+
+    ccf = reinterpret_cast<ngx_core_conf_t *>(
+        ngx_get_conf(dmcf->cycle->conf_ctx, ngx_core_module));
+
+    dmcf->workers = ngx_max(ccf->worker_processes, 1);
 
     layout = ngx_http_dynamic_weight_measure(dmcf);
 
