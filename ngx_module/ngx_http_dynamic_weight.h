@@ -215,9 +215,6 @@ extern "C" ngx_module_t  ngx_http_dynamic_weight_module;
 char *ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* reads a time such as "5s" into milliseconds; false when it is none or 0 */
-bool ngx_http_dynamic_weight_msec(ngx_str_t *value, int64_t *ms);
-
 /* an error at a place of the configuration that was read before */
 
 template <typename... Args>

@@ -1,19 +1,38 @@
-// How the last good view, and lines that are frozen, get into a new cycle
-// before its workers start: from the zone of the cycle before, or from the state
-// file.
+// How the last good view, lines that are frozen and slow starts get into a new
+// cycle before its workers start: from the zone of the cycle before, or, the
+// view, from the state file.
 
 #include "ngx_http_dynamic_weight_zone.h"
 
+#include <map>
 #include <string>
 #include <utility>
 
 #include "watcher/state_file.h"
 
 
-static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
+/* a line as the former cycle has it */
+
+typedef struct {
+    dynweight::PeerTable                         table;
+    uint32_t                                     first;    /* of its slots */
+    uint32_t                                     count;
+    dynweight::SharedRecord<dynweight::LineRecord>
+                                                 record;
+} ngx_http_dynamic_weight_former_line_t;
+
+
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+    ngx_http_dynamic_weight_find_line(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line, dynweight::PeerTable table,
-    ngx_http_dynamic_weight_root_t *old, ngx_shm_zone_t *old_zone);
+    const dynweight::LineConfig &line,
+    const ngx_http_dynamic_weight_former_t &former);
+static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table);
+static void ngx_http_dynamic_weight_resume_slow_starts(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table);
 
 
 uint64_t
@@ -29,8 +48,8 @@ ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
 std::optional<dynweight::LineWeight>
 ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
-    dynweight::PeerTable table, ngx_http_dynamic_weight_root_t *old,
-    ngx_shm_zone_t *old_zone)
+    dynweight::PeerTable table,
+    const ngx_http_dynamic_weight_former_t &former)
 {
     bool                                   freeze = false;
     std::optional<dynweight::LineTarget>   held, target;
@@ -43,9 +62,10 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
         freeze |= rule->freeze;
     }
 
+    auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
+
     if (freeze && old) {
-        frozen = ngx_http_dynamic_weight_copy_line(dmcf, line, table, old,
-                                                   old_zone);
+        frozen = ngx_http_dynamic_weight_copy_line(*old, line, table);
     }
 
     if (frozen) {
@@ -61,7 +81,53 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     dynweight::ApplySlotWrites(table, dynweight::PlanLine(line, *target, rules,
                                                           table));
 
+    if (old) {
+        ngx_http_dynamic_weight_resume_slow_starts(*old, line, table);
+    }
+
     return target->weight;
+}
+
+
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+ngx_http_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line,
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    u_char                          *base;
+    uint64_t                         i, hash;
+    ngx_http_dynamic_weight_area_t  *a, *t;
+    ngx_http_dynamic_weight_root_t  *root = former.root;
+
+    if (root == NULL) {
+        return std::nullopt;
+    }
+
+    hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
+    a = &root->areas[1 + root->nviews + root->ntables];
+
+    for (i = 0; i < root->nlines && a->hash != hash; i++) {
+        a++;
+    }
+
+    if (i == root->nlines) {
+        return std::nullopt;
+    }
+
+    base = former.zone->shm.addr;
+    t = &root->areas[a->table];
+
+    auto table = dynweight::PeerTable::Attach(base + t->offset, t->size);
+    auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
+                      base + a->offset, a->size);
+
+    if (!table.ok() || !record.ok()) {
+        return std::nullopt;
+    }
+
+    return ngx_http_dynamic_weight_former_line_t{
+               *table, static_cast<uint32_t>(a->first),
+               static_cast<uint32_t>(a->count), *record };
 }
 
 
@@ -71,46 +137,67 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
  */
 
 static std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line, dynweight::PeerTable table,
-    ngx_http_dynamic_weight_root_t *old, ngx_shm_zone_t *old_zone)
+ngx_http_dynamic_weight_copy_line(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table)
 {
-    uint64_t                               i, hash;
-    dynweight::Peer                        peer;
-    ngx_http_dynamic_weight_area_t        *a, *t;
+    uint32_t         i;
+    dynweight::Peer  peer;
 
-    hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
-    a = &old->areas[1 + old->nviews + old->ntables];
+    for (i = 0; i < ngx_min(old.count, line.range.count); i++) {
 
-    for (i = 0; i < old->nlines && a->hash != hash; i++) {
-        a++;
-    }
-
-    if (i == old->nlines) {
-        return std::nullopt;
-    }
-
-    t = &old->areas[a->table];
-
-    auto former = dynweight::PeerTable::Attach(old_zone->shm.addr + t->offset,
-                                               t->size);
-    auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
-                      old_zone->shm.addr + a->offset, a->size);
-
-    if (!former.ok() || !record.ok()) {
-        return std::nullopt;
-    }
-
-    for (i = 0; i < ngx_min(a->count, line.range.count); i++) {
-
-        if (former->Read(a->first + i, &peer)) {
+        if (old.table.Read(old.first + i, &peer)) {
             table.SetPeer(line.range.first + i, peer.identity);
-            table.SetWeight(line.range.first + i, former->weight(a->first + i));
+            table.SetWeight(line.range.first + i,
+                            old.table.weight(old.first + i));
         }
     }
 
-    return dynweight::FrozenWeight(record->Read()
+    return dynweight::FrozenWeight(old.record.Read()
                                    .value_or(dynweight::LineRecord()));
+}
+
+
+/* a node's share goes on growing from when it joined, or came back */
+
+static void
+ngx_http_dynamic_weight_resume_slow_starts(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table)
+{
+    int64_t                                  since;
+    uint32_t                                 i, slot;
+    dynweight::Peer                          peer;
+    std::map<dynweight::IpAddress, int64_t>  started;
+
+    for (i = 0; i < old.count; i++) {
+        slot = old.first + i;
+        since = old.table.health(slot).started_ms();
+
+        /* a drained node would start anew */
+
+        if (since && old.table.weight(slot) && old.table.Read(slot, &peer)) {
+            started[peer.identity.address] = since;
+        }
+    }
+
+    if (started.empty()) {
+        return;
+    }
+
+    for (i = 0; i < line.range.count; i++) {
+        slot = line.range.first + i;
+
+        if (!table.Read(slot, &peer)) {
+            continue;
+        }
+
+        auto it = started.find(peer.identity.address);
+
+        if (it != started.end()) {
+            table.health(slot).StartSlowly(it->second);
+        }
+    }
 }
 
 
@@ -119,17 +206,14 @@ ngx_http_dynamic_weight_copy_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
  * are freed only when the new cycle is complete.
  */
 
-ngx_http_dynamic_weight_root_t *
-ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
-    ngx_shm_zone_t **old_zone)
+ngx_http_dynamic_weight_former_t
+ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
 {
     ngx_uint_t                       i;
     ngx_shm_zone_t                  *zone;
     ngx_list_part_t                 *part;
     ngx_slab_pool_t                 *shpool;
     ngx_http_dynamic_weight_root_t  *root;
-
-    *old_zone = NULL;
 
     part = const_cast<ngx_list_part_t *>(&ngx_cycle->shared_memory.part);
     zone = static_cast<ngx_shm_zone_t *>(part->elts);
@@ -138,7 +222,7 @@ ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
 
         if (i >= part->nelts) {
             if (part->next == NULL) {
-                return NULL;
+                return { NULL, NULL };
             }
 
             part = part->next;
@@ -166,9 +250,7 @@ ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
             continue;
         }
 
-        *old_zone = &zone[i];
-
-        return root;
+        return { &zone[i], root };
     }
 }
 
@@ -176,20 +258,20 @@ ngx_http_dynamic_weight_old_root(ngx_shm_zone_t *shm_zone,
 std::vector<dynweight::ClusterView>
 ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_root_t *root, ngx_shm_zone_t *old_zone)
+    const ngx_http_dynamic_weight_former_t &former)
 {
     int64_t                              now;
     std::vector<dynweight::ClusterView>  views, held;
 
     now = ngx_http_dynamic_weight_unix_msec();
 
-    if (root) {
+    if (former.root) {
 
-        for (size_t i = 0; i < root->nviews; i++) {
-            const auto &a = root->areas[1 + i];
+        for (size_t i = 0; i < former.root->nviews; i++) {
+            const auto &a = former.root->areas[1 + i];
 
             auto document = dynweight::SharedDocument::Attach(
-                                old_zone->shm.addr + a.offset, a.size);
+                                former.zone->shm.addr + a.offset, a.size);
             if (!document.ok()) {
                 continue;
             }
@@ -234,4 +316,46 @@ ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
     }
 
     return views;
+}
+
+
+std::string
+ngx_http_dynamic_weight_held_decisions(
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    if (former.root == NULL) {
+        return "";
+    }
+
+    const auto &a = former.root->areas[0];
+
+    auto document = dynweight::SharedDocument::Attach(
+                        former.zone->shm.addr + a.offset, a.size);
+
+    return document.ok() ? document->ReadText() : "";
+}
+
+
+/* the sequence goes on; a fresh one starts where chance says */
+
+uint64_t
+ngx_http_dynamic_weight_next_pick(
+    const ngx_http_dynamic_weight_former_t &former, uint64_t hash)
+{
+    for (size_t i = 0; former.root && i < former.root->ntables; i++) {
+        const auto &a = former.root->areas[1 + former.root->nviews + i];
+
+        if (a.hash != hash) {
+            continue;
+        }
+
+        auto table = dynweight::PeerTable::Attach(
+                         former.zone->shm.addr + a.offset, a.size);
+        if (table.ok()) {
+            return table->picks();
+        }
+    }
+
+    return static_cast<uint64_t>(ngx_random()) << 31
+           ^ static_cast<uint64_t>(ngx_random());
 }

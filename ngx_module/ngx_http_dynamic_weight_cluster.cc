@@ -85,7 +85,9 @@ ngx_http_dynamic_weight_refuse(ngx_conf_t *cf,
 }
 
 
-bool
+/* reads a time such as "5s"; false when it is none, or 0 */
+
+static bool
 ngx_http_dynamic_weight_msec(ngx_str_t *value, int64_t *ms)
 {
     ngx_int_t  n;

@@ -136,7 +136,7 @@ struct ClusterFamily {
     const char   *name;
     const char   *type;
     const char   *help;
-    uint64_t      dynweight::ClusterStatus::*counter;   /* or special */
+    uint64_t      dynweight::ClusterStatus::*counter;
 };
 
 
@@ -191,8 +191,7 @@ ngx_http_dynamic_weight_metrics_t::step(std::string *out)
         if (summary_.step()) {
             snapshot_lines();
             phase_ = kSnapshot;
-            group_ = 0;
-            slot_ = 0;
+            cursor_.begin(upstreams_[i_]);
         }
 
         break;
@@ -328,7 +327,7 @@ ngx_http_dynamic_weight_metrics_t::clusters(void)
 }
 
 
-/* i_ is the family, slot_ the sample; true after the last of all */
+/* i_ is the family, sample_ the sample; true after the last of all */
 
 bool
 ngx_http_dynamic_weight_metrics_t::servers(void)
@@ -336,22 +335,22 @@ ngx_http_dynamic_weight_metrics_t::servers(void)
     ngx_uint_t           n;
     const auto  &family = server_families[i_];
 
-    if (slot_ == 0) {
+    if (sample_ == 0) {
         head(family.name, family.type, family.help);
         name_ = std::string(NGX_HTTP_DW_METRIC) + family.name + "{";
     }
 
     const auto  &samples = snapshot_->servers;
 
-    for (n = 0; n < NGX_HTTP_DW_STATUS_SLOTS && slot_ < samples.size(); n++) {
-        server_family(family, samples[slot_++]);
+    for (n = 0; n < NGX_HTTP_DW_STATUS_SLOTS && sample_ < samples.size(); n++) {
+        server_family(family, samples[sample_++]);
     }
 
-    if (slot_ < samples.size()) {
+    if (sample_ < samples.size()) {
         return false;
     }
 
-    slot_ = 0;
+    sample_ = 0;
 
     return ++i_ == sizeof(server_families) / sizeof(server_families[0]);
 }
@@ -441,15 +440,15 @@ ngx_http_dynamic_weight_metrics_t::lines(void)
     std::string        value;
     const LineFamily  &family = line_families[i_];
 
-    if (slot_ == 0) {
+    if (sample_ == 0) {
         head(family.name, family.type, family.help);
     }
 
     const auto  &samples = snapshot_->lines;
 
-    for (n = 0; n < NGX_HTTP_DW_STATUS_SLOTS && slot_ < samples.size(); n++) {
+    for (n = 0; n < NGX_HTTP_DW_STATUS_SLOTS && sample_ < samples.size(); n++) {
 
-        const Line  &sample = samples[slot_++];
+        const Line  &sample = samples[sample_++];
 
         value.clear();
 
@@ -466,11 +465,11 @@ ngx_http_dynamic_weight_metrics_t::lines(void)
         *out_ += '\n';
     }
 
-    if (slot_ < samples.size()) {
+    if (sample_ < samples.size()) {
         return false;
     }
 
-    slot_ = 0;
+    sample_ = 0;
 
     return ++i_ == sizeof(line_families) / sizeof(line_families[0]);
 }

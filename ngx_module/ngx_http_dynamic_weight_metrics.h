@@ -95,8 +95,8 @@ private:
     enum Phase { kBegin, kSummary, kSnapshot, kLines, kServers, kNodes };
     Phase                                               phase_ = kBegin;
     size_t                                              i_ = 0;
-    ngx_uint_t                                          group_ = 0;
-    ngx_uint_t                                          slot_ = 0;
+    ngx_http_dynamic_weight_cursor_t                    cursor_;
+    size_t                                              sample_ = 0;
     std::string                                         name_;
 };
 

@@ -77,33 +77,17 @@ ngx_http_dynamic_weight_metrics_t::reserve(void)
 bool
 ngx_http_dynamic_weight_metrics_t::snapshot(void)
 {
+    ngx_int_t                              rc;
     ngx_uint_t                             n;
-    ngx_http_dynamic_weight_group_t       *g;
     ngx_http_dynamic_weight_peer_facts_t   facts;
 
-    for (n = 0; n < NGX_HTTP_DW_METRICS_SLOTS; n++) {
+    n = NGX_HTTP_DW_METRICS_SLOTS;
 
-        g = group_ ? &upstreams_[i_]->backup : &upstreams_[i_]->primary;
-
-        if (slot_ == g->nseats) {
-
-            if (group_ == 1) {
-                return true;
-            }
-
-            group_ = 1;
-            slot_ = 0;
-            continue;
-        }
-
-        if (ngx_http_dynamic_weight_peer_facts(g, slot_, &facts)) {
-            snapshot_peer(facts);
-        }
-
-        slot_++;
+    while ((rc = cursor_.next(&n, &facts)) == NGX_OK) {
+        snapshot_peer(facts);
     }
 
-    return false;
+    return rc == NGX_DONE;
 }
 
 
@@ -132,8 +116,7 @@ ngx_http_dynamic_weight_metrics_t::snapshot_peer(
     /* an address may stand in an upstream several times */
 
     labels += "\",id=\"";
-    ngx_http_dynamic_weight_number(&labels,
-                           slot_ + (group_ ? dscf->primary.nseats : 0));
+    ngx_http_dynamic_weight_number(&labels, facts.id);
     labels += '"';
 
     sample.labels_end = labels.size();

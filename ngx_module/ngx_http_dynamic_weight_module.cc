@@ -101,14 +101,14 @@ static ngx_http_module_t  ngx_http_dynamic_weight_module_ctx = {
     ngx_http_dynamic_weight_add_variables,     /* preconfiguration */
     ngx_http_dynamic_weight_postconfiguration, /* postconfiguration */
 
-    ngx_http_dynamic_weight_create_main_conf,  /* create main configuration */
-    ngx_http_dynamic_weight_init_main_conf,    /* init main configuration */
+    ngx_http_dynamic_weight_create_main_conf,  /* create main conf */
+    ngx_http_dynamic_weight_init_main_conf,    /* init main conf */
 
-    ngx_http_dynamic_weight_create_srv_conf,   /* create server configuration */
-    NULL,                                      /* merge server configuration */
+    ngx_http_dynamic_weight_create_srv_conf,   /* create server conf */
+    NULL,                                      /* merge server conf */
 
-    NULL,                                      /* create location configuration */
-    NULL                                       /* merge location configuration */
+    NULL,                                      /* create location conf */
+    NULL                                       /* merge location conf */
 };
 
 
@@ -130,6 +130,9 @@ ngx_module_t  ngx_http_dynamic_weight_module = {
 
 static ngx_str_t  ngx_http_dynamic_weight_cluster_name =
     ngx_string("dynamic_weight_cluster");
+
+/* this process has a zone mapped, and serves from it */
+static bool       ngx_http_dynamic_weight_serves;
 
 
 static ngx_int_t
@@ -157,7 +160,24 @@ ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf)
     dmcf = static_cast<ngx_http_dynamic_weight_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_dynamic_weight_module));
 
-    return ngx_http_dynamic_weight_guard(cf->log, NGX_ERROR, [&]() -> ngx_int_t {
+    /*
+     * A reload without a master starts no process, and so no module: nginx
+     * itself answers nobody after it, and our former zone would be unmapped
+     * under the watcher.  Refused, it leaves everything as it is.
+     */
+
+    if (ngx_process == NGX_PROCESS_SINGLE
+        && !ngx_is_init_cycle(ngx_cycle)
+        && (dmcf->zone || ngx_http_dynamic_weight_serves))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "dynamic_weight can't be reloaded with "
+                      "\"master_process off\": restart nginx instead");
+        return NGX_ERROR;
+    }
+
+    return ngx_http_dynamic_weight_guard(cf->log, NGX_ERROR,
+                                         [&]() -> ngx_int_t {
         if (ngx_http_dynamic_weight_resolve(cf, dmcf) != NGX_OK) {
             return NGX_ERROR;
         }
@@ -460,6 +480,8 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
     {
         return NGX_OK;
     }
+
+    ngx_http_dynamic_weight_serves = true;
 
     return ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR,
                                          [&]() -> ngx_int_t {

@@ -60,8 +60,7 @@ private:
     enum Phase { kHead, kUpstream, kSummary, kPeers, kTail };
     Phase                                               phase_ = kHead;
     size_t                                              i_ = 0;
-    ngx_uint_t                                          group_ = 0;
-    ngx_uint_t                                          slot_ = 0;
+    ngx_http_dynamic_weight_cursor_t                    cursor_;
 
     std::string                                         peers_;
     std::string                                         down_;
@@ -99,8 +98,7 @@ Page::step(std::string *out)
 
         if (summary_.step()) {
             parts();
-            group_ = 0;
-            slot_ = 0;
+            cursor_.begin(upstreams_[i_]);
             phase_ = kPeers;
         }
 
@@ -134,8 +132,8 @@ void
 Page::head(void)
 {
     add("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
-        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, "
-        "initial-scale=1\">\n<title>");
+        "<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+        "content=\"width=device-width, initial-scale=1\">\n<title>");
 
     if (query_.upstream) {
         text(*query_.upstream);
@@ -388,40 +386,26 @@ Page::counts(const ngx_http_dynamic_weight_sum_t &sum)
 bool
 Page::peers(void)
 {
+    ngx_int_t                              rc;
     ngx_uint_t                             n;
-    ngx_http_dynamic_weight_group_t       *g;
     ngx_http_dynamic_weight_peer_facts_t   facts;
 
-    for (n = 0; n < NGX_HTTP_DW_STATUS_SLOTS; n++) {
+    n = NGX_HTTP_DW_STATUS_SLOTS;
 
-        g = group_ ? &upstreams_[i_]->backup : &upstreams_[i_]->primary;
+    while ((rc = cursor_.next(&n, &facts)) == NGX_OK) {
 
-        if (slot_ == g->nseats) {
-
-            if (group_ == 1) {
-                return true;
-            }
-
-            group_ = 1;
-            slot_ = 0;
-            continue;
+        if (facts.state != ngx_http_dynamic_weight_up
+            && ndown_++ < NGX_HTTP_DW_PAGE_DOWN)
+        {
+            peer(&down_, facts);
         }
 
-        if (ngx_http_dynamic_weight_peer_facts(g, slot_++, &facts)) {
-
-            if (facts.state != ngx_http_dynamic_weight_up
-                && ndown_++ < NGX_HTTP_DW_PAGE_DOWN)
-            {
-                peer(&down_, facts);
-            }
-
-            if (query_.upstream) {
-                peer(&peers_, facts);
-            }
+        if (query_.upstream) {
+            peer(&peers_, facts);
         }
     }
 
-    return false;
+    return rc == NGX_DONE;
 }
 
 
@@ -438,7 +422,7 @@ Page::peer(std::string *out, const ngx_http_dynamic_weight_peer_facts_t &facts)
     add("<td>");
     text(seat->cluster ? ngx_http_dynamic_weight_view(*seat->cluster)
                        : std::string_view("KVM"));
-    add(group_ ? " <small>backup</small><td>" : "<td>");
+    add(facts.backup ? " <small>backup</small><td>" : "<td>");
     text(ngx_http_dynamic_weight_server(facts));
     add("<td>");
     text(facts.peer.identity.node.data());

@@ -14,15 +14,18 @@ const char  ngx_http_dynamic_weight_page_style[] = R"css(
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 90rem; background: var(--bg);
   color: var(--ink); font: 14px/1.45 system-ui, sans-serif; }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1rem; }
+header { display: flex; flex-wrap: wrap; align-items: baseline;
+  gap: .25rem 1rem; }
 h1 { font-size: 1.25rem; margin: 0; overflow-wrap: anywhere; }
 h1 span { color: var(--soft); font-weight: 400; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; }
-a { color: inherit; text-decoration-color: var(--t); text-underline-offset: 3px; }
+a { color: inherit; text-decoration-color: var(--t);
+  text-underline-offset: 3px; }
 h1 a { text-decoration: none; }
 #verdict { margin: 0; font-weight: 600; color: var(--ok); }
 #verdict.bad { color: var(--bad); }
-#time { margin: 0 0 0 auto; color: var(--soft); font-variant-numeric: tabular-nums; }
+#time { margin: 0 0 0 auto; color: var(--soft);
+  font-variant-numeric: tabular-nums; }
 #time.bad { color: var(--bad); }
 section { background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; padding: .75rem 1rem; margin: .75rem 0; }
@@ -33,34 +36,43 @@ th, td { text-align: left; padding: .3rem .6rem; vertical-align: middle;
 thead th { border: 0; color: var(--soft); font-weight: 500; font-size: .85em;
   white-space: nowrap; padding-top: 0; }
 th:first-child, td:first-child { padding-left: 0; }
-.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.ok { color: var(--ok); } .bad { color: var(--bad); } .off { color: var(--off); }
+.n { text-align: right; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
+.ok { color: var(--ok); } .bad { color: var(--bad); }
+.off { color: var(--off); }
 .error { color: var(--bad); font-size: .9em; overflow-wrap: anywhere;
   max-width: 40rem; }
 small, .why, .legend, #shown, #more { color: var(--soft); }
 .why { white-space: nowrap; }
 .legend { margin: 0 0 .5rem; font-size: .85em; }
-.legend i { display: inline-block; width: 1.5em; height: .5em; margin-left: .75em; }
+.legend i { display: inline-block; width: 1.5em; height: .5em;
+  margin-left: .75em; }
 .legend i:first-child { margin-left: 0; }
 .legend .t { background: var(--t); } .legend .o { background: var(--o); }
 #upstreams tbody { border-top: 1px solid var(--rule); }
 #upstreams tbody tr + tr td { border-top: 0; }
-#upstreams tbody.trouble th { box-shadow: inset 3px 0 var(--bad); padding-left: .6rem; }
-#upstreams tbody th { vertical-align: top; overflow-wrap: anywhere; min-width: 8em; }
+#upstreams tbody.trouble th { box-shadow: inset 3px 0 var(--bad);
+  padding-left: .6rem; }
+#upstreams tbody th { vertical-align: top; overflow-wrap: anywhere;
+  min-width: 8em; }
 #upstreams tr td:first-child { padding-left: .6rem; }
 .share { width: 32%; min-width: 16rem; white-space: nowrap; }
 .bars { width: calc(100% - 8.5em); height: 14px; vertical-align: middle;
   background: var(--bg); border-radius: 2px; }
 .bars .t { fill: var(--t); } .bars .o { fill: var(--o); }
-.pct { display: inline-block; width: 8.2em; text-align: right; color: var(--soft);
-  font-variant-numeric: tabular-nums; }
-.pct b { display: inline-block; width: 4em; color: var(--ink); font-weight: 600; }
+.pct { display: inline-block; width: 8.2em; text-align: right;
+  color: var(--soft); font-variant-numeric: tabular-nums; }
+.pct b { display: inline-block; width: 4em; color: var(--ink);
+  font-weight: 600; }
 .h { width: 160px; } .h svg { display: block; width: 160px; height: 24px; }
-.h polyline { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+.h polyline { fill: none; stroke-width: 1.5;
+  vector-effect: non-scaling-stroke; }
 .h .t { stroke: var(--t); } .h .o { stroke: var(--o); }
-form { margin: 0 0 .5rem; display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
-input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem; max-width: 100%;
-  border: 1px solid var(--t); border-radius: 6px; background: var(--bg); color: inherit; }
+form { margin: 0 0 .5rem; display: flex; flex-wrap: wrap; gap: .5rem 1rem;
+  align-items: center; }
+input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem;
+  max-width: 100%; border: 1px solid var(--t); border-radius: 6px;
+  background: var(--bg); color: inherit; }
 #decisions td, #peers td, #down td { white-space: nowrap; }
 #peers td:nth-child(4), #down td:nth-child(4) { white-space: normal;
   overflow-wrap: anywhere; min-width: 8em; }
@@ -75,8 +87,8 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem; max-widt
   input[type=search] { width: 100%; }
   #upstreams thead, #clusters thead, #clusters .n { display: none; }
   #upstreams, #clusters, #upstreams tbody, #clusters tbody { display: block; }
-  #upstreams tr, #clusters tr { display: grid; gap: 0 .75rem; align-items: baseline;
-    grid-template-columns: 1fr auto auto; }
+  #upstreams tr, #clusters tr { display: grid; gap: 0 .75rem;
+    align-items: baseline; grid-template-columns: 1fr auto auto; }
   #upstreams th, #upstreams td, #clusters th, #clusters td { border: 0;
     padding: .1rem 0; min-width: 0; }
   #upstreams tbody { padding: .4rem 0; }
@@ -92,7 +104,8 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem; max-widt
   #decisions td:first-child { white-space: normal; min-width: 6.5em; }
   #clusters td:nth-child(2) { grid-area: 1 / 2; }
   #clusters td:nth-child(3) { grid-area: 1 / 3; color: var(--soft); }
-  #clusters td:nth-child(4) { grid-area: 2 / 1 / auto / -1; color: var(--soft); }
+  #clusters td:nth-child(4) { grid-area: 2 / 1 / auto / -1;
+    color: var(--soft); }
   #clusters td:nth-child(2):has(.error) { grid-area: 3 / 1 / auto / -1; }
 }
 )css";
@@ -298,7 +311,8 @@ function filter() {
       || ($('troubled').checked && !body.trouble);
     shown += !body.node.hidden;
   }
-  text($('shown'), shown === bodies.size ? shown : `${shown} of ${bodies.size}`);
+  text($('shown'),
+    shown === bodies.size ? shown : `${shown} of ${bodies.size}`);
 }
 
 // ---- The other tables: short, made anew when something changed.
@@ -318,7 +332,8 @@ function updateClusters(status) {
     if (!cluster) continue;
     if (!cluster.up) stale.push(name);
     cells.push([name, cluster.up, cluster.watch.last_error,
-      cluster.age === null ? 'never' : Math.round(cluster.age / 1000) + ' s ago',
+      cluster.age === null ? 'never'
+        : Math.round(cluster.age / 1000) + ' s ago',
       cluster.watch.mode + ' ' + cluster.watch.api, cluster.watch.events,
       cluster.watch.relists, cluster.watch.failures, cluster.watch.rejected]);
   }
@@ -364,8 +379,9 @@ function updatePeers(status) {
 function updateDecisions(status) {
   fill('decisions', () => status.decisions.slice().reverse().map(d =>
     make('tr', '', make('td', '', when(d.time)), make('td', '', d.upstream),
-      make('td', '', d.cluster), make('td', 'n', (d.old ?? '?') + ' → ' + d.new),
-      make('td', '', d.why))), JSON.stringify(status.decisions));
+      make('td', '', d.cluster),
+      make('td', 'n', (d.old ?? '?') + ' → ' + d.new), make('td', '', d.why))),
+    JSON.stringify(status.decisions));
 }
 
 // ---- The loop.

@@ -47,8 +47,8 @@ struct ngx_http_dynamic_weight_request_s {
 
     uint32_t                             key;        /* hashed, of "hash" */
 
-    unsigned                             backup:1;   /* primary peers are done */
-    unsigned                             ntried:4;   /* in this group */
+    unsigned                             backup:1;  /* primary ones are done */
+    unsigned                             ntried:4;  /* in this group */
     uint32_t                             tried[NGX_HTTP_DW_TRIED];
     uintptr_t                           *bitmap;
 

@@ -32,6 +32,18 @@ ngx_http_dynamic_weight_status(ngx_conf_t *cf, ngx_command_t *, void *)
         return const_cast<char *>("is duplicate");
     }
 
+    /* documents are told apart by what follows the location's name */
+
+    if (clcf->named
+#if (NGX_PCRE)
+        || clcf->regex
+#endif
+        )
+    {
+        return const_cast<char *>("needs a location that is neither named nor "
+                                  "a regular expression");
+    }
+
     clcf->handler = ngx_http_dynamic_weight_status_handler;
 
     /* the page's links are relative: "/dw" goes to "/dw/" */

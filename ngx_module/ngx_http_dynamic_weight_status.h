@@ -6,7 +6,8 @@
 //   ..._status_facts.cc   peers and shares as they stand now
 //   ..._status_json.cc    /status
 //   ..._metrics.cc        /metrics; see ..._metrics.h
-//   ..._page.cc           /, the page; its style and script in ..._assets.cc
+//   ..._page.cc           /, the page; its style and script in
+//                         ..._page_assets.cc
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_STATUS_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_STATUS_H_
@@ -105,7 +106,7 @@ ngx_int_t ngx_http_dynamic_weight_add_header(ngx_http_request_t *r,
 typedef enum {
     ngx_http_dynamic_weight_up = 1,
     ngx_http_dynamic_weight_draining = 2,   /* no new request, some running */
-    ngx_http_dynamic_weight_down = 3,       /* by the configuration */
+    ngx_http_dynamic_weight_down = 3,       /* "down" in the configuration */
     ngx_http_dynamic_weight_unavail = 4,    /* by passive health */
     ngx_http_dynamic_weight_drained = 7     /* no request, none running */
 } ngx_http_dynamic_weight_state_e;
@@ -114,28 +115,57 @@ typedef enum {
 /* a peer as it stands now */
 
 typedef struct {
-    const ngx_http_dynamic_weight_seat_t  *seat;
-    dynweight::Peer                        peer;
-    uint32_t                               weight;
-    uint32_t                               active;
-    ngx_http_dynamic_weight_state_e        state;
-    uint64_t                               requests;
-    uint64_t                               fails;
-    uint64_t                               unavail;
-    uint64_t                               responses[5];
-    uint64_t                               sent;
-    uint64_t                               received;
-    uint64_t                               response_ms;
-    uint64_t                               downtime_ms;
-    int64_t                                selected;
-    uint64_t                               recent;    /* of the window */
+    const ngx_http_dynamic_weight_group_t  *group;
+    const ngx_http_dynamic_weight_seat_t   *seat;
+    uint32_t                                slot;      /* of the group */
+    ngx_uint_t                              backup;    /* 1: a backup peer */
+    ngx_uint_t                              id;        /* in the upstream:
+                                                          slots are counted
+                                                          through, backups
+                                                          last */
+    dynweight::Peer                         peer;
+    uint32_t                                weight;
+    uint32_t                                active;
+    ngx_http_dynamic_weight_state_e         state;
+    uint64_t                                requests;
+    uint64_t                                fails;
+    uint64_t                                unavail;
+    uint64_t                                responses[5];
+    uint64_t                                sent;
+    uint64_t                                received;
+    uint64_t                                response_ms;
+    uint64_t                                downtime_ms;
+    int64_t                                 selected;
+    uint64_t                                recent;    /* of the window */
 } ngx_http_dynamic_weight_peer_facts_t;
 
 
-/* false when nobody sits in the slot */
-bool ngx_http_dynamic_weight_peer_facts(
-    const ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    ngx_http_dynamic_weight_peer_facts_t *facts);
+/*
+ * A walk over the peers of an upstream, the primary ones and then the backup
+ * ones, in turns that are short however many slots there are: the event loop
+ * goes round between them.  A peer that comes or goes meanwhile may be met or
+ * not; each of the others is met once.
+ */
+
+class ngx_http_dynamic_weight_cursor_t {
+public:
+    /* before the first peer; may be called again, for another upstream */
+    void begin(const ngx_http_dynamic_weight_srv_conf_t *dscf);
+
+    /*
+     * NGX_OK: the next peer is in *facts.  NGX_DONE: there is none left.
+     * NGX_AGAIN: the turn has looked at its last slot; go on in another one.
+     * *slots, what the turn may still look at, is counted down.
+     */
+    ngx_int_t next(ngx_uint_t *slots,
+        ngx_http_dynamic_weight_peer_facts_t *facts);
+
+private:
+    const ngx_http_dynamic_weight_srv_conf_t   *dscf_;
+    ngx_uint_t                                  group_;
+    uint32_t                                    slot_;
+};
+
 
 /* address and port */
 std::string ngx_http_dynamic_weight_server(
@@ -177,12 +207,11 @@ public:
     std::vector<ngx_http_dynamic_weight_sum_t>  lines;
 
 private:
-    ngx_http_dynamic_weight_sum_t *owner(void);
+    ngx_http_dynamic_weight_sum_t *owner(
+        const ngx_http_dynamic_weight_peer_facts_t &facts);
 
     const dynweight::LineConfig                *line_;   /* the config's */
-    ngx_http_dynamic_weight_srv_conf_t         *dscf_;
-    ngx_uint_t                                  group_;
-    uint32_t                                    slot_;
+    ngx_http_dynamic_weight_cursor_t            cursor_;
 };
 
 
@@ -200,7 +229,7 @@ std::vector<ngx_http_dynamic_weight_srv_conf_t *>
 dynweight::ClusterStatus ngx_http_dynamic_weight_cluster_status(
     const ngx_http_dynamic_weight_main_conf_t *dmcf, size_t cluster);
 
-/* its last answer was good */
+/* every source was read, and the last answers were good */
 bool ngx_http_dynamic_weight_cluster_up(const dynweight::ClusterStatus &status);
 
 

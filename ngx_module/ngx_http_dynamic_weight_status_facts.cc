@@ -13,7 +13,9 @@ ngx_http_dynamic_weight_load(const std::atomic<uint64_t> &counter)
 }
 
 
-bool
+/* false when nobody sits in the slot */
+
+static bool
 ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
     uint32_t slot, ngx_http_dynamic_weight_peer_facts_t *facts)
 {
@@ -24,6 +26,9 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
     if (!table->Read(slot, &facts->peer)) {
         return false;
     }
+
+    facts->group = group;
+    facts->slot = slot;
 
     const dynweight::PeerCounters  &counters = table->counters(slot);
 
@@ -55,7 +60,8 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
     }
 
     if (facts->weight == 0) {
-        facts->state = seat->sockaddr ? ngx_http_dynamic_weight_down
+        facts->state = seat->sockaddr && seat->weight == 0
+                       ? ngx_http_dynamic_weight_down
                        : facts->active ? ngx_http_dynamic_weight_draining
                        : ngx_http_dynamic_weight_drained;
 
@@ -67,6 +73,55 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
     }
 
     return true;
+}
+
+
+void
+ngx_http_dynamic_weight_cursor_t::begin(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    dscf_ = dscf;
+    group_ = 0;
+    slot_ = 0;
+}
+
+
+ngx_int_t
+ngx_http_dynamic_weight_cursor_t::next(ngx_uint_t *slots,
+    ngx_http_dynamic_weight_peer_facts_t *facts)
+{
+    uint32_t                                slot;
+    const ngx_http_dynamic_weight_group_t  *group;
+
+    for ( ;; ) {
+
+        group = group_ ? &dscf_->backup : &dscf_->primary;
+
+        if (slot_ == group->nseats) {
+
+            if (group_ == 1) {
+                return NGX_DONE;
+            }
+
+            group_ = 1;
+            slot_ = 0;
+            continue;
+        }
+
+        if (*slots == 0) {
+            return NGX_AGAIN;
+        }
+
+        (*slots)--;
+        slot = slot_++;
+
+        if (ngx_http_dynamic_weight_peer_facts(group, slot, facts)) {
+            facts->backup = group_;
+            facts->id = slot + (group_ ? dscf_->primary.nseats : 0);
+
+            return NGX_OK;
+        }
+    }
 }
 
 
@@ -127,77 +182,57 @@ ngx_http_dynamic_weight_summary_t::begin(
     lines.assign(dscf->lines.nelts, {});
 
     line_ = query.conf->config->lines.data() + dscf->first_line;
-    dscf_ = dscf;
-    group_ = 0;
-    slot_ = 0;
+    cursor_.begin(dscf);
 }
 
 
 bool
 ngx_http_dynamic_weight_summary_t::step(void)
 {
+    ngx_int_t                              rc;
     ngx_uint_t                             n;
-    ngx_http_dynamic_weight_sum_t         *sum;
-    ngx_http_dynamic_weight_group_t       *g;
     ngx_http_dynamic_weight_peer_facts_t   facts;
 
-    for (n = 0; n < NGX_HTTP_DW_STATUS_SLOTS; n++) {
+    n = NGX_HTTP_DW_STATUS_SLOTS;
 
-        g = group_ ? &dscf_->backup : &dscf_->primary;
+    while ((rc = cursor_.next(&n, &facts)) == NGX_OK) {
 
-        if (slot_ == g->nseats) {
-
-            if (group_ == 1) {
-                return true;
-            }
-
-            group_++;
-            slot_ = 0;
-            continue;
+        for (ngx_http_dynamic_weight_sum_t *s
+             : { owner(facts), &group[facts.backup] })
+        {
+            s->weight += facts.weight;
+            s->requests += facts.requests;
+            s->recent += facts.recent;
+            s->active += facts.active;
+            s->peers++;
+            s->serving += facts.state == ngx_http_dynamic_weight_up;
+            s->failed += facts.state == ngx_http_dynamic_weight_unavail;
         }
-
-        if (ngx_http_dynamic_weight_peer_facts(g, slot_, &facts)) {
-            sum = owner();
-
-            for (ngx_http_dynamic_weight_sum_t *s : { sum, &group[group_] }) {
-                s->weight += facts.weight;
-                s->requests += facts.requests;
-                s->recent += facts.recent;
-                s->active += facts.active;
-                s->peers++;
-                s->serving += facts.state == ngx_http_dynamic_weight_up;
-                s->failed += facts.state == ngx_http_dynamic_weight_unavail;
-            }
-        }
-
-        slot_++;
     }
 
-    return false;
+    return rc == NGX_DONE;
 }
 
 
-/* whose slot it is; lines of a group follow its servers, in their order */
+/* whose peer it is; lines of a group follow its servers, in their order */
 
 ngx_http_dynamic_weight_sum_t *
-ngx_http_dynamic_weight_summary_t::owner(void)
+ngx_http_dynamic_weight_summary_t::owner(
+    const ngx_http_dynamic_weight_peer_facts_t &facts)
 {
-    ngx_uint_t                             i;
-    const ngx_http_dynamic_weight_group_t  *g;
-
-    g = group_ ? &dscf_->backup : &dscf_->primary;
+    ngx_uint_t  i;
 
     for (i = 0; i < lines.size(); i++) {
         const dynweight::SlotRange  &range = line_[i].range;
 
-        if (line_[i].table == g->id && slot_ >= range.first
-            && slot_ - range.first < range.count)
+        if (line_[i].table == facts.group->id && facts.slot >= range.first
+            && facts.slot - range.first < range.count)
         {
             return &lines[i];
         }
     }
 
-    return &servers[group_];
+    return &servers[facts.backup];
 }
 
 

@@ -34,10 +34,9 @@ private:
     void upstream_head(void);
     void line(ngx_uint_t i);
     void servers(ngx_uint_t group);
-    void peer(ngx_uint_t id,
-        const ngx_http_dynamic_weight_peer_facts_t &facts);
-    void tuning(void);
     void peers(void);
+    void peer(const ngx_http_dynamic_weight_peer_facts_t &facts);
+    void tuning(const ngx_http_dynamic_weight_peer_facts_t &facts);
     void decisions(void);
 
     void key(const char *name);
@@ -53,8 +52,7 @@ private:
     std::string                                        *out_;
     Phase                                               phase_;
     size_t                                              i_;
-    ngx_uint_t                                          group_;
-    ngx_uint_t                                          slot_;
+    ngx_http_dynamic_weight_cursor_t                    cursor_;
     bool                                                first_;  /* peer */
     int64_t                                             now_;
     std::string                                         tuning_;
@@ -65,7 +63,7 @@ private:
 StatusJson::StatusJson(const ngx_http_dynamic_weight_query_t &query)
     : query_(query),
       upstreams_(ngx_http_dynamic_weight_asked_upstreams(query)),
-      out_(nullptr), phase_(kHead), i_(0), group_(0), slot_(0), first_(true),
+      out_(nullptr), phase_(kHead), i_(0), first_(true),
       now_(ngx_http_dynamic_weight_unix_msec())
 {
     if (query_.conf->records == NULL) {
@@ -118,8 +116,7 @@ StatusJson::step(std::string *out)
     case kSummary:
         if (summary_.step()) {
             upstream_head();
-            group_ = 0;
-            slot_ = 0;
+            cursor_.begin(upstreams_[i_]);
             first_ = true;
             phase_ = kPeers;
         }
@@ -331,51 +328,40 @@ StatusJson::servers(ngx_uint_t group)
 }
 
 
+/* the next peer that is asked for; or the end of the upstream */
+
 void
 StatusJson::peers(void)
 {
+    ngx_int_t                              rc;
     ngx_uint_t                             n;
-    ngx_http_dynamic_weight_group_t       *g;
     ngx_http_dynamic_weight_peer_facts_t   facts;
 
-    for (n = 0;
-         query_.peers != query_.kNone && n < NGX_HTTP_DW_STATUS_SLOTS;
-         n++)
-    {
+    if (query_.peers != query_.kNone) {
 
-        g = group_ ? &upstreams_[i_]->backup : &upstreams_[i_]->primary;
+        n = NGX_HTTP_DW_STATUS_SLOTS;
 
-        if (slot_ == g->nseats) {
+        do {
+            rc = cursor_.next(&n, &facts);
+        } while (rc == NGX_OK && query_.peers == query_.kDown
+                 && facts.state == ngx_http_dynamic_weight_up);
 
-            if (group_ == 1) {
-                *out_ += "]}";
-                break;
-            }
-
-            group_ = 1;
-            slot_ = 0;
-            continue;
+        if (rc == NGX_AGAIN) {
+            return;
         }
 
-        if (ngx_http_dynamic_weight_peer_facts(g, slot_++, &facts)
-            && (query_.peers == query_.kAll
-                || facts.state != ngx_http_dynamic_weight_up))
-        {
+        if (rc == NGX_OK) {
 
             if (!first_) {
                 *out_ += ',';
             }
 
             first_ = false;
-            /* a backup's follow those of the primary peers */
-            peer(slot_ - 1 + (group_ ? upstreams_[i_]->primary.nseats : 0),
-                 facts);
+            peer(facts);
             return;
         }
-    }
 
-    if (n == NGX_HTTP_DW_STATUS_SLOTS) {
-        return;
+        *out_ += "]}";
     }
 
     i_++;
@@ -384,15 +370,14 @@ StatusJson::peers(void)
 
 
 void
-StatusJson::peer(ngx_uint_t id,
-    const ngx_http_dynamic_weight_peer_facts_t &facts)
+StatusJson::peer(const ngx_http_dynamic_weight_peer_facts_t &facts)
 {
     uint64_t                               total;
     ngx_uint_t                             i;
     const ngx_http_dynamic_weight_seat_t  *seat = facts.seat;
 
     *out_ += "{\"id\":";
-    ngx_http_dynamic_weight_number(out_, id);
+    ngx_http_dynamic_weight_number(out_, facts.id);
     text("server", ngx_http_dynamic_weight_server(facts));
     text("name", ngx_http_dynamic_weight_view(seat->server));
 
@@ -401,7 +386,7 @@ StatusJson::peer(ngx_uint_t id,
         text("node", facts.peer.identity.node.data());
     }
 
-    flag("backup", group_);
+    flag("backup", facts.backup);
     number("weight", facts.weight);
     text("state", ngx_http_dynamic_weight_state_name(facts.state));
     number("active", facts.active);
@@ -431,9 +416,9 @@ StatusJson::peer(ngx_uint_t id,
     number("downtime", facts.downtime_ms);
     number("selected", facts.selected * 1000);
     number("response_time", total ? facts.response_ms / total : 0);
-    share("target_share", facts.weight, summary_.group[group_].weight);
-    share("observed_share", facts.recent, summary_.group[group_].recent);
-    tuning();
+    share("target_share", facts.weight, summary_.group[facts.backup].weight);
+    share("observed_share", facts.recent, summary_.group[facts.backup].recent);
+    tuning(facts);
     *out_ += '}';
 }
 
@@ -441,18 +426,15 @@ StatusJson::peer(ngx_uint_t id,
 /* the rule that decides over the peer, if one does */
 
 void
-StatusJson::tuning(void)
+StatusJson::tuning(const ngx_http_dynamic_weight_peer_facts_t &facts)
 {
-    uint16_t                               mark;
-    const ngx_http_dynamic_weight_group_t  *group;
+    uint16_t  mark;
 
-    group = group_ ? &upstreams_[i_]->backup : &upstreams_[i_]->primary;
-
-    if (group->marks == NULL) {
+    if (facts.group->marks == NULL) {
         return;
     }
 
-    mark = group->marks[slot_ - 1].load(std::memory_order_relaxed);
+    mark = facts.group->marks[facts.slot].load(std::memory_order_relaxed);
 
     if (mark && mark <= rules_.size()) {
         key("tuning");

@@ -293,7 +293,9 @@ ngx_http_dynamic_weight_write_handler(ngx_http_request_t *r)
 
     if (rc == NGX_OK) {
 
-        if (wev->timer_set) {
+        /* a timer of limit_rate's ends the delay, and must stay */
+
+        if (wev->timer_set && !wev->delayed) {
             ngx_del_timer(wev);
         }
 

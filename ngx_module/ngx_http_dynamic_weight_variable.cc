@@ -3,6 +3,10 @@
 #include "ngx_http_dynamic_weight_request.h"
 
 
+/* of one request, by internal redirects: the latest ones are named */
+#define NGX_HTTP_DW_UPSTREAMS  16
+
+
 /* the clusters of all attempts, spelled as $upstream_addr spells addresses */
 
 ngx_int_t
@@ -11,27 +15,25 @@ ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
 {
     u_char                             *p;
     size_t                              len;
+    ngx_uint_t                          n;
     ngx_http_dynamic_weight_attempt_t  *attempt;
-    ngx_http_dynamic_weight_request_t  *rd, *upstreams;
+    ngx_http_dynamic_weight_request_t  *rd;
+    ngx_http_dynamic_weight_request_t  *chain[NGX_HTTP_DW_UPSTREAMS];
 
     rd = static_cast<ngx_http_dynamic_weight_request_t *>(
         ngx_http_get_module_ctx(r, ngx_http_dynamic_weight_module));
 
     /* the context holds the latest upstream first */
 
-    upstreams = NULL;
     len = 0;
+    n = 0;
 
-    ngx_http_dynamic_weight_request_t  *chain[16];
-    ngx_uint_t                          n = 0;
-
-    for ( /* void */ ; rd && n < 16; rd = rd->next) {
+    for ( /* void */ ; rd && n < NGX_HTTP_DW_UPSTREAMS; rd = rd->next) {
 
         if (rd->attempts == NULL) {
             continue;
         }
 
-        upstreams = rd;
         chain[n++] = rd;
 
         for (attempt = rd->attempts; attempt; attempt = attempt->next) {
@@ -40,7 +42,7 @@ ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
         }
     }
 
-    if (upstreams == NULL) {
+    if (n == 0) {
         v->not_found = 1;
         return NGX_OK;
     }

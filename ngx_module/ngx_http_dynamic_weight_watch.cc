@@ -106,7 +106,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         watch->tables.push_back(*table);
     }
 
-    /* what the master, or a predecessor of this worker, left as the last view */
+    /* the last view, as the master or a predecessor of this worker left it */
 
     for (size_t i = 0; i < dmcf->config->clusters.size(); i++) {
         auto view = dynweight::DecodeClusterView(
@@ -202,28 +202,27 @@ ngx_http_dynamic_weight_stop_watcher(void)
 
     ngx_http_dynamic_weight_watch = NULL;
 
-    (void) ngx_http_dynamic_weight_guard(ngx_cycle->log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
-        watch->watcher->Stop();
-        return NGX_OK;
-    });
-
     if (watch->next_piece.posted) {
         ngx_delete_posted_event(&watch->next_piece);
     }
 
-    /*
-     * What was taken is applied whole: the running requests of an old worker
-     * go on picking for as long as they last.
-     */
+    (void) ngx_http_dynamic_weight_guard(ngx_cycle->log, NGX_ERROR,
+                                         [&]() -> ngx_int_t {
+        watch->watcher->Stop();
 
-    while (watch->update && !ngx_http_dynamic_weight_apply_piece(watch)) {
-        /* void */
-    }
+        /*
+         * What was taken is applied whole: the running requests of an old
+         * worker go on picking for as long as they last.
+         */
 
-    if (watch->connection) {
-        ngx_close_connection(watch->connection);
-    }
+        while (watch->update && !ngx_http_dynamic_weight_apply_piece(watch)) {
+            /* void */
+        }
+
+        return NGX_OK;
+    });
+
+    ngx_close_connection(watch->connection);
 
     delete watch;
 }

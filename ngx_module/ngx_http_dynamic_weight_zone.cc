@@ -12,29 +12,58 @@
 
 #include "ngx_http_dynamic_weight_zone.h"
 
-#include <algorithm>
-#include <cstring>
-#include <optional>
+#include <new>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "watcher/cluster_status.h"
 
 
 typedef struct {
-    size_t                              root;
-    std::vector<size_t>                 views;    /* capacities */
-    size_t                              total;
+    size_t                               root;
+    std::vector<size_t>                  views;    /* capacities */
+    size_t                               total;
 } ngx_http_dynamic_weight_layout_t;
+
+
+/* a zone while it is filled, from its start to its end */
+
+typedef struct {
+    ngx_shm_zone_t                       *zone;
+    ngx_http_dynamic_weight_main_conf_t  *conf;
+    ngx_http_dynamic_weight_former_t      former;
+    std::vector<dynweight::ClusterView>   views;    /* to begin with */
+    ngx_http_dynamic_weight_root_t       *root;
+    ngx_http_dynamic_weight_area_t       *area;     /* the next one */
+    u_char                               *p;        /* what is still free */
+} ngx_http_dynamic_weight_filling_t;
 
 
 static ngx_http_dynamic_weight_layout_t ngx_http_dynamic_weight_measure(
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 static ngx_int_t ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-static void ngx_http_dynamic_weight_seat_group(
+static u_char *ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
+    ngx_http_dynamic_weight_main_conf_t *dmcf, size_t size);
+static u_char *ngx_http_dynamic_weight_take(
+    ngx_http_dynamic_weight_filling_t *filling, size_t size);
+static u_char *ngx_http_dynamic_weight_take_area(
+    ngx_http_dynamic_weight_filling_t *filling, size_t size, uint64_t hash);
+static void ngx_http_dynamic_weight_make_decisions(
+    ngx_http_dynamic_weight_filling_t *filling);
+static void ngx_http_dynamic_weight_make_documents(
+    ngx_http_dynamic_weight_filling_t *filling,
+    const std::vector<size_t> &capacities);
+static void ngx_http_dynamic_weight_make_table(
+    ngx_http_dynamic_weight_filling_t *filling,
+    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group);
+static void ngx_http_dynamic_weight_make_lines(
+    ngx_http_dynamic_weight_filling_t *filling,
+    const std::vector<dynweight::PeerTable *> &tables);
+static void ngx_http_dynamic_weight_tune_servers(
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const std::vector<dynweight::PeerTable *> &tables);
 
 
 template <typename F>
@@ -79,13 +108,7 @@ ngx_http_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone, void *)
 static ngx_http_dynamic_weight_layout_t
 ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_core_conf_t                   *ccf;
-    ngx_http_dynamic_weight_layout_t   layout;
-
-    ccf = reinterpret_cast<ngx_core_conf_t *>(
-        ngx_get_conf(dmcf->cycle->conf_ctx, ngx_core_module));
-
-    dmcf->workers = ngx_max(ccf->worker_processes, 1);
+    ngx_http_dynamic_weight_layout_t  layout;
 
     layout.root = ngx_align(sizeof(ngx_http_dynamic_weight_root_t)
                             + (1 + dmcf->config->clusters.size()
@@ -124,28 +147,92 @@ static ngx_int_t
 ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    u_char                            *p, *memory;
-    size_t                             pages, needed;
-    ngx_pool_t                        *pool;
-    ngx_shm_zone_t                    *old_zone;
-    ngx_slab_pool_t                   *shpool;
-    ngx_http_dynamic_weight_area_t    *area;
-    ngx_http_dynamic_weight_root_t    *root, *old;
-    ngx_http_dynamic_weight_layout_t   layout;
+    u_char                             *memory;
+    ngx_core_conf_t                    *ccf;
+    ngx_slab_pool_t                    *shpool;
+    ngx_http_dynamic_weight_layout_t    layout;
+    ngx_http_dynamic_weight_filling_t   filling;
+
+    ccf = reinterpret_cast<ngx_core_conf_t *>(
+        ngx_get_conf(dmcf->cycle->conf_ctx, ngx_core_module));
+
+    dmcf->workers = ngx_max(ccf->worker_processes, 1);
 
     layout = ngx_http_dynamic_weight_measure(dmcf);
+
+    memory = ngx_http_dynamic_weight_allocate(shm_zone, dmcf, layout.total);
+    if (memory == NULL) {
+        return NGX_ERROR;
+    }
+
+    filling.zone = shm_zone;
+    filling.conf = dmcf;
+    filling.former = ngx_http_dynamic_weight_find_former(shm_zone);
+    filling.views = ngx_http_dynamic_weight_held_views(shm_zone, dmcf,
+                                                       filling.former);
+
+    filling.root = reinterpret_cast<ngx_http_dynamic_weight_root_t *>(memory);
+    filling.root->nviews = dmcf->config->clusters.size();
+    filling.root->ntables = dmcf->ntables;
+    filling.root->nlines = dmcf->config->lines.size();
+
+    filling.area = filling.root->areas;
+    filling.p = memory + layout.root;
+
+    ngx_http_dynamic_weight_make_decisions(&filling);
+    ngx_http_dynamic_weight_make_documents(&filling, layout.views);
+
+    std::vector<dynweight::PeerTable *>  tables(dmcf->ntables);
+
+    ngx_http_dynamic_weight_each_group(dmcf,
+        [&](ngx_http_dynamic_weight_srv_conf_t *dscf,
+            ngx_http_dynamic_weight_group_t *group)
+        {
+            ngx_http_dynamic_weight_make_table(&filling, dscf, group);
+            tables[group->id] = group->table;
+        });
+
+    ngx_http_dynamic_weight_init_tuning(dmcf,
+        ngx_http_dynamic_weight_take(&filling,
+                              ngx_http_dynamic_weight_tuning_bytes(dmcf)));
+
+    ngx_http_dynamic_weight_make_lines(&filling, tables);
+    ngx_http_dynamic_weight_tune_servers(dmcf, tables);
+
+    for (dynweight::PeerTable *table : tables) {
+        table->Publish();
+    }
+
+    /* complete: the next cycle may take over from it */
+
+    filling.root->magic = NGX_HTTP_DW_ZONE_MAGIC;
+
+    shpool = reinterpret_cast<ngx_slab_pool_t *>(shm_zone->shm.addr);
+    shpool->data = filling.root;
+
+    return NGX_OK;
+}
+
+
+/* all that the zone will ever hold; NULL, and the log says why, if it can't */
+
+static u_char *
+ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
+    ngx_http_dynamic_weight_main_conf_t *dmcf, size_t size)
+{
+    size_t            pages, needed;
+    ngx_slab_pool_t  *shpool;
 
     if (dmcf->workers > dynweight::PeerTable::kMaxWorkers) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "%ui worker processes, more than %uD",
                       dmcf->workers, dynweight::PeerTable::kMaxWorkers);
-        return NGX_ERROR;
+        return NULL;
     }
 
-    pool = dmcf->cycle->pool;
     shpool = reinterpret_cast<ngx_slab_pool_t *>(shm_zone->shm.addr);
 
-    pages = (layout.total + ngx_pagesize - 1) / ngx_pagesize;
+    pages = (size + ngx_pagesize - 1) / ngx_pagesize;
 
     if (pages > shpool->pfree) {
 
@@ -162,186 +249,226 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
                       &shm_zone->shm.name, &shm_zone->shm.name,
                       (needed + 1023) / 1024,
                       dmcf->zone_place.file, dmcf->zone_place.line);
-        return NGX_ERROR;
+        return NULL;
     }
 
-    memory = static_cast<u_char *>(ngx_slab_alloc(shpool,
-                                                  pages * ngx_pagesize));
-    if (memory == NULL) {
-        return NGX_ERROR;
+    return static_cast<u_char *>(ngx_slab_alloc(shpool, pages * ngx_pagesize));
+}
+
+
+static u_char *
+ngx_http_dynamic_weight_take(ngx_http_dynamic_weight_filling_t *filling,
+    size_t size)
+{
+    u_char  *p = filling->p;
+
+    filling->p += size;
+
+    return p;
+}
+
+
+/* the same, to be found by the next cycle; see ..._root_t for their order */
+
+static u_char *
+ngx_http_dynamic_weight_take_area(ngx_http_dynamic_weight_filling_t *filling,
+    size_t size, uint64_t hash)
+{
+    filling->area->offset = filling->p - filling->zone->shm.addr;
+    filling->area->size = size;
+    filling->area->hash = hash;
+    filling->area++;
+
+    return ngx_http_dynamic_weight_take(filling, size);
+}
+
+
+/* for as long as the configuration lives */
+
+template <typename T>
+static T *
+ngx_http_dynamic_weight_keep(ngx_http_dynamic_weight_filling_t *filling,
+    const T &object)
+{
+    T  *kept;
+
+    kept = ngx_http_dynamic_weight_own(filling->conf->cycle->pool,
+                                       new T(object));
+    if (kept == NULL) {
+        throw std::bad_alloc();
     }
 
-    /* before anything is written: the former cycle's zone is another one */
-    old = ngx_http_dynamic_weight_old_root(shm_zone, &old_zone);
+    return kept;
+}
 
-    std::vector<dynweight::ClusterView>  views =
-        ngx_http_dynamic_weight_held_views(shm_zone, dmcf, old, old_zone);
 
-    root = reinterpret_cast<ngx_http_dynamic_weight_root_t *>(memory);
-    root->nviews = dmcf->config->clusters.size();
-    root->ntables = dmcf->ntables;
-    root->nlines = dmcf->config->lines.size();
+static void
+ngx_http_dynamic_weight_make_decisions(
+    ngx_http_dynamic_weight_filling_t *filling)
+{
+    size_t                                size;
+    std::string                           text;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
 
-    area = root->areas;
-    p = memory + layout.root;
+    size = dynweight::SharedDocument::Bytes(dynweight::kMaxDecisionBytes);
 
-    auto place = [&](size_t size, uint64_t hash) {
-        u_char  *start = p;
+    dmcf->decisions = ngx_http_dynamic_weight_keep(filling,
+        dynweight::SharedDocument::Create(
+            ngx_http_dynamic_weight_take_area(filling, size, 0),
+            dynweight::kMaxDecisionBytes));
 
-        area->offset = start - shm_zone->shm.addr;
-        area->size = size;
-        area->hash = hash;
+    text = ngx_http_dynamic_weight_held_decisions(filling->former);
 
-        area++;
-        p += size;
+    if (!text.empty()) {
+        /* it fits: the ring's length is bounded */
+        (void) dmcf->decisions->Write(text);
+    }
+}
 
-        return start;
-    };
 
-    dmcf->decisions = ngx_http_dynamic_weight_own(pool,
-        new dynweight::SharedDocument(dynweight::SharedDocument::Create(
-            place(dynweight::SharedDocument::Bytes(
-                      dynweight::kMaxDecisionBytes), 0),
-            dynweight::kMaxDecisionBytes)));
-    if (dmcf->decisions == NULL) {
-        return NGX_ERROR;
+/* of each cluster: the view that is held, the status until it is watched */
+
+static void
+ngx_http_dynamic_weight_make_documents(
+    ngx_http_dynamic_weight_filling_t *filling,
+    const std::vector<size_t> &capacities)
+{
+    size_t                                c, n, size;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
+    ngx_http_dynamic_weight_documents_t  *documents;
+
+    n = dmcf->config->clusters.size();
+
+    documents = static_cast<ngx_http_dynamic_weight_documents_t *>(
+        ngx_pcalloc(dmcf->cycle->pool,
+                    (n + 1) * sizeof(ngx_http_dynamic_weight_documents_t)));
+    if (documents == NULL) {
+        throw std::bad_alloc();
     }
 
-    if (old) {
-        auto former = dynweight::SharedDocument::Attach(
-                          old_zone->shm.addr + old->areas[0].offset,
-                          old->areas[0].size);
+    for (c = 0; c < n; c++) {
+        const dynweight::ClusterView  &view = filling->views[c];
 
-        if (former.ok()) {
-            (void) dmcf->decisions->Write(former->ReadText());
-        }
-    }
+        size = dynweight::SharedDocument::Bytes(capacities[c]);
 
-    dmcf->documents = static_cast<ngx_http_dynamic_weight_documents_t *>(
-        ngx_pcalloc(pool, (root->nviews + 1)
-                          * sizeof(ngx_http_dynamic_weight_documents_t)));
-    if (dmcf->documents == NULL) {
-        return NGX_ERROR;
-    }
+        documents[c].view = ngx_http_dynamic_weight_keep(filling,
+            dynweight::SharedDocument::Create(
+                ngx_http_dynamic_weight_take_area(filling, size, 0),
+                capacities[c]));
 
-    for (size_t c = 0; c < root->nviews; c++) {
-        size_t  size = dynweight::SharedDocument::Bytes(layout.views[c]);
-
-        dmcf->documents[c].view = ngx_http_dynamic_weight_own(pool,
-            new dynweight::SharedDocument(dynweight::SharedDocument::Create(
-                place(size, 0), layout.views[c])));
+        (void) documents[c].view->Write(
+            dynweight::EncodeClusterView(view,
+                dynweight::MaxUsableNodes(*dmcf->config, c)));
 
         size = dynweight::SharedDocument::Bytes(dynweight::kMaxStatusBytes);
 
-        dmcf->documents[c].status = ngx_http_dynamic_weight_own(pool,
-            new dynweight::SharedDocument(dynweight::SharedDocument::Create(
-                p, dynweight::kMaxStatusBytes)));
-
-        p += size;
-
-        if (dmcf->documents[c].view == NULL || dmcf->documents[c].status == NULL)
-        {
-            return NGX_ERROR;
-        }
-
-        (void) dmcf->documents[c].view->Write(
-            dynweight::EncodeClusterView(views[c],
-                dynweight::MaxUsableNodes(*dmcf->config, c)));
-
-        /* until the watcher has more to tell */
+        documents[c].status = ngx_http_dynamic_weight_keep(filling,
+            dynweight::SharedDocument::Create(
+                ngx_http_dynamic_weight_take(filling, size),
+                dynweight::kMaxStatusBytes));
 
         dynweight::ClusterStatus  status;
 
-        status.complete = dynweight::ViewComplete(*dmcf->config, c, views[c]);
+        status.complete = dynweight::ViewComplete(*dmcf->config, c, view);
 
-        (void) dmcf->documents[c].status->Write(
+        (void) documents[c].status->Write(
             dynweight::PackClusterStatus(status));
     }
 
-    std::vector<dynweight::PeerTable *>  tables(dmcf->ntables);
-    int64_t  now = ngx_http_dynamic_weight_unix_msec();
+    dmcf->documents = documents;
+}
 
-    ngx_http_dynamic_weight_each_group(dmcf,
-        [&](ngx_http_dynamic_weight_srv_conf_t *dscf,
-            ngx_http_dynamic_weight_group_t *group)
-        {
-            size_t    size = dynweight::PeerTable::Bytes(group->nseats,
-                                                         dmcf->workers);
-            uint64_t  hash = std::hash<std::string_view>()(
-                          ngx_http_dynamic_weight_view(dscf->upstream->host))
-                             * 2 + (group == &dscf->backup);
 
-            group->table = ngx_http_dynamic_weight_own(pool,
-                new dynweight::PeerTable(dynweight::PeerTable::Create(
-                    place(size, hash), group->nseats, dmcf->workers)));
+/* a group's peers: seated are its servers; lines seat their nodes later */
 
-            group->window = ngx_http_dynamic_weight_own(pool,
-                new dynweight::ShareWindow(dynweight::ShareWindow::Create(
-                    p, group->nseats, now)));
+static void
+ngx_http_dynamic_weight_make_table(ngx_http_dynamic_weight_filling_t *filling,
+    ngx_http_dynamic_weight_srv_conf_t *dscf,
+    ngx_http_dynamic_weight_group_t *group)
+{
+    size_t                                size;
+    uint64_t                              hash;
+    ngx_uint_t                            i;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
 
-            p += dynweight::ShareWindow::Bytes(group->nseats);
+    hash = std::hash<std::string_view>()(
+               ngx_http_dynamic_weight_view(dscf->upstream->host))
+           * 2 + (group == &dscf->backup);
 
-            ngx_http_dynamic_weight_init_marks(dmcf, group, p);
+    size = dynweight::PeerTable::Bytes(group->nseats, dmcf->workers);
 
-            p += ngx_http_dynamic_weight_marks_bytes(dmcf, group);
+    group->table = ngx_http_dynamic_weight_keep(filling,
+        dynweight::PeerTable::Create(
+            ngx_http_dynamic_weight_take_area(filling, size, hash),
+            group->nseats, dmcf->workers));
 
-            if (group->table == NULL || group->window == NULL) {
-                throw std::bad_alloc();
-            }
+    size = dynweight::ShareWindow::Bytes(group->nseats);
 
-            tables[group->id] = group->table;
+    group->window = ngx_http_dynamic_weight_keep(filling,
+        dynweight::ShareWindow::Create(
+            ngx_http_dynamic_weight_take(filling, size),
+            group->nseats, ngx_http_dynamic_weight_unix_msec()));
 
-            /* the sequence goes on; a fresh one starts where chance says */
+    size = ngx_http_dynamic_weight_marks_bytes(dmcf, group);
 
-            uint64_t  picks = static_cast<uint64_t>(ngx_random()) << 31
-                              ^ static_cast<uint64_t>(ngx_random());
+    ngx_http_dynamic_weight_init_marks(dmcf, group,
+        ngx_http_dynamic_weight_take(filling, size));
 
-            for (size_t i = 0; old && i < old->ntables; i++) {
-                const auto &a = old->areas[1 + old->nviews + i];
+    group->table->SeedPicks(
+        ngx_http_dynamic_weight_next_pick(filling->former, hash));
 
-                auto former = dynweight::PeerTable::Attach(
-                                  old_zone->shm.addr + a.offset, a.size);
+    for (i = 0; i < group->nseats; i++) {
 
-                if (a.hash == hash && former.ok()) {
-                    picks = former->picks();
-                }
-            }
-
-            group->table->SeedPicks(picks);
-
-            ngx_http_dynamic_weight_seat_group(group);
-        });
-
-    dmcf->records = ngx_http_dynamic_weight_own(pool,
-        new std::vector<dynweight::SharedRecord<dynweight::LineRecord>>);
-    if (dmcf->records == NULL) {
-        return NGX_ERROR;
+        if (group->seats[i].sockaddr) {
+            group->table->SetPeer(i, dynweight::PeerIdentity());
+            group->table->SetWeight(i, group->seats[i].weight);
+        }
     }
+}
 
-    ngx_http_dynamic_weight_init_tuning(dmcf, p);
 
-    p += ngx_http_dynamic_weight_tuning_bytes(dmcf);
+/* the ingress nodes as the held views have them, and a record of each line */
+
+static void
+ngx_http_dynamic_weight_make_lines(ngx_http_dynamic_weight_filling_t *filling,
+    const std::vector<dynweight::PeerTable *> &tables)
+{
+    using Record = dynweight::SharedRecord<dynweight::LineRecord>;
+
+    uint64_t                              hash;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
+
+    dmcf->records = ngx_http_dynamic_weight_keep(filling,
+                                                 std::vector<Record>());
 
     for (const dynweight::LineConfig &line : dmcf->config->lines) {
 
-        uint64_t  hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
+        hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
 
-        area->table = 1 + root->nviews + line.table;
-        area->first = line.range.first;
-        area->count = line.range.count;
+        filling->area->table = 1 + filling->root->nviews + line.table;
+        filling->area->first = line.range.first;
+        filling->area->count = line.range.count;
 
-        auto record = dynweight::SharedRecord<dynweight::LineRecord>::Create(
-            place(dynweight::SharedRecord<dynweight::LineRecord>::Bytes(),
-                  hash));
+        auto record = Record::Create(
+            ngx_http_dynamic_weight_take_area(filling, Record::Bytes(), hash));
 
         auto weight = ngx_http_dynamic_weight_seed_line(dmcf, line,
-                          views[line.cluster], *tables[line.table], old,
-                          old_zone);
+                          filling->views[line.cluster], *tables[line.table],
+                          filling->former);
 
         record.Write(dynweight::MakeLineRecord(line, weight));
         dmcf->records->push_back(record);
     }
+}
 
+
+/* rules of the tuning file for servers; those for nodes are in their lines */
+
+static void
+ngx_http_dynamic_weight_tune_servers(
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const std::vector<dynweight::PeerTable *> &tables)
+{
     for (const dynweight::ServerConfig &server : dmcf->config->servers) {
 
         auto write = dynweight::PlanServer(server,
@@ -349,30 +476,6 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
                          *tables[server.table]);
         if (write) {
             dynweight::ApplySlotWrites(*tables[server.table], { *write });
-        }
-    }
-
-    for (dynweight::PeerTable *table : tables) {
-        table->Publish();
-    }
-
-    /* complete: the next cycle may take over from it */
-
-    root->magic = NGX_HTTP_DW_ZONE_MAGIC;
-    shpool->data = root;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_dynamic_weight_seat_group(ngx_http_dynamic_weight_group_t *group)
-{
-    for (ngx_uint_t i = 0; i < group->nseats; i++) {
-
-        if (group->seats[i].sockaddr) {
-            group->table->SetPeer(i, dynweight::PeerIdentity());
-            group->table->SetWeight(i, group->seats[i].weight);
         }
     }
 }

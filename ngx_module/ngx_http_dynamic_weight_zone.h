@@ -6,6 +6,7 @@
 #include "ngx_http_dynamic_weight.h"
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "watcher/cluster_view.h"
@@ -37,16 +38,31 @@ typedef struct {
 } ngx_http_dynamic_weight_root_t;
 
 
+/* what the cycle before left, and in which zone; no root: it left nothing */
+
+typedef struct {
+    ngx_shm_zone_t                      *zone;
+    ngx_http_dynamic_weight_root_t      *root;
+} ngx_http_dynamic_weight_former_t;
+
+
 /* _carry.cc */
 
-/* what the cycle before left, and in which zone; NULL: there is none */
-ngx_http_dynamic_weight_root_t *ngx_http_dynamic_weight_old_root(
-    ngx_shm_zone_t *shm_zone, ngx_shm_zone_t **old_zone);
+ngx_http_dynamic_weight_former_t ngx_http_dynamic_weight_find_former(
+    ngx_shm_zone_t *shm_zone);
 
 /* one view a cluster: what the configuration says, completed by what is held */
 std::vector<dynweight::ClusterView> ngx_http_dynamic_weight_held_views(
     ngx_shm_zone_t *shm_zone, ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_root_t *root, ngx_shm_zone_t *old_zone);
+    const ngx_http_dynamic_weight_former_t &former);
+
+/* the last decisions, as a text; empty: there are none */
+std::string ngx_http_dynamic_weight_held_decisions(
+    const ngx_http_dynamic_weight_former_t &former);
+
+/* the number of the next pick of the table that has this hash */
+uint64_t ngx_http_dynamic_weight_next_pick(
+    const ngx_http_dynamic_weight_former_t &former, uint64_t hash);
 
 /* the same for a line that asks the same, in whatever configuration */
 uint64_t ngx_http_dynamic_weight_line_hash(
@@ -57,8 +73,8 @@ uint64_t ngx_http_dynamic_weight_line_hash(
 std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_seed_line(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
-    dynweight::PeerTable table, ngx_http_dynamic_weight_root_t *old,
-    ngx_shm_zone_t *old_zone);
+    dynweight::PeerTable table,
+    const ngx_http_dynamic_weight_former_t &former);
 
 
 #endif  // DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_ZONE_H_

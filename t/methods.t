@@ -278,6 +278,16 @@ my $counts = {};
 $counts->{$_->[0]}++ for arrived($mark, qr/^127\.0\.0\.1[12]$/, 200);
 cmp_ok($counts->{'127.0.0.12'} // 0, '<=', 20, 'a new node rises slowly');
 is(sum(values %$counts), 200, 'the others serve');
+
+# ... which a reload does not cut short.
+
+$t->conf(http => $http);
+ok($t->reload, 'reload');
+$mark = $t->mark;
+http_get($port{slow}, '/') for 1 .. 200;
+$counts = {};
+$counts->{$_->[0]}++ for arrived($mark, qr/^127\.0\.0\.1[12]$/, 200);
+cmp_ok($counts->{'127.0.0.12'} // 0, '<=', 20, 'it still rises slowly');
 $t->break_backend('127.0.0.11');
 is(http_get($port{slow}, '/')->{body}, "127.0.0.12\n",
     'it serves all the same when it is needed');

@@ -137,4 +137,21 @@ for my $signal ('QUIT', 'TERM') {
     cmp_ok(time - $begin, '<=', 5, 'soon');
 }
 
+# Without a master nginx can't reload: it is refused, and all goes on.
+
+$bj->heal;
+$t->{workers} = 0;
+$t->conf(main => 'master_process off;', http => $http);
+$t->allow('can\'t be reloaded with "master_process off"');
+ok($t->start, 'started without a master');
+ok($t->wait_weights('orders', \%weights), 'the weights follow');
+$t->signal('HUP');
+wait_ok { $t->log =~ /can't be reloaded/ } 'a reload is refused';
+is(http_get($t->port, '/')->{status}, 200, 'and requests are served');
+is_deeply($t->weights('orders'), \%weights, 'with the weights');
+$bj->app('prod', 'orders', 160);
+%weights = ('127.0.0.1' => 10, '127.0.0.11' => 800, '127.0.0.12' => 800);
+ok($t->wait_weights('orders', \%weights), 'which are followed still');
+ok($t->stop, 'stopped');
+
 $t->done;

@@ -30,7 +30,10 @@ $sh->nodes(map "127.0.0.$_", 21 .. 26);
 
 $t->start_backends;
 my $server = $t->edge_server('orders') =~ s{location}
-    {access_log %%DIR%%/access.log dynamic_weight;\n        location}r;
+    {access_log %%DIR%%/access.log dynamic_weight;
+        location /limited/ { dynamic_weight_status; limit_rate 500k; }
+        location}r;
+my $many = join "\n", map { "server 127.0.1.$_:%%BACKEND%%;" } 1 .. 200;
 $t->conf(http => <<"EOF" . $server);
     dynamic_weight_zone main:2m state=%%DIR%%/state/main.json;
     include %%ROOT%%/conf.d/access_log.conf;
@@ -61,6 +64,10 @@ $t->conf(http => <<"EOF" . $server);
         ingress_nodes  bj service=prod/pay port=%%BACKEND%% slots=2;
         ingress_nodes  sh service=prod/orders port=%%BACKEND%% slots=4;
         ingress_nodes  bj service=prod/orders port=%%BACKEND%% backup;
+    }
+    upstream many {
+        dynamic_weight;
+        $many
     }
 EOF
 ok($t->start, 'nginx starts');
@@ -275,6 +282,13 @@ is(http_get($t->port, '/dw/status?upstream=nobody')->{status}, 404,
     'an unknown upstream');
 is(status('?upstream=%3C%22%0a')->{upstream}, qq{<"\n}, 'and it is named');
 
+# A reader that nginx itself slows down, between pieces.
+
+my $limited = http_get($t->port, '/limited/status?upstream=many');
+ok($limited, 'limit_rate: the answer is complete')
+    and is(@{decode_json($limited->{body})->{upstreams}{many}{peers}}, 200,
+        'to the last peer');
+
 # Read-only.
 
 for my $method ('POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'BREW') {
@@ -307,6 +321,17 @@ my $downtime = peer(status(''), 'orders', '127.0.0.1')->{downtime};
 is(peer(status(''), 'orders', '127.0.0.1')->{downtime}, $downtime,
     'and its downtime stands still');
 $t->stop_load;
+
+# A location whose rest could not be told.
+
+for my $location ('~ ^/re/', '@named') {
+    my $other = DynamicWeight->new;
+    $other->conf(http =>
+        "server { location $location { dynamic_weight_status; } }");
+    like(($other->test_conf)[1],
+        qr/"dynamic_weight_status" directive needs a location/,
+        "location $location is refused");
+}
 
 # An API that fails.
 

@@ -185,11 +185,13 @@ $t->write_file("conf.d/..1/tuning.json", <<"EOC");
 EOC
 symlink '..1', "$t->{dir}/conf.d/..data";
 symlink '..data/tuning.json', "$t->{dir}/conf.d/tuning.json";
-$kvm{'127.0.0.1'} = 0;
+delete $kvm{'127.0.0.1'};
 $kvm{'127.0.0.2'} = 7;
 %sh = map { ("127.0.0.$_" => 25) } 21, 22;
 ok($t->wait_weights('orders', {%kvm, %bj, %sh}),
     'drained, pinned, scaled; what is down stays down');
+is(peer('127.0.0.1')->{state}, 'drained', 'a server is drained like a node');
+is(peer('127.0.0.3')->{state}, 'down', 'and one that is down is not');
 is(peer('127.0.0.2')->{tuning}{reason}, 'half its size', 'a server says why');
 $kvm{'127.0.0.1'} = 10;
 %bj = map { ("127.0.0.$_" => 60) } 11, 12;

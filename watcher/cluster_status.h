@@ -16,10 +16,10 @@ namespace dynweight {
 inline constexpr size_t kMaxStatusBytes = 8192;
 
 struct ClusterStatus {
-  std::string api;      // base URL in use, without credentials
-  std::string mode;     // "watch" or "poll"
+  std::string api;        // base URL in use, without credentials
+  std::string mode;       // "watch" or "poll"
   bool complete = false;  // nothing that a line needs is unknown: ready
-  bool synced = false;  // every source was listed since this worker started
+  bool synced = false;    // every source was listed since this worker started
   int64_t last_success_ms = 0;   // Unix ms; 0: never
   std::string last_error;        // "" when all is well
   int64_t last_error_ms = 0;     // Unix ms; when it was last seen

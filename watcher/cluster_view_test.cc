@@ -273,8 +273,10 @@ TEST(DecodeClusterView, RefusesEverythingElse) {
        R"({"name":"a","ingress_nodes":{"observed":1,"nodes":{}}})",
        R"({"name":"a","ingress_nodes":{"observed":1,"nodes":[1]}})",
        R"({"name":"a","ingress_nodes":{"observed":1,"nodes":[{}]}})",
-       R"({"name":"a","ingress_nodes":{"observed":1,"nodes":[{"address":"x"}]}})",
-       R"({"name":"a","ingress_nodes":{"observed":1,"nodes":[{"address":"10.0.0.1","name":2}]}})",
+       R"({"name":"a","ingress_nodes":{"observed":1,)"
+       R"("nodes":[{"address":"x"}]}})",
+       R"({"name":"a","ingress_nodes":{"observed":1,)"
+       R"("nodes":[{"address":"10.0.0.1","name":2}]}})",
        R"({"name":"a","apps":[]})",
        R"({"name":"a","apps":{"b":1}})",
        R"({"name":"a","apps":{"b":{}}})",

@@ -22,11 +22,11 @@ struct Credentials {
   std::string ca_file;
   std::string client_certificate;      // PEM file
   std::string client_certificate_key;  // PEM file
-  std::string tls_server_name;         // expected name and SNI, if not the URL's
+  std::string tls_server_name;  // expected name and SNI, if not the URL's
   bool tls_verify = true;
 
   std::string token;
-  std::string ca_data;                 // PEM text
+  std::string ca_data;  // PEM text
   std::string client_certificate_data;
   std::string client_certificate_key_data;
   std::string proxy_url;
@@ -81,9 +81,9 @@ struct WatcherConfig {
   std::vector<ClusterConfig> clusters;
   std::vector<LineConfig> lines;
   std::vector<ServerConfig> servers;
-  std::string state_file;     // empty: none
-  std::string tuning_file;    // empty: none
-  int64_t coalesce_ms = 50;   // at most one write of a table per this time
+  std::string state_file;    // empty: none
+  std::string tuning_file;   // empty: none
+  int64_t coalesce_ms = 50;  // at most one write of a table per this time
 };
 
 }  // namespace dynweight

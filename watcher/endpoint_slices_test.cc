@@ -280,7 +280,8 @@ TEST_F(EndpointSlicesTest, SlicesOfTheSameNameInOtherNamespacesAreOthers) {
 TEST_F(EndpointSlicesTest, DoesNotLookIntoSlicesNobodyAskedFor) {
   List({R"({"metadata":{"name":"a","namespace":"prod"},"endpoints":7})",
         R"({"metadata":{"name":"b","namespace":"prod",
-            "labels":{"kubernetes.io/service-name":"other"}},"endpoints":[1]})"});
+            "labels":{"kubernetes.io/service-name":"other"}},
+            "endpoints":[1]})"});
   EXPECT_EQ(Orders(), 0u);
 }
 
@@ -347,7 +348,8 @@ TEST_F(EndpointSlicesTest, MistakenEventChangesNothing) {
 TEST_F(EndpointSlicesTest, RefusesWrongKinds) {
   slices_->BeginList();
   const std::string begin =
-      R"({"metadata":{"name":"s","namespace":"prod","labels":{"kubernetes.io/service-name":"orders"}},)";
+      R"({"metadata":{"name":"s","namespace":"prod",)"
+      R"("labels":{"kubernetes.io/service-name":"orders"}},)";
   for (const std::string& text :
        {std::string("[]"), std::string("7"), std::string("{}"),
         std::string(R"({"metadata":[]})"),

@@ -28,10 +28,10 @@ struct HttpRequest {
 struct HttpResult {
   // OK for a complete answer of any HTTP status. Otherwise why there is none:
   // Unavailable (connect, also not in time, DNS, TLS, reset, truncated),
-  // DeadlineExceeded (of the answer), ResourceExhausted (max_body, header too long), Unauthenticated (a token,
-  // CA or certificate file is unreadable), Aborted (the handler refused the
-  // body). The text says what happened and the mend, without secrets, and
-  // stays the same while the fault does.
+  // DeadlineExceeded (of the answer), ResourceExhausted (max_body, header too
+  // long), Unauthenticated (a token, CA or certificate file is unreadable),
+  // Aborted (the handler refused the body). The text says what happened and the
+  // mend, without secrets, and stays the same while the fault does.
   absl::Status transport;
   int http_status = 0;          // 0: no status line came
   int64_t retry_after_ms = -1;  // from Retry-After; -1: none

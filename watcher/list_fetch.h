@@ -25,7 +25,7 @@ struct ListFetchResult {
   absl::Status error;
   std::string resource_version;  // the list's
   bool consistent = false;       // it was read without a resourceVersion
-  bool version_refused = false;  // the version asked for is, or may be, of no use
+  bool version_refused = false;  // the version asked for may be of no use
   bool server_failed = false;    // the server as a whole does not answer
   int64_t retry_after_ms = -1;   // what it asks for; -1: nothing
 };

@@ -56,8 +56,8 @@ TEST(RefusalErrorTest, NamesVerbUrlStatusAndMend) {
       std::string(RefusalError(Verb::kWatch, "https://a:6443/prefix",
                                {"/api/v1/nodes", "", ""}, refusal)
                       .message()),
-      "watch https://a:6443/prefix/api/v1/nodes: HTTP 403: the token may not watch nodes; "
-      "grant it list and watch by RBAC, see conf.d/rbac");
+      "watch https://a:6443/prefix/api/v1/nodes: HTTP 403: the token may not "
+      "watch nodes; grant it list and watch by RBAC, see conf.d/rbac");
 }
 
 TEST(RefusalErrorTest, WithoutAMendTheServersWordsAreGiven) {
@@ -65,7 +65,8 @@ TEST(RefusalErrorTest, WithoutAMendTheServersWordsAreGiven) {
   refusal.code = 500;
   refusal.message = "etcd is slow";
   EXPECT_THAT(
-      std::string(RefusalError(Verb::kList, "", {"/p", "", ""}, refusal).message()),
+      std::string(
+          RefusalError(Verb::kList, "", {"/p", "", ""}, refusal).message()),
       HasSubstr("HTTP 500: etcd is slow"));
 }
 

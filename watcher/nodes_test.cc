@@ -92,7 +92,8 @@ TEST_F(NodesTest, DeletedNodesAreLeftOut) {
 TEST_F(NodesTest, NodesTheAutoscalerRemovesAreLeftOut) {
   List({NodeJson(
       "a", "10.0.0.1", "",
-      R"("taints":[{"key":"x"},{"key":"ToBeDeletedByClusterAutoscaler","effect":"NoSchedule"}])")});
+      R"("taints":[{"key":"x"},)"
+      R"({"key":"ToBeDeletedByClusterAutoscaler","effect":"NoSchedule"}])")});
   EXPECT_THAT(Live(), IsEmpty());
 }
 
@@ -101,16 +102,17 @@ TEST_F(NodesTest, ExcludedNodesAreLeftOutWhateverTheLabelSays) {
     List({NodeJson(
         "a", "10.0.0.1",
         absl::StrCat(
-            R"(,"labels":{"node.kubernetes.io/exclude-from-external-load-balancers":)",
+            R"(,"labels":{)"
+            R"("node.kubernetes.io/exclude-from-external-load-balancers":)",
             value, "}"))});
     EXPECT_THAT(Live(), IsEmpty()) << value;
   }
 }
 
 TEST_F(NodesTest, CordonedNodesStay) {
-  List({NodeJson(
-      "a", "10.0.0.1", "",
-      R"("unschedulable":true,"taints":[{"key":"node.kubernetes.io/unschedulable"}])")});
+  List({NodeJson("a", "10.0.0.1", "",
+                 R"("unschedulable":true,)"
+                 R"("taints":[{"key":"node.kubernetes.io/unschedulable"}])")});
   EXPECT_THAT(Live(), ElementsAre("a@10.0.0.1"));
 }
 
@@ -121,11 +123,9 @@ TEST_F(NodesTest, TakesTheAddressTypeAskedFor) {
 }
 
 TEST_F(NodesTest, PrefersAnIpv4Address) {
-  List(
-      {NodeJson(
-           "a",
-           R"(fd00::1"},{"type":"InternalIP","address":"10.0.0.1"},{"type":"InternalIP","address":"10.0.0.2)"),
-       NodeJson("b", "fd00::2")});
+  List({NodeJson("a", R"(fd00::1"},{"type":"InternalIP","address":"10.0.0.1"},)"
+                      R"({"type":"InternalIP","address":"10.0.0.2)"),
+        NodeJson("b", "fd00::2")});
   EXPECT_THAT(Live(), ElementsAre("a@10.0.0.1", "b@fd00::2"));
 }
 

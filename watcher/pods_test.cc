@@ -58,13 +58,13 @@ TEST_F(PodsTest, KnowsNothingBeforeTheFirstList) {
 }
 
 TEST_F(PodsTest, CountsRunningReadyPodsThatStay) {
-  List(
-      {PodJson("a", "10.0.0.1"), PodJson("b", "10.0.0.1", "False"),
-       PodJson("c", "10.0.0.2", "True", "Succeeded"),
-       PodJson("d", "10.0.0.2", "True", "Running",
-               R"(,"deletionTimestamp":"2026-01-01T00:00:00Z")"),
-       R"({"metadata":{"namespace":"prod","name":"e"}})",
-       R"({"metadata":{"namespace":"prod","name":"f"},"status":{"phase":"Pending"}})"});
+  List({PodJson("a", "10.0.0.1"), PodJson("b", "10.0.0.1", "False"),
+        PodJson("c", "10.0.0.2", "True", "Succeeded"),
+        PodJson("d", "10.0.0.2", "True", "Running",
+                R"(,"deletionTimestamp":"2026-01-01T00:00:00Z")"),
+        R"({"metadata":{"namespace":"prod","name":"e"}})",
+        R"({"metadata":{"namespace":"prod","name":"f"},)"
+        R"("status":{"phase":"Pending"}})"});
   EXPECT_EQ(pods_->Ready(), 1u);
   EXPECT_THAT(Hosts(), ElementsAre("node-10.0.0.1@10.0.0.1"));
 }
@@ -116,13 +116,13 @@ TEST_F(PodsTest, RelistOfTheSameChangesNothing) {
 TEST_F(PodsTest, MistakenEventChangesNothing) {
   List({PodJson("a", "10.0.0.1")});
   pods_->TakeChanged();
-  for (
-      const char* text :
-      {"{}", R"({"metadata":{"name":"a"}})",
-       R"({"metadata":{"name":"a","namespace":"prod"},"status":1})",
-       R"({"metadata":{"name":"a","namespace":"prod"},"status":{"phase":1}})",
-       R"({"metadata":{"name":"a","namespace":"prod"},"spec":"x"})",
-       R"({"metadata":{"name":"a","namespace":"prod"},"status":{"hostIP":[]}})"}) {
+  for (const char* text :
+       {"{}", R"({"metadata":{"name":"a"}})",
+        R"({"metadata":{"name":"a","namespace":"prod"},"status":1})",
+        R"({"metadata":{"name":"a","namespace":"prod"},"status":{"phase":1}})",
+        R"({"metadata":{"name":"a","namespace":"prod"},"spec":"x"})",
+        R"({"metadata":{"name":"a","namespace":"prod"},)"
+        R"("status":{"hostIP":[]}})"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(Apply(EventType::kModified, text)))
         << text;
   }

@@ -123,7 +123,7 @@ class UpdatePlanner {
   WeightJournal* journal_;
   TuningFile* tuning_;
   TuningMarker marker_;
-  int64_t tuning_due_ms_;      // marks and the two texts
+  int64_t tuning_due_ms_;  // marks and the two texts
   TuningUpdate tuning_sent_;
   std::vector<Table> tables_;
   std::vector<Line> lines_;

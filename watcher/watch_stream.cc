@@ -97,7 +97,8 @@ void WatchStream::OnDone(const HttpResult& result,
                          std::string_view error_body) {
   if (!result.transport.ok()) {
     WatchEnd end;
-    end.error = RequestError(Verb::kWatch, base_, collection_, result.transport);
+    end.error =
+        RequestError(Verb::kWatch, base_, collection_, result.transport);
     // One that broke later says nothing yet about the server: the list that
     // follows will.
     end.server_failed =

@@ -4,9 +4,9 @@
 // The thread calls no nginx function and writes no shared memory. It hands
 // finished updates to the event loop through a mutex-guarded slot and one
 // wake-up (an eventfd); the event loop takes an update, applies it in pieces
-// as small as it likes, and gives it back with Done(); meanwhile the thread gathers what
-// changes and hands out the next one after that. So at most one update is
-// outstanding, and a slow event loop gets fewer, larger ones.
+// as small as it likes, and gives it back with Done(); meanwhile the thread
+// gathers what changes and hands out the next one after that. So at most one
+// update is outstanding, and a slow event loop gets fewer, larger ones.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_WATCHER_H_
 #define DYNAMIC_WEIGHT_WATCHER_WATCHER_H_

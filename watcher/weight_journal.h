@@ -42,7 +42,7 @@ struct LineRecord {
   uint64_t generation = 0;     // how often the weight has changed
   int64_t changed_ms = 0;      // when it last did, Unix ms; 0: never
   uint32_t weight = 0;
-  uint32_t known = 0;  // 0: the API has not said enough; weights hold
+  uint32_t known = 0;          // 0: the API has not said enough; weights hold
   uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
   uint32_t frozen = 0;         // by tuning
   FixedText<124> reason;

@@ -222,8 +222,8 @@ TEST(ConsistentHash, HoldsAsManyPeersAsItHasSlots) {
   for (uint32_t slots : {2, 3, 1000, 8000}) {
     const Ring ring = EqualPeers(slots, slots);
     std::vector<double> shares = Shares(ring.PickAll(), slots);
-    const double served =
-        std::count_if(shares.begin(), shares.end(), [](double s) { return s > 0; });
+    const double served = std::count_if(shares.begin(), shares.end(),
+                                        [](double s) { return s > 0; });
     EXPECT_GE(served, slots * 0.99);
   }
 }

@@ -56,14 +56,19 @@ class PeerHealth {
     started_ms_.store(now_ms, std::memory_order_relaxed);
   }
 
+  // The last StartSlowly(), whether or not its ramp has ended; 0: none.
+  int64_t started_ms() const {
+    return started_ms_.load(std::memory_order_relaxed);
+  }
+
   // Whether a pick may go to the peer, of which `dice` is a hash: during the
   // `ramp_ms` after StartSlowly() true with a probability that grows evenly
   // from 0 to 1, else always. Changes nothing.
   bool Admits(int64_t now_ms, int64_t ramp_ms, uint32_t dice) const {
-    const int64_t started = started_ms_.load(std::memory_order_relaxed);
+    const int64_t started = started_ms();
     if (started == 0 || now_ms - started >= ramp_ms) return true;
-    const auto age = static_cast<uint64_t>(now_ms < started ? 0
-                                                            : now_ms - started);
+    const auto age =
+        static_cast<uint64_t>(now_ms < started ? 0 : now_ms - started);
     return (age << 32) / static_cast<uint64_t>(ramp_ms) > dice;
   }
 
@@ -71,8 +76,8 @@ class PeerHealth {
 
  private:
   std::atomic<uint32_t> fails_;
-  std::atomic<int64_t> accessed_;  // last failure
-  std::atomic<int64_t> checked_;   // last failure or probe
+  std::atomic<int64_t> accessed_;    // last failure
+  std::atomic<int64_t> checked_;     // last failure or probe
   std::atomic<int64_t> started_ms_;  // of a slow start; 0: none
 };
 

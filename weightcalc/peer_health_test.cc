@@ -134,9 +134,12 @@ TEST_F(PeerHealthTest, ASlowStartAdmitsMoreAndMore) {
   constexpr int64_t kStart = 1000;
   constexpr int64_t kRamp = 30000;
   EXPECT_TRUE(health_.Admits(kStart, kRamp, UINT32_MAX)) << "none began";
+  EXPECT_EQ(health_.started_ms(), 0);
   health_.StartSlowly(kStart);
+  EXPECT_EQ(health_.started_ms(), kStart);
   EXPECT_FALSE(health_.Admits(kStart, kRamp, 0));
-  EXPECT_FALSE(health_.Admits(kStart - 5, kRamp, 0)) << "another worker's clock";
+  EXPECT_FALSE(health_.Admits(kStart - 5, kRamp, 0))
+      << "another worker's clock";
   const uint32_t half = uint32_t{1} << 31;
   EXPECT_FALSE(health_.Admits(kStart + kRamp / 2, kRamp, half));
   EXPECT_TRUE(health_.Admits(kStart + kRamp / 2, kRamp, half - 1));
