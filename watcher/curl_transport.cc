@@ -1,10 +1,18 @@
-// HttpTransport on libcurl's multi interface.
+// HttpTransport on libcurl's multi interface, driven by its socket actions
+// (curl_multi_socket_action(3)) and an epoll instance: an answer costs work for
+// its own connection, whatever the number of watches that are quiet.
 
 #include "watcher/curl_transport.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -15,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/credential_files.h"
 #include "watcher/curl_request.h"
+#include "watcher/file_descriptor.h"
 
 namespace dynweight {
 namespace {
@@ -27,15 +36,22 @@ constexpr long kMaxKeptConnections = 32;
 constexpr int64_t kMaxPollMs = 3600000;
 constexpr curl_off_t kMaxRetryAfterSeconds = 86400;
 
+using TimePoint = std::chrono::steady_clock::time_point;
+
 class CurlTransportImpl final : public CurlTransport {
  public:
-  explicit CurlTransportImpl(CURLM* multi) : multi_(multi) {}
+  CurlTransportImpl(CURLM* multi, FileDescriptor epoll, FileDescriptor wake);
   ~CurlTransportImpl() override;
 
   Id Start(const HttpRequest& request, HttpHandler* handler) override;
   void Cancel(Id id) override;
   void Poll(int64_t timeout_ms) override;
-  void Wakeup() override { curl_multi_wakeup(multi_); }
+  void Wakeup() override {
+    const uint64_t one = 1;
+    // Fails only when the counter is full, and then it wakes, too.
+    [[maybe_unused]] const ssize_t written =
+        write(wake_.get(), &one, sizeof(one));
+  }
 
  private:
   // Why we ended a transfer ourselves.
@@ -58,6 +74,10 @@ class CurlTransportImpl final : public CurlTransport {
     char error[CURL_ERROR_SIZE] = "";
   };
 
+  // What libcurl wants to be told of: a socket, and that a time has passed.
+  static int OnWant(CURL* easy, curl_socket_t socket, int what, void* self,
+                    void* unused);
+  static int OnTimer(CURLM* multi, long timeout_ms, void* self);
   static size_t OnHeader(char* data, size_t size, size_t n, void* transfer);
   static size_t OnBody(char* data, size_t size, size_t n, void* transfer);
   static bool TakeHeader(Transfer* transfer, std::string_view line);
@@ -68,6 +88,8 @@ class CurlTransportImpl final : public CurlTransport {
   static size_t Receive(void* transfer, char* data, size_t bytes, Take take);
 
   void Deliver();
+  void Act();
+  void Wait(int64_t timeout_ms);
   void AddStarted();
   void DeliverFinished();
   void Finish(Id id, CURLcode code);
@@ -75,7 +97,14 @@ class CurlTransportImpl final : public CurlTransport {
   void Remove(Transfer* transfer);
   static HttpResult Result(const Transfer& transfer, CURLcode code);
 
+  static constexpr size_t kMaxReady = 64;
+
   CURLM* const multi_;
+  const FileDescriptor epoll_;
+  const FileDescriptor wake_;  // an eventfd
+  TimePoint timer_at_ = TimePoint::max();
+  std::array<epoll_event, kMaxReady> ready_;  // seen by Wait(), for Deliver()
+  size_t ready_size_ = 0;
   CredentialFiles files_;
   std::unordered_map<Id, std::unique_ptr<Transfer>> transfers_;
   std::vector<Id> started_;    // to be added by the next Poll()
@@ -85,6 +114,18 @@ class CurlTransportImpl final : public CurlTransport {
   bool polling_ = false;       // libcurl or a handler is on the stack
   bool delivered_ = false;     // to a handler, by this Poll()
 };
+
+CurlTransportImpl::CurlTransportImpl(CURLM* multi, FileDescriptor epoll,
+                                     FileDescriptor wake)
+    : multi_(multi), epoll_(std::move(epoll)), wake_(std::move(wake)) {
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &OnWant);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &OnTimer);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+  // One connection a transfer; those of finished ones are kept for the next.
+  curl_multi_setopt(multi_, CURLMOPT_PIPELINING, long{CURLPIPE_NOTHING});
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kMaxKeptConnections);
+}
 
 CurlTransportImpl::~CurlTransportImpl() {
   for (const auto& [id, transfer] : transfers_) Remove(transfer.get());
@@ -141,9 +182,43 @@ void CurlTransportImpl::Remove(Transfer* transfer) {
 
 void CurlTransportImpl::Poll(int64_t timeout_ms) {
   Deliver();
-  if (delivered_ || !started_.empty() || timeout_ms <= 0) return;
-  curl_multi_poll(multi_, nullptr, 0,
-                  static_cast<int>(std::min(timeout_ms, kMaxPollMs)), nullptr);
+  if (delivered_ || !started_.empty()) return;
+  Wait(std::clamp<int64_t>(timeout_ms, 0, kMaxPollMs));
+}
+
+void CurlTransportImpl::Wait(int64_t timeout_ms) {
+  if (timer_at_ != TimePoint::max()) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+        timer_at_ - std::chrono::steady_clock::now());
+    timeout_ms = std::clamp<int64_t>(left.count(), 0, timeout_ms);
+  }
+  const int n = epoll_wait(epoll_.get(), ready_.data(), kMaxReady,
+                           static_cast<int>(timeout_ms));
+  ready_size_ = n < 0 ? 0 : static_cast<size_t>(n);  // EINTR
+}
+
+int CurlTransportImpl::OnWant(CURL*, curl_socket_t socket, int what, void* self,
+                              void*) {
+  const int epoll = static_cast<CurlTransportImpl*>(self)->epoll_.get();
+  if (what == CURL_POLL_REMOVE) {
+    epoll_ctl(epoll, EPOLL_CTL_DEL, socket, nullptr);  // it may be closed
+    return 0;
+  }
+  epoll_event event = {};
+  event.data.fd = socket;
+  event.events = ((what & CURL_POLL_IN) != 0 ? EPOLLIN : 0u) |
+                 ((what & CURL_POLL_OUT) != 0 ? EPOLLOUT : 0u);
+  if (epoll_ctl(epoll, EPOLL_CTL_MOD, socket, &event) == 0) return 0;
+  if (errno != ENOENT) return -1;  // ends the transfers
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event);
+}
+
+int CurlTransportImpl::OnTimer(CURLM*, long timeout_ms, void* self) {
+  static_cast<CurlTransportImpl*>(self)->timer_at_ =
+      timeout_ms < 0 ? TimePoint::max()
+                     : std::chrono::steady_clock::now() +
+                           std::chrono::milliseconds(timeout_ms);
+  return 0;
 }
 
 void CurlTransportImpl::Deliver() {
@@ -156,12 +231,38 @@ void CurlTransportImpl::Deliver() {
   polling_ = true;
   delivered_ = false;
   AddStarted();
-  int running = 0;
-  curl_multi_perform(multi_, &running);
+  Act();
   if (thrown_ != nullptr) {
     std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
   DeliverFinished();
+}
+
+// Tells libcurl what happened since. A socket that was closed meanwhile, or
+// closed and opened anew, is none that it takes amiss.
+void CurlTransportImpl::Act() {
+  int running = 0;
+  const size_t n = std::exchange(ready_size_, 0);
+  for (size_t i = 0; i < n; i++) {
+    const int fd = ready_[i].data.fd;
+    if (fd == wake_.get()) {
+      uint64_t count;
+      [[maybe_unused]] const ssize_t taken = read(fd, &count, sizeof(count));
+      continue;
+    }
+    // Of an error libcurl finds out itself, with 0: told so it would say less.
+    const uint32_t events = ready_[i].events;
+    int what = 0;
+    if ((events & ~(EPOLLIN | EPOLLOUT)) == 0) {
+      what = ((events & EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
+             ((events & EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0);
+    }
+    curl_multi_socket_action(multi_, fd, what, &running);
+  }
+  if (timer_at_ <= std::chrono::steady_clock::now()) {
+    timer_at_ = TimePoint::max();
+    curl_multi_socket_action(multi_, CURL_SOCKET_TIMEOUT, 0, &running);
+  }
 }
 
 void CurlTransportImpl::AddStarted() {
@@ -322,12 +423,19 @@ bool CurlTransportImpl::TakeBody(Transfer* transfer, std::string_view data) {
 }  // namespace
 
 std::unique_ptr<CurlTransport> CurlTransport::Create() {
+  FileDescriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+  FileDescriptor wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  epoll_event event = {};
+  event.events = EPOLLIN;
+  event.data.fd = wake.get();
+  if (!epoll.ok() || !wake.ok() ||
+      epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) {
+    return nullptr;
+  }
   CURLM* multi = curl_multi_init();
   if (multi == nullptr) return nullptr;
-  // One connection a transfer; those of finished ones are kept for the next.
-  curl_multi_setopt(multi, CURLMOPT_PIPELINING, long{CURLPIPE_NOTHING});
-  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, kMaxKeptConnections);
-  return std::make_unique<CurlTransportImpl>(multi);
+  return std::make_unique<CurlTransportImpl>(multi, std::move(epoll),
+                                             std::move(wake));
 }
 
 }  // namespace dynweight
