@@ -101,7 +101,19 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem;
   #upstreams td.share { grid-area: 3 / 1 / auto / -1; width: auto; }
   #upstreams td.why { grid-area: 4 / 1 / auto / -1; font-size: .85em;
     white-space: normal; }
-  #decisions td:first-child { white-space: normal; min-width: 6.5em; }
+  #decisions thead, #down thead, #down td:nth-child(n+6) { display: none; }
+  #decisions, #decisions tbody, #down, #down tbody { display: block; }
+  #decisions tr, #down tr { display: grid; gap: 0 .75rem; padding: .3rem 0;
+    grid-template-columns: auto 1fr auto; border-top: 1px solid var(--rule); }
+  #decisions td, #down td { border: 0; padding: .1rem 0; white-space: normal;
+    overflow-wrap: anywhere; }
+  #decisions td:nth-child(1) { grid-area: 2 / 3; color: var(--soft);
+    font-size: .85em; }
+  #decisions td:nth-child(4) { grid-area: 1 / 3; }
+  #decisions td:nth-child(5) { grid-area: 2 / 1 / auto / 3; font-size: .85em; }
+  #down td:nth-child(3) { grid-area: 2 / 1 / auto / 3; }
+  #down td:nth-child(4) { grid-area: 2 / 3; color: var(--soft); }
+  #down td:nth-child(5) { grid-area: 1 / 3; text-align: right; }
   #clusters td:nth-child(2) { grid-area: 1 / 2; }
   #clusters td:nth-child(3) { grid-area: 1 / 3; color: var(--soft); }
   #clusters td:nth-child(4) { grid-area: 2 / 1 / auto / -1;
