@@ -23,6 +23,8 @@
 #define NGX_HTTP_DW_PIECE_WRITES  256
 #define NGX_HTTP_DW_PIECE_BYTES   16384
 
+#define NGX_HTTP_DW_RETRY_MSEC    1000
+
 
 /* all that a worker has of this; made in start, gone in stop */
 
@@ -164,6 +166,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     watch->next_piece.handler = ngx_http_dynamic_weight_piece_handler;
     watch->next_piece.data = watch.get();
     watch->next_piece.log = cycle->log;
+    watch->next_piece.cancelable = 1;
 
     if (ngx_add_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
         ngx_close_connection(c);
@@ -204,6 +207,10 @@ ngx_http_dynamic_weight_stop_watcher(void)
 
     if (watch->next_piece.posted) {
         ngx_delete_posted_event(&watch->next_piece);
+    }
+
+    if (watch->next_piece.timer_set) {
+        ngx_del_timer(&watch->next_piece);
     }
 
     (void) ngx_http_dynamic_weight_guard(ngx_cycle->log, NGX_ERROR,
@@ -261,8 +268,8 @@ ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev)
     ngx_http_dynamic_weight_watch_t *watch =
         static_cast<ngx_http_dynamic_weight_watch_t *>(ev->data);
 
-    (void) ngx_http_dynamic_weight_guard(ev->log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
+    ngx_int_t  rc = ngx_http_dynamic_weight_guard(ev->log, NGX_ERROR,
+                                                  [&]() -> ngx_int_t {
         if (watch->update == nullptr) {
             watch->update = watch->watcher->Take();
             watch->table = 0;
@@ -287,6 +294,11 @@ ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev)
 
         return NGX_OK;
     });
+
+    if (rc != NGX_OK && watch->update) {
+        /* no memory, most likely: it goes on where it stopped */
+        ngx_add_timer(ev, NGX_HTTP_DW_RETRY_MSEC);
+    }
 }
 
 
