@@ -437,7 +437,7 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
 
 
 static void
-ngx_http_dynamic_weight_dummy_handler(ngx_event_t *ev)
+ngx_http_dynamic_weight_dummy_handler([[maybe_unused]] ngx_event_t *ev)
 {
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, ev->log, 0,
                    "dynamic weight keepalive dummy handler");

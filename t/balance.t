@@ -81,7 +81,7 @@ $t->conf(http => <<"EOF" . $servers . $t->edge_server('seq'));
     }
     upstream tls {
         dynamic_weight;
-        dynamic_weight_keepalive 0;
+        @{[$t->keep_none]}
         ingress_nodes bj service=prod/orders port=%%TLS%%;
     }
     upstream v6 {

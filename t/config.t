@@ -72,6 +72,22 @@ my %good = (
         . '127.0.0.1:%%PORT%%; location /dw/ { dynamic_weight_status; } }',
 );
 
+# A stock keepalive that every upstream has, written or not, wraps the method
+# last wherever it stands, and ours takes precedence; that one is written tells
+# nothing.
+
+my %both = (
+    'both keepalives' =>
+        [$zone . upstream('dynamic_weight_keepalive 8; keepalive 8;'),
+        qr/both "dynamic_weight_keepalive" and "keepalive" .*conf:\d+/],
+    'keepalive before' =>
+        ["$zone upstream u { keepalive 4; dynamic_weight; server 127.0.0.1; }",
+        qr/write "keepalive" after "dynamic_weight"/],
+);
+if ($t->keepalive_everywhere) {
+    $good{$_} = $both{$_}[0] for keys %both;
+}
+
 for my $name (sort keys %good) {
     $t->conf(http => $good{$name});
     my ($status, $said) = $t->test_conf;
@@ -113,9 +129,6 @@ my @wrong = (
     ['keepalive without the method',
         "$zone upstream u { server 127.0.0.1; dynamic_weight_keepalive 5; }",
         qr/without its method: write "dynamic_weight;" .*nginx.conf:\d+/],
-    ['both keepalives',
-        $zone . upstream('dynamic_weight_keepalive 8; keepalive 8;'),
-        qr/both "dynamic_weight_keepalive" and "keepalive" .*conf:\d+/],
     ['keepalive twice', $zone . upstream(('dynamic_weight_keepalive 8;') x 2),
         qr/is duplicate/],
     (map { ["keepalive $_", $zone . upstream("dynamic_weight_keepalive $_;"),
@@ -136,9 +149,6 @@ my @wrong = (
     ['another method before',
         "$zone upstream u { least_conn; dynamic_weight; server 127.0.0.1; }",
         qr/another balancing method, or "keepalive", stands before/],
-    ['keepalive before',
-        "$zone upstream u { keepalive 4; dynamic_weight; server 127.0.0.1; }",
-        qr/write "keepalive" after "dynamic_weight"/],
     ['another method after', $zone . upstream('least_conn;'),
         qr/another balancing method follows/],
     ['only backup peers',
@@ -229,6 +239,9 @@ my @wrong = (
         qr/takes its API and credentials from kubeconfig/],
     ['kubeconfig with exec', bj("kubeconfig %%DIR%%/exec; $nodes"), qr/exec/],
 );
+
+push @wrong, map { [$_, @{$both{$_}}] } sort keys %both
+    unless $t->keepalive_everywhere;
 
 my $kubeconfig = <<'EOF';
 apiVersion: v1

@@ -19,7 +19,7 @@ $bj->app('prod', 'orders', 6);
 $bj->nodes('127.0.0.11', '127.0.0.12');
 
 $t->start_backends(tls => '1.3');
-my @names = qw(hash bounded least kept stock off tls slow lone many);
+my @names = qw(hash bounded least kept stock either off zero tls slow lone many);
 my %port = map { $_ => free_port() } @names;
 
 my $servers = join "\n", map { <<"EOF" } @names;
@@ -69,14 +69,26 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
     }
     upstream stock {
         dynamic_weight;
+        dynamic_weight_keepalive 0;
         server 127.0.4.1:%%BACKEND%%;
         server 127.0.4.2:%%BACKEND%%;
         keepalive 1;
     }
+    upstream either {
+        dynamic_weight;
+        server 127.0.7.1:%%BACKEND%%;
+        server 127.0.7.2:%%BACKEND%%;
+        keepalive 1;
+    }
     upstream off {
         dynamic_weight;
-        dynamic_weight_keepalive 0;
+        @{[$t->keep_none]}
         server 127.0.5.1:%%BACKEND%%;
+    }
+    upstream zero {
+        dynamic_weight;
+        dynamic_weight_keepalive 0;
+        server 127.0.8.1:%%BACKEND%%;
     }
     upstream tls {
         dynamic_weight;
@@ -198,21 +210,34 @@ my @requests = arrived($mark, qr/^127\.0\.0\.1[12]$/, 40);
 is(scalar @requests, 40, 'all arrived');
 cmp_ok(connections(@requests), '<=', 2 * 2, 'one connection a peer and worker');
 
-# ... also by default, also over TLS, not when switched off, and a stock
-# keepalive keeps its own.
+# ... also by default, also over TLS, not when switched off.
 
-$mark = $t->mark;
-http_get($port{tls}, '/') for 1 .. 40;
-cmp_ok(connections(arrived($mark, qr/^127\.0\.0\.1$/, 40)), '<=', 2,
-    'kept over TLS');
-$mark = $t->mark;
-http_get($port{off}, '/') for 1 .. 40;
-is(connections(arrived($mark, qr/^127\.0\.5\.1$/, 40)), 40,
-    'none is kept with 0');
-$mark = $t->mark;
-http_get($port{stock}, '/') for 1 .. 40;
-cmp_ok(connections(arrived($mark, qr/^127\.0\.4\./, 40)), '>=', 20,
+# How many connections 40 requests to addresses that match took.
+sub taken {
+    my ($name, $address) = @_;
+    my $mark = $t->mark;
+    http_get($port{$name}, '/') for 1 .. 40;
+    return connections(arrived($mark, $address, 40));
+}
+cmp_ok(taken('tls', qr/^127\.0\.0\.1$/), '<=', 2, 'kept over TLS');
+is(taken('off', qr/^127\.0\.5\.1$/), 40, 'none is kept with 0');
+
+# A stock keepalive keeps its own. Where every upstream has one, only with 0;
+# but then without being written.
+
+cmp_ok(taken('stock', qr/^127\.0\.4\./), '>=', 20,
     'a stock keepalive of 1 is too small for two peers');
+if ($t->keepalive_everywhere) {
+    cmp_ok(taken('either', qr/^127\.0\.7\./), '<=', 4,
+        'without 0 it is ours that keeps');
+    cmp_ok(taken('zero', qr/^127\.0\.8\.1$/), '<=', 2,
+        'with 0 it is the stock one of every upstream');
+} else {
+    cmp_ok(taken('either', qr/^127\.0\.7\./), '>=', 20,
+        'also without 0, since it is written');
+    is(taken('zero', qr/^127\.0\.8\.1$/), 40,
+        'with 0 there is no other');
+}
 
 # requests= closes a connection in time.
 

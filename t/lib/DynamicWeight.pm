@@ -136,6 +136,29 @@ sub new {
 sub dir  { $_[0]{dir} }
 sub port { $_[0]{port} }
 
+# The version of the edge's nginx as nginx writes it as a number: 1.22.1 is
+# 1022001.
+sub version {
+    my ($self) = @_;
+    return $self->{version} //= do {
+        my ($major, $minor, $patch)
+            = `$self->{nginx} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)\.(\d+)}
+            or die "$self->{nginx} does not tell its version\n";
+        $major * 1_000_000 + $minor * 1_000 + $patch;
+    };
+}
+
+# From 1.29.7 on every upstream has a stock keepalive, of 32 when none is
+# written, and a module can't tell the one from the other.
+sub keepalive_everywhere { $_[0]->version >= 1_029_007 }
+
+# What an upstream says that is to keep no connection.
+sub keep_none {
+    my ($self) = @_;
+    return 'dynamic_weight_keepalive 0;'
+        . ($self->keepalive_everywhere ? ' keepalive 0;' : '');
+}
+
 # Messages of level alert and above that the test brings about on purpose.
 sub allow { my ($self, @patterns) = @_; push @{$self->{allowed}}, @patterns }
 
