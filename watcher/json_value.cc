@@ -2,13 +2,35 @@
 
 #include "watcher/json_value.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "watcher/json_text.h"
 
 namespace dynweight {
 namespace {
+
+constexpr size_t kMinBlockBytes = 1 << 10;
+constexpr size_t kMaxBlockBytes = 64 << 10;
+// What a slice of endpoints takes, by the length of its text.
+constexpr size_t kBytesPerTextByte = 6;
+
+bool arenas_in_use = false;
+// Of the ParseJson() under way on this thread.
+thread_local JsonArena* current_arena = nullptr;
+
+void* AllocateForCjson(size_t bytes) noexcept {
+  return current_arena == nullptr ? std::malloc(bytes)
+                                  : current_arena->Allocate(bytes);
+}
+
+// What a parser gives back midway stays in its arena.
+void FreeForCjson(void* memory) noexcept {
+  if (current_arena == nullptr) std::free(memory);
+}
 
 bool Absent(const cJSON* value) {
   return value == nullptr || cJSON_IsNull(value);
@@ -22,10 +44,46 @@ const cJSON* FindMember(const cJSON* members, std::string_view name) {
 
 }  // namespace
 
+JsonArena::JsonArena(size_t text_bytes)
+    : next_block_bytes_(std::clamp(text_bytes * kBytesPerTextByte,
+                                   kMinBlockBytes, kMaxBlockBytes)) {}
+
+JsonArena::~JsonArena() {
+  while (blocks_ != nullptr) std::free(std::exchange(blocks_, blocks_->next));
+}
+
+void* JsonArena::Allocate(size_t bytes) noexcept {
+  constexpr size_t kAlign = alignof(std::max_align_t);
+  if (bytes > SIZE_MAX / 2) return nullptr;
+  bytes = (bytes + kAlign - 1) / kAlign * kAlign;
+  if (bytes > free_bytes_) {
+    const size_t room = std::max(bytes, next_block_bytes_);
+    auto* block = static_cast<Block*>(std::malloc(sizeof(Block) + room));
+    if (block == nullptr) return nullptr;
+    block->next = std::exchange(blocks_, block);
+    free_ = reinterpret_cast<char*>(block + 1);
+    free_bytes_ = room;
+    next_block_bytes_ = kMaxBlockBytes;
+  }
+  free_bytes_ -= bytes;
+  return std::exchange(free_, free_ + bytes);
+}
+
+void UseJsonArenas() {
+  if (std::exchange(arenas_in_use, true)) return;
+  cJSON_Hooks hooks = {&AllocateForCjson, &FreeForCjson};
+  cJSON_InitHooks(&hooks);
+}
+
 absl::StatusOr<JsonDocument> ParseJson(std::string_view text) {
+  JsonDeleter deleter;
+  if (arenas_in_use) deleter.arena = std::make_unique<JsonArena>(text.size());
   const char* end = nullptr;
-  JsonDocument document(cJSON_ParseWithLengthOpts(text.data(), text.size(),
-                                                  &end, /*terminated=*/false));
+  current_arena = deleter.arena.get();
+  cJSON* const value = cJSON_ParseWithLengthOpts(text.data(), text.size(), &end,
+                                                 /*terminated=*/false);
+  current_arena = nullptr;
+  JsonDocument document(value, std::move(deleter));
   const size_t offset =
       end == nullptr ? 0 : static_cast<size_t>(end - text.data());
   if (document == nullptr) {

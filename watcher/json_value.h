@@ -17,8 +17,42 @@
 
 namespace dynweight {
 
+// The memory of one document, given back all at once. cJSON asks for some
+// twenty pieces an endpoint; from the heap they cost a quarter of all that an
+// event costs. Not thread-safe.
+class JsonArena {
+ public:
+  // `text_bytes`: how long the text is, from which the first block is sized.
+  explicit JsonArena(size_t text_bytes);
+  ~JsonArena();
+  JsonArena(const JsonArena&) = delete;
+  JsonArena& operator=(const JsonArena&) = delete;
+
+  // Aligned for anything; nullptr when there is no memory.
+  void* Allocate(size_t bytes) noexcept;
+
+ private:
+  struct alignas(std::max_align_t) Block {
+    Block* next;
+  };
+
+  Block* blocks_ = nullptr;
+  char* free_ = nullptr;  // the rest of the newest block
+  size_t free_bytes_ = 0;
+  size_t next_block_bytes_;
+};
+
+// From now on documents lie in arenas; before they are on the heap, where
+// sanitizers see each piece. It sets cJSON's allocation functions, which are
+// the process's: outside ParseJson() they are malloc() and free(), as before.
+// Only while the process has one thread. Idempotent.
+void UseJsonArenas();
+
 struct JsonDeleter {
-  void operator()(cJSON* value) const { cJSON_Delete(value); }
+  void operator()(cJSON* value) const {
+    if (arena == nullptr) cJSON_Delete(value);
+  }
+  std::unique_ptr<JsonArena> arena;  // what the document lies in, if any
 };
 using JsonDocument = std::unique_ptr<cJSON, JsonDeleter>;
 

@@ -5,12 +5,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
 #include <vector>
 
 namespace dynweight {
 namespace {
 
 using testing::HasSubstr;
+
+// As a worker does, before any test starts a thread.
+class Arenas : public testing::Environment {
+ public:
+  void SetUp() override { UseJsonArenas(); }
+};
+[[maybe_unused]] testing::Environment* const arenas =
+    testing::AddGlobalTestEnvironment(new Arenas);
 
 class JsonValueTest : public testing::Test {
  protected:
@@ -36,6 +46,43 @@ TEST_F(JsonValueTest, ParseMessagesDoNotQuoteTheText) {
   EXPECT_EQ(std::string(ParseJson("{\"token\":secret}").status().message())
                 .find("secret"),
             std::string::npos);
+}
+
+TEST_F(JsonValueTest, ADocumentLargerThanABlockStaysWhole) {
+  std::string text = "{\"long\":\"" + std::string(1000000, 'x') + "\"";
+  for (int i = 0; i < 20000; ++i) {
+    text += ",\"" + std::to_string(i) + "\":" + std::to_string(i);
+  }
+  const cJSON* root = Parse(text + "}");
+  EXPECT_EQ(reader_.String(root, "long", 1000000).size(), 1000000u);
+  EXPECT_EQ(reader_.Count(root, "0"), 0u);
+  EXPECT_EQ(reader_.Count(root, "19999"), 19999u);
+}
+
+TEST_F(JsonValueTest, ADocumentOutlivesThoseParsedAfterIt) {
+  std::vector<JsonDocument> documents;
+  for (int i = 0; i < 100; ++i) {
+    documents.push_back(*ParseJson("{\"n\":" + std::to_string(i) + "}"));
+    EXPECT_FALSE(ParseJson("{\"n\":").ok());
+  }
+  documents.erase(documents.begin(), documents.begin() + 50);
+  EXPECT_EQ(reader_.Count(documents.front().get(), "n"), 50u);
+  EXPECT_EQ(reader_.Count(documents.back().get(), "n"), 99u);
+}
+
+TEST_F(JsonValueTest, AnArenaGivesAlignedPiecesThatDoNotOverlap) {
+  JsonArena arena(1);
+  char* last = nullptr;
+  for (size_t bytes : {1, 15, 16, 17, 5000, 1, 100000, 3}) {
+    auto* piece = static_cast<char*>(arena.Allocate(bytes));
+    ASSERT_NE(piece, nullptr);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(piece) % alignof(std::max_align_t),
+              0u);
+    std::fill_n(piece, bytes, 'x');  // a sanitizer sees where it ends
+    EXPECT_NE(piece, last);
+    last = piece;
+  }
+  EXPECT_EQ(arena.Allocate(SIZE_MAX), nullptr);
 }
 
 TEST_F(JsonValueTest, RefusesDepthBeyondTheLimit) {

@@ -23,6 +23,7 @@
 #include "watcher/cluster_watcher.h"
 #include "watcher/curl_transport.h"
 #include "watcher/handoff.h"
+#include "watcher/json_value.h"
 #include "watcher/reflector.h"
 #include "watcher/state_file.h"
 #include "watcher/state_saver.h"
@@ -260,6 +261,7 @@ absl::StatusOr<std::unique_ptr<Watcher>> Watcher::Start(
     const WatcherConfig& config, std::vector<PeerTable> tables,
     const Held& held, int wake_fd) {
   try {
+    UseJsonArenas();
     auto watcher = std::make_unique<WatcherThread>(config, std::move(tables),
                                                    held, wake_fd);
     watcher->StartThread();

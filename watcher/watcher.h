@@ -88,7 +88,8 @@ class Watcher {
   // and SIGBUS. `config` must outlive the watcher; `tables` are what
   // LineConfig::table indexes. `wake_fd` is an eventfd that is written when an
   // update is ready.
-  // curl_global_init() must have been called. Errors: no thread, no memory.
+  // curl_global_init() must have been called; calls UseJsonArenas(). Errors: no
+  // thread, no memory.
   static absl::StatusOr<std::unique_ptr<Watcher>> Start(
       const WatcherConfig& config, std::vector<PeerTable> tables,
       const Held& held, int wake_fd);
