@@ -60,7 +60,7 @@ my @faults = (
     ['down', [], qr/connect/i],
 );
 
-$t->start_load(1);
+$t->start_load(1, pause => 0.002);
 
 for my $fault (@faults) {
     my ($kind, $more, $why) = @$fault;

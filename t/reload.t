@@ -70,7 +70,7 @@ $t->allow('worker process \d+ exited on signal 9');
 $t->start_load(2);
 my $victim = $t->worker0;
 kill 'KILL', $victim;
-wait_ok { $t->worker0 && $t->worker0 != $victim } 'worker 0 is started again';
+wait_ok { $t->next_worker0($victim) } 'worker 0 is started again';
 is_deeply($t->weights('orders'), \%weights, 'the weights stay');
 $bj->app('prod', 'orders', 120);
 %weights = ('127.0.0.1' => 10, '127.0.0.11' => 600, '127.0.0.12' => 600);

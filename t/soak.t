@@ -52,17 +52,7 @@ sub healthy {
         $serves{$pid} = 1;
         !grep { !$serves{$_} } $t->workers
     } "$name: every worker serves";
-    for my $pid ($t->workers) {
-        my $before;
-        wait_ok {
-            open my $f, '<', "/proc/$pid/stat" or return;
-            my ($cpu) = <$f> =~ /\) (?:\S+ ){11}(\d+ \d+)/;
-            my $idle = defined $before && $cpu eq $before;
-            $before = $cpu;
-            Time::HiRes::sleep(0.2) unless $idle;
-            $idle
-        } "$name: a worker idles";
-    }
+    ok($t->idles($_), "$name: a worker idles") for $t->workers;
     wait_ok {
         sum(map { $_->{active} } @{$t->status->{upstreams}{orders}{peers}}) == 0
     } "$name: no connection is counted";

@@ -142,7 +142,7 @@ $t->allow('worker process \d+ exited on signal 9');
 wait_ok { $t->worker0 } 'worker 0 watches';
 my $victim = $t->worker0;
 kill 'KILL', $victim;
-wait_ok { $t->worker0 && $t->worker0 != $victim } 'a new worker 0 watches';
+wait_ok { $t->next_worker0($victim) } 'a new worker 0 watches';
 $sh->app('prod', 'orders', 8);
 %sh = map { ("127.0.0.$_" => 40) } 21, 22;
 ok($t->wait_weights('orders', {%kvm, %bj, %sh}), 'still drained');
@@ -157,7 +157,7 @@ like($t->log, qr/\[error\].*tuning file "\S+":2:\d+: .*rules stay in force/,
     'the log says so, too');
 $victim = $t->worker0;
 kill 'KILL', $victim;
-wait_ok { $t->worker0 && $t->worker0 != $victim } 'a new worker 0 watches';
+wait_ok { $t->next_worker0($victim) } 'a new worker 0 watches';
 wait_ok { $t->status->{tuning}{error} } 'the broken file is told again';
 is_deeply($t->weights('orders'), {%kvm, %bj, %sh},
     'the last good rules are still known');
@@ -226,7 +226,7 @@ is_deeply($t->weights('orders'), {%kvm, %bj, %sh}, 'they hold in a reload');
 wait_ok { $t->worker0 } 'worker 0 watches';
 $victim = $t->worker0;
 kill 'KILL', $victim;
-wait_ok { $t->worker0 && $t->worker0 != $victim } 'a new worker 0 watches';
+wait_ok { $t->next_worker0($victim) } 'a new worker 0 watches';
 wait_ok {
     $t->status->{clusters}{bj}{watch}{lists} >= 2
 } 'and has read the cluster';

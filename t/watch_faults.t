@@ -129,7 +129,7 @@ wait_ok {
     !grep { $_->requests->{open_watches} < 2 } values %fake
 } 'every cluster is watched';
 
-$t->start_load(1);
+$t->start_load(1, pause => 0.002);
 for my $fault (@faults) {
     my ($name, $kind, $on, $more) = @$fault;
     my @path = (path_prefix => '/apis/');

@@ -25,6 +25,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use JSON::PP;
 use POSIX qw(:sys_wait_h);
 use Scalar::Util qw(weaken);
@@ -62,15 +63,22 @@ sub wait_ok(&$;$) {
     return ok(&wait_for($condition, $name, $seconds), $name);
 }
 
+# A port for a server to listen on, below those that connections get, which may
+# be in use at any time. Tests that run beside each other, or that listen later,
+# get others: whoever has a port holds a socket by its name while it lives.
 my %taken;
 
 sub free_port {
     while (1) {
-        my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
-            or die "no free port: $!\n";
-        my $port = $s->sockport;
+        my $port = 10_240 + int rand 22_528;
+        next if $taken{$port};
+        my $held = IO::Socket::UNIX->new(Listen => 1,
+            Local => "\0dynamic-weight-port-$port") or next;
+        my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '0.0.0.0',
+            LocalPort => $port) or next;
         close $s;
-        return $port unless $taken{$port}++;
+        $taken{$port} = $held;
+        return $port;
     }
 }
 
@@ -304,6 +312,27 @@ sub worker0 {
     return $pid;
 }
 
+# The one that took the place of a worker 0 that was killed.
+sub next_worker0 {
+    my ($self, $victim) = @_;
+    my $pid = $self->worker0;
+    return $pid && $pid != $victim ? $pid : undef;
+}
+
+# Waits until a worker uses no CPU time.
+sub idles {
+    my ($self, $pid) = @_;
+    my $before = '';
+    return wait_for {
+        open my $f, '<', "/proc/$pid/stat" or return;
+        my ($cpu) = <$f> =~ /\) (?:\S+ ){11}(\d+ \d+)/;
+        my $idle = $cpu eq $before;
+        $before = $cpu;
+        sleep 0.2 unless $idle;    # some ticks of that clock
+        $idle
+    } "worker $pid to idle";
+}
+
 sub signal {
     my ($self, $signal) = @_;
     my $pid = $self->master or return;
@@ -427,7 +456,7 @@ http {
 EOF
     $self->write_file('backends/slow', 'x' x 4000);
     system($self->{nginx}, '-p', $d, '-c', "$d/nginx.conf") == 0
-        or BAIL_OUT('the backends do not start');
+        or die "the backends do not start\n";
     return wait_for { -s "$d/nginx.pid" } 'backends';
 }
 
@@ -461,7 +490,8 @@ sub backend_counts {
 }
 
 # ---- Load: processes that ask / (`uri`: another, or several in turn) on a new
-# connection each time.
+# connection each time, as fast as they can or with a `pause` of some seconds
+# after each, where the load is long and need only be there all the time.
 
 sub start_load {
     my ($self, $processes, %opt) = @_;
@@ -482,6 +512,7 @@ sub start_load {
                     http_get($self->{port}, $uris[$requests % @uris]);
                 $requests++;
                 $status{$answer ? $answer->{status} : 'broken'}++;
+                sleep $opt{pause} if $opt{pause};
             }
             $self->write_file("load.$n.$i", encode_json({
                 requests => $requests, statuses => \%status }))
