@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# How it is built: what the module exports, and nginx's own way of building it
-# from `config`, as a dynamic module and as a part of nginx.
+# How it is built: what the module exports, nginx's own way of building it from
+# `config`, as a dynamic module and as a part of nginx, and CMake's for another
+# nginx than Debian's. `.ci/setup static` has built what takes long.
 
 use strict;
 use warnings;
@@ -36,18 +37,26 @@ like($conf, qr/"ngx_http_dynamic_weight_module",\s*"ngx_http_upstream_keepalive_
     'the module comes before keepalive')
     or diag($conf);
 
-# nginx with the module in it, which `.ci/setup static` has built.
+# nginx with the module in it; the other tests run on it, too.
 
-my $static = DynamicWeight->new(module => 'static',
-    nginx => "$root/build/nginx-source/objs/nginx");
-like(`$static->{nginx} -V 2>&1`, qr/--add-module=\Q$root\E/,
-    'nginx is built with --add-module');
+for my $version (qw(debian newest)) {
+    like(`$root/build/nginx-$version/objs/nginx -V 2>&1`,
+        qr/--add-module=\Q$root\E/, "$version: it is compiled into nginx");
+}
 
-my $bj = $static->fake_cluster('BJ');
+# The newest nginx as it is, which loads what CMake has built for its source.
+
+my $newest = DynamicWeight->new(
+    nginx  => "$root/build/nginx-newest/plain/nginx",
+    module => "$root/build/newest/ngx_http_dynamic_weight_module.so");
+cmp_ok($newest->version, '>', $t->version, 'a newer nginx than Debian\'s');
+unlike(`$newest->{nginx} -V 2>&1`, qr/--add-module/, 'without the module in it');
+
+my $bj = $newest->fake_cluster('BJ');
 $bj->app('prod', 'orders', 6);
 $bj->nodes('127.0.0.11', '127.0.0.12');
-$static->start_backends;
-$static->conf(http => <<"EOF" . $static->edge_server('orders'));
+$newest->start_backends;
+$newest->conf(http => <<"EOF" . $newest->edge_server('orders'));
     dynamic_weight_zone main:1m;
     dynamic_weight_cluster bj {
         api            %%BJ%%;
@@ -60,19 +69,19 @@ $static->conf(http => <<"EOF" . $static->edge_server('orders'));
         keepalive      8;
     }
 EOF
-my ($status, $said) = $static->test_conf;
-is($status, 0, 'it takes the directives without load_module') or diag($said);
-ok($static->start, 'it starts');
-ok($static->wait_weights('orders',
+my ($status, $said) = $newest->test_conf;
+is($status, 0, 'it loads the module and takes the directives') or diag($said);
+ok($newest->start, 'it starts');
+ok($newest->wait_weights('orders',
     {'127.0.0.1' => 10, '127.0.0.11' => 30, '127.0.0.12' => 30}),
     'it follows a cluster');
 
-my $mark = $static->mark;
-is(scalar(grep { http_get($static->port, '/')->{status} != 200 } 1 .. 70), 0,
+my $mark = $newest->mark;
+is(scalar(grep { http_get($newest->port, '/')->{status} != 200 } 1 .. 70), 0,
     'it answers');
-wait_for { $static->backend_requests($mark) >= 70 } 'the backends to log';
-my $count = $static->backend_counts($mark);
+wait_for { $newest->backend_requests($mark) >= 70 } 'the backends to log';
+my $count = $newest->backend_counts($mark);
 for my $node ('127.0.0.11', '127.0.0.12') {
     cmp_ok(abs($count->{$node} - 30), '<=', 3, "it balances: $node");
 }
-$static->done;
+$newest->done;
