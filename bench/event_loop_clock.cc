@@ -64,7 +64,6 @@ void Raise(std::atomic<uint64_t>* max, uint64_t value) {
   }
 }
 
-// Only the event loop's thread calls epoll_wait().
 void NoteTurn(Record* record, uint64_t cpu_ns, uint64_t wall_ns) {
   record->turns.fetch_add(1, std::memory_order_relaxed);
   if (cpu_ns > kStallNs) {
@@ -81,6 +80,9 @@ extern "C" int epoll_wait(int epfd, epoll_event* events, int maxevents,
   using EpollWait = int (*)(int, epoll_event*, int, int);
   static const auto next =
       reinterpret_cast<EpollWait>(dlsym(RTLD_NEXT, "epoll_wait"));
+  // The event loop is the process's first thread.
+  static thread_local const bool is_event_loop = gettid() == getpid();
+  if (!is_event_loop) return next(epfd, events, maxevents, timeout);
   static Record* const record = OpenRecord();
   static uint64_t cpu_ns = 0;
   static uint64_t wall_ns = 0;

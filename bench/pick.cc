@@ -160,8 +160,8 @@ class Table {
   static constexpr uint32_t kWorkers = 8;
 
   explicit Table(const std::vector<uint32_t>& weights)
-      : memory_(std::aligned_alloc(64, PeerTable::Bytes(weights.size(),
-                                                        kWorkers))),
+      : memory_(
+            std::aligned_alloc(64, PeerTable::Bytes(weights.size(), kWorkers))),
         table_(PeerTable::Create(memory_, weights.size(), kWorkers)) {
     for (uint32_t i = 0; i < weights.size(); i++) {
       table_.SetPeer(i, PeerIdentity());
@@ -236,14 +236,14 @@ class TablePick : public benchmark::Fixture {
     table_ = std::make_unique<Table>(Weights(kPeers));
     stop_ = false;
     if (state.range(0) == 0) return;
-    writer_ = std::thread([this, pause = std::chrono::microseconds(
-                                     1000000 / state.range(0))] {
-      while (!stop_) {
-        (*table_)->SetWeight(7, 1 + (*table_)->version() % 60);
-        (*table_)->Publish();
-        std::this_thread::sleep_for(pause);
-      }
-    });
+    writer_ = std::thread(
+        [this, pause = std::chrono::microseconds(1000000 / state.range(0))] {
+          while (!stop_) {
+            (*table_)->SetWeight(7, 1 + (*table_)->version() % 60);
+            (*table_)->Publish();
+            std::this_thread::sleep_for(pause);
+          }
+        });
   }
   void TearDown(const benchmark::State& state) override {
     if (state.thread_index() != 0) return;

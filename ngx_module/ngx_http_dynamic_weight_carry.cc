@@ -52,7 +52,8 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const ngx_http_dynamic_weight_former_t &former)
 {
     bool                                   freeze = false;
-    std::optional<dynweight::LineTarget>   held, target;
+    std::optional<dynweight::HeldTarget>   held;
+    std::optional<dynweight::LineTarget>   target;
     std::optional<dynweight::LineWeight>   frozen;
 
     dynweight::Tuning::Selection  rules = dmcf->tuning.rules->Select(

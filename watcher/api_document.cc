@@ -12,7 +12,7 @@ namespace dynweight {
 namespace {
 
 // An EndpointSlice of 1,000 endpoints, the most there may be, has 25,000.
-constexpr ptrdiff_t kMaxValues = 256 << 10;
+constexpr size_t kMaxValues = 256 << 10;
 constexpr size_t kMaxMessageBytes = 200;
 constexpr size_t kMaxVersionBytes = 1024;
 constexpr size_t kMaxWordBytes = 64;
@@ -68,10 +68,12 @@ void ReadStatus(const cJSON* status, ApiRefusal* refusal) {
 
 absl::StatusOr<JsonDocument> ParseApiDocument(std::string_view text) {
   // Every value but the first follows one of these.
-  const ptrdiff_t values = std::count_if(text.begin(), text.end(), [](char c) {
+  const auto opens_value = [](char c) {
     return c == ',' || c == '[' || c == '{';
-  });
-  if (values > kMaxValues) {
+  };
+  if (text.size() > kMaxValues &&
+      static_cast<size_t>(
+          std::count_if(text.begin(), text.end(), opens_value)) > kMaxValues) {
     return absl::ResourceExhaustedError(
         absl::StrCat("an object has more than ", kMaxValues, " values"));
   }

@@ -50,9 +50,8 @@ std::string CauseText(const std::optional<LineWeight>& before,
     nodes = before->ingress_nodes;
     drained = before->drained_nodes;
   }
-  std::string text =
-      absl::StrCat(Change("pods", pods, after.pods), ", ",
-                   Change("nodes", nodes, after.ingress_nodes));
+  std::string text = absl::StrCat(Change("pods", pods, after.pods), ", ",
+                                  Change("nodes", nodes, after.ingress_nodes));
   if (after.drained_nodes != drained.value_or(0)) {
     absl::StrAppend(&text, ", ",
                     Change("drained", drained, after.drained_nodes));

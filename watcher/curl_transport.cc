@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ class CurlTransportImpl final : public CurlTransport {
   Id Start(const HttpRequest& request, HttpHandler* handler) override;
   void Cancel(Id id) override;
   void Poll(int64_t timeout_ms) override;
+  void Rest(int64_t timeout_ms) override;
   void Wakeup() override {
     const uint64_t one = 1;
     // Fails only when the counter is full, and then it wakes, too.
@@ -90,6 +92,7 @@ class CurlTransportImpl final : public CurlTransport {
   void Deliver();
   void Act();
   void Wait(int64_t timeout_ms);
+  void TakeWakeup();
   void AddStarted();
   void DeliverFinished();
   void Finish(Id id, CURLcode code);
@@ -197,6 +200,19 @@ void CurlTransportImpl::Wait(int64_t timeout_ms) {
   ready_size_ = n < 0 ? 0 : static_cast<size_t>(n);  // EINTR
 }
 
+void CurlTransportImpl::Rest(int64_t timeout_ms) {
+  pollfd wake = {wake_.get(), POLLIN, 0};
+  poll(&wake, 1,
+       static_cast<int>(std::clamp<int64_t>(timeout_ms, 0, kMaxPollMs)));
+  if ((wake.revents & POLLIN) != 0) TakeWakeup();
+}
+
+void CurlTransportImpl::TakeWakeup() {
+  uint64_t count;
+  [[maybe_unused]] const ssize_t taken =
+      read(wake_.get(), &count, sizeof(count));
+}
+
 int CurlTransportImpl::OnWant(CURL*, curl_socket_t socket, int what, void* self,
                               void*) {
   const int epoll = static_cast<CurlTransportImpl*>(self)->epoll_.get();
@@ -246,8 +262,7 @@ void CurlTransportImpl::Act() {
   for (size_t i = 0; i < n; i++) {
     const int fd = ready_[i].data.fd;
     if (fd == wake_.get()) {
-      uint64_t count;
-      [[maybe_unused]] const ssize_t taken = read(fd, &count, sizeof(count));
+      TakeWakeup();
       continue;
     }
     // Of an error libcurl finds out itself, with 0: told so it would say less.

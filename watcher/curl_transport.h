@@ -31,8 +31,12 @@ class CurlTransport : public HttpTransport {
   // Not to be called by a handler.
   virtual void Poll(int64_t timeout_ms) = 0;
 
-  // Makes a Poll() under way, or else the next one, return at once. Any
-  // thread.
+  // Waits up to `timeout_ms` and leaves alone what happens meanwhile, but for
+  // Wakeup().
+  virtual void Rest(int64_t timeout_ms) = 0;
+
+  // Makes a Poll() or Rest() under way, or else the next one, return at once.
+  // Any thread.
   virtual void Wakeup() = 0;
 };
 

@@ -421,6 +421,30 @@ TEST_F(CurlTransportTest, WakeupEndsAPollOfAnotherThread) {
   waker.join();
 }
 
+TEST_F(CurlTransportTest, WakeupEndsARestOfAnotherThread) {
+  std::thread waker([this] { transport_->Wakeup(); });
+  transport_->Rest(3600000);
+  waker.join();
+}
+
+TEST_F(CurlTransportTest, ARestLeavesAnswersForTheNextPoll) {
+  std::atomic<bool> asked{false}, answered{false};
+  ScriptedServer server([&](Client* client) {
+    client->Request();
+    asked = true;
+    client->Send(Answer("200 OK", "hello"));
+    answered = true;
+  });
+  Start(server.url());
+  while (!asked) transport_->Poll(1);
+  while (!answered) transport_->Rest(1);
+  const int status = handler_.status;  // of what came before the rest
+  transport_->Rest(1);
+  EXPECT_EQ(handler_.status, status);
+  EXPECT_EQ(Finish().http_status, 200);
+  EXPECT_EQ(handler_.body, "hello");
+}
+
 TEST_F(CurlTransportTest, TheDestructorEndsATransferThatHangs) {
   std::atomic<bool> asked{false}, gone{false};
   ScriptedServer server([&](Client* client) {

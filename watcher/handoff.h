@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -24,10 +25,7 @@ class Handoff {
   explicit Handoff(int wake_fd) : wake_fd_(wake_fd) {}
 
   // The thread's side.
-  bool stopping() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return stopping_;
-  }
+  bool stopping() const { return stopping_; }
   // Whether no update is outstanding. When one is, its Done() wakes the
   // thread.
   bool Free() {
@@ -65,7 +63,7 @@ class Handoff {
   void WaitForStop(int64_t timeout_ms) {
     std::unique_lock<std::mutex> lock(mutex_);
     stopped_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                      [this] { return stopping_; });
+                      [this] { return stopping_.load(); });
   }
 
   // The event loop's side.
@@ -89,11 +87,11 @@ class Handoff {
 
  private:
   const int wake_fd_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable stopped_;
-  bool stopping_ = false;
-  bool outstanding_ = false;  // from Offer() to Done()
-  bool wanted_ = false;       // the next update waits for that Done()
+  std::atomic<bool> stopping_{false};  // set under the mutex, for stopped_
+  bool outstanding_ = false;           // from Offer() to Done()
+  bool wanted_ = false;                // the next update waits for that Done()
   std::unique_ptr<Update> ready_;
   std::unique_ptr<Update> applied_;
   CurlTransport* transport_ = nullptr;

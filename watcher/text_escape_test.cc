@@ -28,8 +28,7 @@ TEST(TextEscape, LabelValues) {
 TEST(TextEscape, HtmlTextAndAttributes) {
   EXPECT_EQ(Html("</script>\"\n"), "&lt;/script&gt;&quot;\n");
   EXPECT_EQ(Html("a&b'c"), "a&amp;b&#39;c");
-  EXPECT_EQ(Html(std::string_view("\0\x1b", 2)),
-            "\xEF\xBF\xBD\xEF\xBF\xBD");
+  EXPECT_EQ(Html(std::string_view("\0\x1b", 2)), "\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(Html("\xC0\xBC"), "\xEF\xBF\xBD\xEF\xBF\xBD");  // overlong <
 }
 

@@ -147,15 +147,15 @@ std::unique_ptr<Update> UpdatePlanner::Build(
     due_tables_.erase(due_tables_.begin());
     PlanTable(table, now_ms, update.get());
   }
-  AddDocuments(now_ms, status, update.get());
+  const int64_t due_ms = update->lines.empty() ? now_ms : now_ms + kAlongMs;
+  AddDocuments(now_ms, due_ms, status, update.get());
   AddTuning(now_ms, update.get());
   update->log = log_->Take(now_ms);
-  AddDecisions(now_ms, update.get());
+  AddDecisions(now_ms, due_ms, update.get());
   if (update->tables.empty() && update->lines.empty() &&
       update->documents.empty() && update->decisions.empty() &&
       update->marks.empty() && update->tuning.text.empty() &&
-      update->tuning.status.empty() &&
-      update->log.empty()) {
+      update->tuning.status.empty() && update->log.empty()) {
     return nullptr;  // dirty lines that turned out to be right already
   }
   return update;
@@ -257,19 +257,20 @@ void UpdatePlanner::NoteWeight(uint32_t index,
   line.warned_nodes = short_of_slots ? weight->ingress_nodes : 0;
 }
 
-void UpdatePlanner::AddDecisions(int64_t now_ms, Update* update) {
+void UpdatePlanner::AddDecisions(int64_t now_ms, int64_t due_ms,
+                                 Update* update) {
   if (journal_->changed()) {
     decisions_due_ms_ = After(decisions_sent_ms_, kDecisionsPaceMs, now_ms);
   }
-  if (decisions_due_ms_ > now_ms) return;
+  if (decisions_due_ms_ > due_ms) return;
   update->decisions = journal_->EncodeDecisions();
   decisions_sent_ms_ = now_ms;
   decisions_due_ms_ = kNever;
 }
 
 void UpdatePlanner::AddDocuments(
-    int64_t now_ms, const std::function<std::string(uint32_t)>& status,
-    Update* update) {
+    int64_t now_ms, int64_t due_ms,
+    const std::function<std::string(uint32_t)>& status, Update* update) {
   for (uint32_t i = 0; i < clusters_.size(); ++i) {
     Cluster& cluster = clusters_[i];
     DocumentUpdate document;
@@ -277,14 +278,14 @@ void UpdatePlanner::AddDocuments(
     const bool with_writes =
         cluster.explains && cluster.view_bytes <= kSmallDocument;
     cluster.explains = false;
-    if (cluster.view_due_ms <= now_ms ||
+    if (cluster.view_due_ms <= due_ms ||
         (with_writes && cluster.view_due_ms != kNever)) {
       document.view = EncodeClusterView(views_[i], cluster.max_nodes);
       cluster.view_bytes = document.view.size();
       cluster.view_sent_ms = now_ms;
       cluster.view_due_ms = kNever;
     }
-    if (cluster.status_due_ms <= now_ms) {
+    if (cluster.status_due_ms <= due_ms) {
       document.status = status(i);
       cluster.status_sent_ms = now_ms;
       cluster.status_due_ms = kNever;

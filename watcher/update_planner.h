@@ -50,6 +50,9 @@ class UpdatePlanner {
   // A view whose numbers stand still is written again so often, so that its
   // times of observation are not far off.
   static constexpr int64_t kObservedPaceMs = 60000;
+  // What is due so soon goes along with a change: an update for itself would
+  // wake both threads once more.
+  static constexpr int64_t kAlongMs = 50;
 
   // Remembers the weights of `views` as those in force: only changes are
   // logged. Everything is due at once: a killed predecessor may have left the
@@ -85,7 +88,7 @@ class UpdatePlanner {
   };
   struct Line {
     std::optional<LineWeight> weight;  // as last planned
-    std::optional<LineTarget> held;    // TargetOf()'s
+    std::optional<HeldTarget> held;    // TargetOf()'s
     uint64_t warned_nodes = 0;         // too many for the slots, and said so
     bool dirty = false;
     bool recorded = false;  // its record was handed out
@@ -112,8 +115,9 @@ class UpdatePlanner {
   void AddTuning(int64_t now_ms, Update* update);
   void NoteWeight(uint32_t line, const std::optional<LineWeight>& weight,
                   int64_t now_ms);
-  void AddDecisions(int64_t now_ms, Update* update);
-  void AddDocuments(int64_t now_ms,
+  void AddDecisions(int64_t now_ms, int64_t due_ms, Update* update);
+  // Those due by `due_ms`.
+  void AddDocuments(int64_t now_ms, int64_t due_ms,
                     const std::function<std::string(uint32_t)>& status,
                     Update* update);
 

@@ -137,6 +137,24 @@ TEST_F(UpdatePlannerTest, DecisionsGoOutAtOnceButAtMostOnceASecond) {
   EXPECT_EQ(planner_->DeadlineMs(), kNever);
 }
 
+TEST_F(UpdatePlannerTest, WhatIsDueShortlyGoesAlongWithAChange) {
+  Configure(2);
+  Settle();
+  SetPods(0, 30, 1000);
+  Apply(Build(1000));
+  SetPods(1, 30, 1100);
+  Apply(Build(1100));
+  ASSERT_EQ(planner_->DeadlineMs(), 2000);  // the decisions
+  constexpr int64_t kSoon = 2000 - UpdatePlanner::kAlongMs;
+  SetPods(0, 40, kSoon - 1);
+  const auto early = Build(kSoon - 1);
+  ASSERT_NE(early, nullptr);
+  EXPECT_THAT(Decided(early), IsEmpty());
+  Apply(early);
+  SetPods(1, 40, kSoon);
+  EXPECT_THAT(Decided(Build(kSoon)), ElementsAre("u0", "u1", "u0", "u1"));
+}
+
 TEST_F(UpdatePlannerTest, ALoneChangeGoesOutAtOnceWithItsView) {
   Configure(3);
   Settle();

@@ -33,6 +33,11 @@ namespace dynweight {
 namespace {
 
 constexpr int64_t kMaxPollMs = 60000;
+// For so long after a change went out nothing is read, or for coalesce_ms if
+// that is shorter: where events come thickly they are taken several at a time,
+// which costs much less than a wake-up of two threads for each. A lone event
+// does not wait.
+constexpr int64_t kGatherMs = 50;
 // From an exception (no memory, that is) to the next attempt.
 constexpr int64_t kFirstRetryMs = 1000;
 constexpr int64_t kMaxRetryMs = 30000;
@@ -108,13 +113,14 @@ class WatcherThread : public Watcher {
     std::mt19937_64 engine;
     std::vector<std::unique_ptr<ClusterWatcher>> clusters;
     std::unique_ptr<UpdatePlanner> planner;
+    int64_t gather_until_ms = 0;
   };
 
   void Main() noexcept;
   void WatchUntilStop();
   void SetUp(Run* run);
   void Turn(Run* run);
-  int64_t PollMs(const Run& run);
+  void Wait(const Run& run);
   void WarnOfUnverifiedTls();
   void NoteException(const char* what) noexcept;
 
@@ -166,7 +172,7 @@ void WatcherThread::WatchUntilStop() {
   SetUp(&run);
   while (!handoff_.stopping()) {
     Turn(&run);
-    run.transport->Poll(PollMs(run));
+    Wait(run);
   }
 }
 
@@ -187,9 +193,9 @@ void WatcherThread::SetUp(Run* run) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
         config_, i, &views_[i], &clock_, &log_, create));
   }
-  run->planner = std::make_unique<UpdatePlanner>(
-      config_, tables_, views_, &log_, &journal_, &tuning_,
-      clock_.MonotonicMs());
+  run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
+                                                 &log_, &journal_, &tuning_,
+                                                 clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
 }
 
@@ -216,12 +222,17 @@ void WatcherThread::Turn(Run* run) {
       status.complete = complete_[cluster];
       return PackClusterStatus(status);
     });
-    if (update != nullptr) handoff_.Offer(std::move(update));
+    if (update != nullptr) {
+      if (!update->lines.empty()) {
+        run->gather_until_ms = now + std::min(kGatherMs, config_.coalesce_ms);
+      }
+      handoff_.Offer(std::move(update));
+    }
   }
   saver_.Tick(views_, now);
 }
 
-int64_t WatcherThread::PollMs(const Run& run) {
+void WatcherThread::Wait(const Run& run) {
   int64_t deadline = std::min(saver_.DeadlineMs(), tuning_.DeadlineMs());
   for (const auto& cluster : run.clusters) {
     deadline = std::min(deadline, cluster->DeadlineMs());
@@ -230,7 +241,12 @@ int64_t WatcherThread::PollMs(const Run& run) {
   const int64_t planned = run.planner->DeadlineMs();
   // What is due and cannot go out waits for Done().
   if (planned > now || handoff_.Free()) deadline = std::min(deadline, planned);
-  return deadline <= now ? 0 : std::min(deadline - now, kMaxPollMs);
+  const int64_t wait_ms = std::clamp<int64_t>(deadline - now, 0, kMaxPollMs);
+  if (now < run.gather_until_ms) {
+    run.transport->Rest(std::min(wait_ms, run.gather_until_ms - now));
+  } else {
+    run.transport->Poll(wait_ms);
+  }
 }
 
 void WatcherThread::WarnOfUnverifiedTls() {

@@ -65,24 +65,23 @@ std::optional<LineWeight> WeighLine(const LineConfig& line,
 std::optional<LineTarget> TargetOf(const LineConfig& line,
                                    const ClusterView& view,
                                    const Tuning::Selection& rules,
-                                   std::optional<LineTarget>* held) {
+                                   std::optional<HeldTarget>* held) {
   const bool freeze = LineFreeze(rules) != nullptr;
   if (!freeze) held->reset();
-  if (held->has_value()) return *held;
-  const std::optional<LineWeight> weight = WeighLine(line, view, rules);
-  if (!weight.has_value()) return std::nullopt;
-  LineTarget target = {view.nodes->nodes, *weight};
-  if (freeze) {
-    target.weight.frozen = true;
-    *held = target;
+  if (!held->has_value()) {
+    const std::optional<LineWeight> weight = WeighLine(line, view, rules);
+    if (!weight.has_value()) return std::nullopt;
+    if (!freeze) return LineTarget{view.nodes->nodes, *weight};
+    *held = HeldTarget{view.nodes->nodes, *weight};
+    (*held)->weight.frozen = true;
   }
-  return target;
+  return LineTarget{(*held)->nodes, (*held)->weight};
 }
 
-LineTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
+HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
                         const Tuning::Selection& rules,
                         const PeerTable& table) {
-  LineTarget target;
+  HeldTarget target;
   target.weight = weight;
   target.weight.frozen = true;
   for (uint32_t i = 0; i < line.range.count; ++i) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "watcher/cluster_view.h"
 #include "watcher/config.h"
 #include "watcher/tuning.h"
@@ -43,8 +44,15 @@ std::optional<LineWeight> WeighLine(const LineConfig& line,
                                     const ClusterView& view,
                                     const Tuning::Selection& rules = {});
 
-// What a line's slots should hold.
+// What a line's slots should hold. The nodes are those of the view, or of what
+// is held, and last as long.
 struct LineTarget {
+  absl::Span<const IngressNode> nodes;
+  LineWeight weight;
+};
+
+// What a line holds while it is frozen.
+struct HeldTarget {
   std::vector<IngressNode> nodes;
   LineWeight weight;
 };
@@ -55,12 +63,12 @@ struct LineTarget {
 std::optional<LineTarget> TargetOf(const LineConfig& line,
                                    const ClusterView& view,
                                    const Tuning::Selection& rules,
-                                   std::optional<LineTarget>* held);
+                                   std::optional<HeldTarget>* held);
 
 // What a line that was frozen under a predecessor holds: the nodes that its
 // slots show, and the weight that it left. A slot of weight 0 is that of a node
 // which had gone, unless a rule drains it.
-LineTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
+HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
                         const Tuning::Selection& rules, const PeerTable& table);
 
 // The target, tuned, as writes to the line's table; empty when nothing is to

@@ -44,7 +44,7 @@ class WeighingTest : public testing::Test {
 
   SharedMapping memory_;
   PeerTable table_;
-  std::optional<LineTarget> held_;
+  std::optional<HeldTarget> held_;
   LineConfig line_;
   ClusterView view_;
 };

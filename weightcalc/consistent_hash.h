@@ -69,8 +69,7 @@ class Darts {
   bool Coin(uint32_t level) {
     const uint32_t n = tossed_[level]++;
     if (n % 64 == 0) {
-      coins_[level] =
-          Mix64(~key_ ^ (uint64_t{level} << 32 | uint64_t{n} / 64));
+      coins_[level] = Mix64(~key_ ^ (uint64_t{level} << 32 | uint64_t{n} / 64));
     }
     return coins_[level] >> (n % 64) & 1;
   }

@@ -153,8 +153,8 @@ void PeerTable::Rewrite(uint32_t slot, const PeerIdentity* identity) {
   s.health.Reset();
   PeerCounters& c = s.counters;
   for (std::atomic<uint64_t>* counter :
-       {&c.requests, &c.fails, &c.unavail, &c.sent, &c.received,
-        &c.response_ms, &c.downtime_ms}) {
+       {&c.requests, &c.fails, &c.unavail, &c.sent, &c.received, &c.response_ms,
+        &c.downtime_ms}) {
     counter->store(0, std::memory_order_relaxed);
   }
   for (auto& responses : c.responses) {

@@ -102,8 +102,7 @@ void PickIndex::LayOut() {
     const uint32_t weight = intervals_[i].last;
     Job& job = jobs_[i];
     if (job.number == weight) return;
-    const uint32_t cell =
-        std::max(job.number * period / weight, not_before);
+    const uint32_t cell = std::max(job.number * period / weight, not_before);
     job.number++;
     job.deadline = (job.number * period + weight - 1) / weight;
     job.next = released_[cell];

@@ -206,7 +206,8 @@ TEST_P(PickQuality, AnyThousandConsecutivePicksAreSharedExactly) {
   for (uint64_t k = 0; k < 100 * kWindow; k++) {
     count[index.Pick(GetParam() + k)]++;
     if (k + 1 < kWindow) continue;
-    ASSERT_THAT(count, testing::ElementsAre(500, 300, 200)) << "ends with " << k;
+    ASSERT_THAT(count, testing::ElementsAre(500, 300, 200))
+        << "ends with " << k;
     count[index.Pick(GetParam() + k + 1 - kWindow)]--;
   }
 }

@@ -49,6 +49,7 @@ std::vector<PeerIdentity> Wanted(absl::Span<const IngressNode> nodes,
                      std::tie(b->address, b->name);
             });
   std::vector<PeerIdentity> wanted;
+  wanted.reserve(std::min(nodes.size(), most));
   for (const IngressNode* node : sorted) {
     if (!wanted.empty() && wanted.back().address == node->address) continue;
     if (wanted.size() == most) break;
@@ -126,6 +127,7 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
       seats.begin(), seats.end(),
       [](const Seat& seat) { return seat.stays && seat.weight != 0; });
   std::vector<SlotWrite> writes;
+  writes.reserve(range.count);  // nearly always none or all of them
   const auto write_weight = [&](const Seat& seat, uint32_t target) {
     if (seat.weight == target) return;
     writes.push_back({seat.slot, false, target, PeerIdentity(),
@@ -140,8 +142,8 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
   for (size_t i = 0; i < free.size(); i++) {
     if (i < joining.size()) {
       const uint32_t weight = weigh(*joining[i], 0);
-      writes.push_back({free[i]->slot, true, weight, *joining[i],
-                        others && weight != 0});
+      writes.push_back(
+          {free[i]->slot, true, weight, *joining[i], others && weight != 0});
     } else {
       write_weight(*free[i], 0);
     }

@@ -141,8 +141,7 @@ TEST_F(SlotPlanTest, NoNodeJoinsWhereNoneStays) {
   EXPECT_EQ(Joins(Apply(Nodes({3, 4}), 40)),
             (std::vector<bool>{false, false, false, false}));
   Apply(Nodes({3, 4}), 0);
-  EXPECT_EQ(Joins(Apply(Nodes({3, 4}), 40)),
-            (std::vector<bool>{false, false}));
+  EXPECT_EQ(Joins(Apply(Nodes({3, 4}), 40)), (std::vector<bool>{false, false}));
 }
 
 TEST_F(SlotPlanTest, PeersThatJoinStartSlowlyFromNowOn) {
