@@ -241,7 +241,9 @@ void WatcherThread::Wait(const Run& run) {
   const int64_t planned = run.planner->DeadlineMs();
   // What is due and cannot go out waits for Done().
   if (planned > now || handoff_.Free()) deadline = std::min(deadline, planned);
-  const int64_t wait_ms = std::clamp<int64_t>(deadline - now, 0, kMaxPollMs);
+  // A deadline may be as low as INT64_MIN: compared before it is subtracted.
+  const int64_t wait_ms =
+      deadline <= now ? 0 : std::min<int64_t>(deadline - now, kMaxPollMs);
   if (now < run.gather_until_ms) {
     run.transport->Rest(std::min(wait_ms, run.gather_until_ms - now));
   } else {
