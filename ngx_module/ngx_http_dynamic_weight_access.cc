@@ -69,7 +69,7 @@ ngx_http_dynamic_weight_obstacle(const ngx_http_dynamic_weight_user_t &user,
 void
 ngx_http_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    int                               n;
+    int                               n, rc;
     ngx_uint_t                        i;
     std::string                       closed;
     struct passwd                    *pwd;
@@ -95,9 +95,16 @@ ngx_http_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
     n = 64;
     user.groups.resize(n);
 
-    if (getgrouplist(user.name.c_str(), ccf->group, user.groups.data(), &n)
-        == -1)
-    {
+    rc = getgrouplist(user.name.c_str(), ccf->group, user.groups.data(), &n);
+
+    if (rc == -1 && n > 64) {
+        user.groups.resize(n);
+
+        rc = getgrouplist(user.name.c_str(), ccf->group, user.groups.data(),
+                          &n);
+    }
+
+    if (rc == -1) {
         n = 1;
         user.groups[0] = ccf->group;
     }
