@@ -4,8 +4,9 @@
 // than average weight, in a list that the peer's slot leads to: none is ever
 // searched for. All of them together are at most half of what
 // worker_connections allows; then the one idle for longest makes room. Those of
-// a peer that left or drains are closed within about a second, by a timer that
-// runs only while there are idle connections.
+// a peer that left or drains, or idle for too long, are closed within about a
+// second, by a timer that runs only while there are idle connections. A timer
+// for each would fill the tree that every request's timers go through.
 //
 // What may be kept, and how, is as in ngx_http_upstream_keepalive_module.c.
 
@@ -34,6 +35,7 @@ typedef struct {
     uint32_t                              slot;
     uint64_t                              generation;
     ngx_connection_t                     *connection;
+    ngx_msec_t                            until;
     ngx_http_dynamic_weight_way_t         way;
 } ngx_http_dynamic_weight_idle_t;
 
@@ -61,6 +63,8 @@ static ngx_uint_t ngx_http_dynamic_weight_most_idle(
 static void ngx_http_dynamic_weight_idle_handler(ngx_event_t *ev);
 static void ngx_http_dynamic_weight_dummy_handler(ngx_event_t *ev);
 static void ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev);
+static bool ngx_http_dynamic_weight_idle_too_long(
+    const ngx_http_dynamic_weight_idle_t *idle);
 static void ngx_http_dynamic_weight_release_idle(
     ngx_http_dynamic_weight_idle_t *idle);
 static void ngx_http_dynamic_weight_drop_idle(
@@ -269,7 +273,9 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
         next = ngx_queue_next(q);
         idle = ngx_queue_data(q, ngx_http_dynamic_weight_idle_t, peer);
 
-        if (idle->generation != rd->generation) {
+        if (idle->generation != rd->generation
+            || ngx_http_dynamic_weight_idle_too_long(idle))
+        {
             ngx_http_dynamic_weight_drop_idle(idle);
             continue;
         }
@@ -295,10 +301,6 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
         c->read->log = pc->log;
         c->write->log = pc->log;
         c->pool->log = pc->log;
-
-        if (c->read->timer_set) {
-            ngx_del_timer(c->read);
-        }
 
         pc->connection = c;
         pc->cached = 1;
@@ -405,12 +407,16 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
     idle->slot = rd->slot;
     idle->generation = rd->generation;
     idle->connection = c;
+    idle->until = ngx_current_msec + dscf->keepalive_timeout;
     idle->way = ngx_http_dynamic_weight_way(u);
 
     pc->connection = NULL;
 
     c->read->delayed = 0;
-    ngx_add_timer(c->read, dscf->keepalive_timeout);
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
 
     if (c->write->timer_set) {
         ngx_del_timer(c->write);
@@ -444,7 +450,7 @@ ngx_http_dynamic_weight_dummy_handler([[maybe_unused]] ngx_event_t *ev)
 }
 
 
-/* the peer closes it, or sends what nobody asked for, or it is idle too long */
+/* the peer closes it, or sends what nobody asked for, or the worker ends */
 
 static void
 ngx_http_dynamic_weight_idle_handler(ngx_event_t *ev)
@@ -455,7 +461,7 @@ ngx_http_dynamic_weight_idle_handler(ngx_event_t *ev)
 
     c = static_cast<ngx_connection_t *>(ev->data);
 
-    if (!c->close && !c->read->timedout) {
+    if (!c->close) {
 
         n = recv(c->fd, buf, 1, MSG_PEEK);
 
@@ -473,7 +479,15 @@ ngx_http_dynamic_weight_idle_handler(ngx_event_t *ev)
 }
 
 
-/* closes the idle connections of peers that left or drain, a piece at a time */
+static bool
+ngx_http_dynamic_weight_idle_too_long(
+    const ngx_http_dynamic_weight_idle_t *idle)
+{
+    return static_cast<ngx_msec_int_t>(idle->until - ngx_current_msec) <= 0;
+}
+
+
+/* closes what has been idle too long or whose peer is gone; a piece at a time */
 
 static void
 ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev)
@@ -499,7 +513,8 @@ ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev)
         const dynweight::PeerTable  &table = *idle->group->table;
 
         if (table.weight(idle->slot) == 0
-            || table.generation(idle->slot) != idle->generation)
+            || table.generation(idle->slot) != idle->generation
+            || ngx_http_dynamic_weight_idle_too_long(idle))
         {
             ngx_http_dynamic_weight_drop_idle(idle);
         }

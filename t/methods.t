@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 
 use DynamicWeight;
 use List::Util qw(max min sum);
+use Time::HiRes qw(sleep);
 use Test::More;
 
 my $t = DynamicWeight->new(workers => 2);
@@ -18,7 +19,8 @@ $bj->app('prod', 'orders', 6);
 $bj->nodes('127.0.0.11', '127.0.0.12');
 
 $t->start_backends(tls => '1.3');
-my @names = qw(hash bounded least kept stock either off zero tls slow lone many);
+my @names =
+    qw(hash bounded least kept brief stock either off zero tls slow lone many);
 my %port = map { $_ => free_port() } @names;
 
 my $servers = join "\n", map { <<"EOF" } @names;
@@ -65,6 +67,11 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
         dynamic_weight;
         dynamic_weight_keepalive 2 timeout=60s requests=100;
         ingress_nodes bj service=prod/orders port=%%BACKEND%%;
+    }
+    upstream brief {
+        dynamic_weight;
+        dynamic_weight_keepalive 2 timeout=1ms;
+        server 127.0.9.1:%%BACKEND%%;
     }
     upstream stock {
         dynamic_weight;
@@ -215,9 +222,12 @@ cmp_ok(connections(@requests), '<=', 2 * 2, 'one connection a peer and worker');
 
 # How many connections 40 requests to addresses that match took.
 sub taken {
-    my ($name, $address) = @_;
+    my ($name, $address, $seconds_between) = @_;
     my $mark = $t->mark;
-    http_get($port{$name}, '/') for 1 .. 40;
+    for (1 .. 40) {
+        http_get($port{$name}, '/');
+        sleep $seconds_between if $seconds_between;
+    }
     return connections(arrived($mark, $address, 40));
 }
 cmp_ok(taken('tls', qr/^127\.0\.0\.1$/), '<=', 2, 'kept over TLS');
@@ -252,6 +262,10 @@ my %per;
 $per{$_->[1]}++ for @requests;
 cmp_ok(max(values %per), '<=', 100, 'not one');
 
+# timeout= holds to the millisecond for what is used again.
+
+is(taken('brief', qr/^127\.0\.9\.1$/, 0.01), 40, 'none is used after timeout=');
+
 # A node that leaves: its idle connections are closed.
 
 sub idle_to {
@@ -264,6 +278,7 @@ sub idle_to {
     }
     return $n;
 }
+wait_ok { idle_to('127.0.9.1') == 0 } 'none soon after timeout=';
 cmp_ok(idle_to('127.0.0.12'), '>=', 1, 'idle connections to the node');
 $bj->nodes('127.0.0.11');
 wait_ok { idle_to('127.0.0.12') == 0 } 'none soon after it left';
