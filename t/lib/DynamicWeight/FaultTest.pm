@@ -106,7 +106,15 @@ sub begin {
     $self->{fault} = $fault;
     $self->{right} = {};
     $self->allow($self->{pods});
+    # A server may have refused one before the fault, too (and a reason is told
+    # once): only what fails from now on is told from here.
     $self->{log_from} = length $self->{t}->log;
+    for my $name (@{$self->{followed}}) {
+        DynamicWeight::wait_for(
+            sub { !$self->watch_status($name)->{failing_since} },
+            "$name to be well before the fault", 120)
+            or die "$name: ", $self->watch_status($name)->{last_error}, "\n";
+    }
     unlink "$self->{t}{dir}/seen.stop";
     $self->{t}->write_file('seen', '');
     $self->{seer} = fork // die "fork: $!\n";
@@ -153,9 +161,11 @@ sub failing {
         } "$self->{fault}: $name: the status says why", 120 or diag($said);
         is_deeply($self->{t}->weights($name), $self->weights($self->{pods}),
             "$self->{fault}: $name: weights hold");
-        my $log = substr $self->{t}->log, $self->{log_from};
-        like($log, qr{\[error\].*cluster "$name": .*(?:list|watch) https?://},
-            "$self->{fault}: $name: the log names the URL");
+        my $log = '';
+        wait_ok {
+            $log = substr $self->{t}->log, $self->{log_from};
+            $log =~ m{\[error\].*cluster "$name": .*(?:list|watch) https?://}
+        } "$self->{fault}: $name: the log names the URL" or diag($log);
     }
 }
 
