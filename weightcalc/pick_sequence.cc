@@ -24,7 +24,10 @@ uint32_t GuideShift(uint64_t period, uint32_t intervals) {
   return shift;
 }
 
-uint32_t GuideEntries(uint32_t intervals) { return 2 * intervals + 2; }
+// Those, and one for each cell that is laid out by deadline.
+uint32_t GuideEntries(uint32_t intervals, uint32_t cells) {
+  return std::max(2 * intervals + 2, cells);
+}
 
 // The sum of the partial quotients of stride / period, or `limit` when it is
 // no less or when the two have a common divisor.
@@ -45,8 +48,7 @@ uint64_t PartialQuotients(uint64_t stride, uint64_t period, uint64_t limit) {
 
 PickIndex::PickIndex(uint32_t capacity)
     : intervals_(new Interval[std::max<uint32_t>(capacity, 1)]),
-      guide_(new uint32_t[GuideEntries(std::max<uint32_t>(capacity, 1))]),
-      laid_out_(new uint32_t[kMaxLaidOut]),
+      guide_(new uint32_t[GuideEntries(capacity, kMaxLaidOut)]),
       released_(new uint32_t[kMaxLaidOut]),
       heap_(new uint32_t[std::min(capacity, kMaxLaidOut)]),
       jobs_(new Job[std::min(capacity, kMaxLaidOut)]) {
@@ -57,7 +59,7 @@ PickIndex::PickIndex(uint32_t capacity)
 // where the period would pass 2^32, whatever does not fit (weights above 2^30
 // over the number of peers then lose low bits, never all of them).
 void PickIndex::Reduce() {
-  uint32_t divisor = nonzero_ == 0 ? 1 : intervals_[0].last;
+  uint32_t divisor = intervals_[0].last;
   for (uint32_t i = 1; i < nonzero_ && divisor != 1; i++) {
     divisor = std::gcd(divisor, intervals_[i].last);
   }
@@ -76,11 +78,11 @@ void PickIndex::Reduce() {
   }
 }
 
-void PickIndex::ChooseStride() {
+uint64_t PickIndex::ChooseStride() const {
   constexpr double kGoldenRatio = 0.6180339887498949;
   const auto center =
       static_cast<uint64_t>(static_cast<double>(period_) * kGoldenRatio + 0.5);
-  stride_ = 1;
+  uint64_t chosen = 1;
   uint64_t best = period_ + 1;  // what 1 / period_ has, or more
   for (int i = 0; i < kStrides; i++) {
     const uint64_t away = (i + 1) / 2;
@@ -89,9 +91,10 @@ void PickIndex::ChooseStride() {
     const uint64_t sum = PartialQuotients(stride, period_, best);
     if (sum < best) {
       best = sum;
-      stride_ = stride;
+      chosen = stride;
     }
   }
+  return chosen;
 }
 
 // O(period * log(intervals)).
@@ -126,25 +129,14 @@ void PickIndex::LayOut() {
     // There is one: the weights add up to the period.
     std::pop_heap(heap_.get(), heap_.get() + waiting--, later);
     const uint32_t i = heap_[waiting];
-    laid_out_[cell] = intervals_[i].index;
+    guide_[cell] = i;
     release(i, cell + 1);
   }
+  guide_shift_ = 0;
+  for (uint32_t i = 0; i < nonzero_; i++) intervals_[i].last = UINT32_MAX;
 }
 
-void PickIndex::Finish() {
-  Reduce();
-  if (nonzero_ == 0) period_ = 1;
-  reciprocal_ = UINT64_MAX / period_;
-  if (nonzero_ == 0) {
-    laid_out_[0] = kNone;
-    return;
-  }
-  if (period_ <= kMaxLaidOut) {
-    LayOut();
-    return;
-  }
-  ChooseStride();
-
+void PickIndex::Guide() {
   guide_shift_ = GuideShift(period_, nonzero_);
   uint64_t end = 0;
   uint32_t entry = 0;
@@ -153,6 +145,30 @@ void PickIndex::Finish() {
     intervals_[i].last = static_cast<uint32_t>(end - 1);
     for (; uint64_t{entry} << guide_shift_ < end; entry++) guide_[entry] = i;
   }
+}
+
+// Pick() makes no difference between the two kinds of period, nor for none.
+void PickIndex::Finish() {
+  uint64_t stride = 1;
+  if (nonzero_ == 0) {
+    period_ = 1;
+    intervals_[0] = {UINT32_MAX, kNone};
+    guide_[0] = 0;
+    guide_shift_ = 0;
+  } else {
+    Reduce();
+    if (period_ <= kMaxLaidOut) {
+      LayOut();
+    } else {
+      stride = ChooseStride();
+      Guide();
+    }
+  }
+  reciprocal_ = UINT64_MAX / period_;
+  half_cell_ = (uint64_t{1} << 63) / period_;
+  const auto dividend = static_cast<unsigned __int128>(stride) << 64;
+  // All of 2^64, which is 0, where the only cell is number 0.
+  stride_ = static_cast<uint64_t>((dividend + period_ / 2) / period_);
 }
 
 }  // namespace dynweight

@@ -25,7 +25,7 @@
 // rounded outwards. Earliest deadline first meets them all (Baruah, Cohen,
 // Plaxton, Varvel, "Proportionate Progress", Algorithmica 15, 1996), so that no
 // peer is ever a whole request from its exact share, counted from the start of
-// a period.
+// a period. A pick does the same there, with m = 1.
 //
 // The cell's owner is found by Chen and Asau's guide table method ("On
 // generating random variates from an empirical distribution", AIIE Transactions
@@ -73,8 +73,7 @@ class PickIndex {
   // consecutive numbers for the sequence, a hash for a weighted random pick.
   // O(1) expected.
   uint32_t Pick(uint64_t k) const {
-    if (period_ <= kMaxLaidOut) return laid_out_[Modulo(k)];
-    const uint32_t cell = static_cast<uint32_t>(Modulo(Modulo(k) * stride_));
+    const uint32_t cell = CellOf(Modulo(k));
     const Interval* interval = &intervals_[guide_[cell >> guide_shift_]];
     // One step in three is wanted: as arithmetic it costs nothing, as a branch
     // it would be mispredicted. More than one is rare.
@@ -94,7 +93,9 @@ class PickIndex {
   // `last` included. Indices of weight 0 have none, so that the many empty
   // slots of a table cost a pick nothing.
   struct Interval {
-    uint32_t last;  // the weight, until Finish() has seen the total
+    // The weight, until Finish() has seen the total. UINT32_MAX where the cells
+    // are laid out by deadline: the guide knows the owner of each.
+    uint32_t last;
     uint32_t index;
   };
 
@@ -104,6 +105,16 @@ class PickIndex {
         static_cast<unsigned __int128>(x) * reciprocal_ >> 64);
     const uint64_t rest = x - quotient * period_;
     return rest - (rest >= period_ ? period_ : 0);
+  }
+
+  // x * stride mod period_ for an x below period_: the upper half of the
+  // product of period_ and the fraction x * stride / period_. The fraction is
+  // rounded to 2^-64, and half a cell is added so that it does not matter which
+  // way: with a period of up to 2^32 no x adds up to another half.
+  uint32_t CellOf(uint64_t x) const {
+    return static_cast<uint32_t>(
+        static_cast<unsigned __int128>(x * stride_ + half_cell_) * period_ >>
+        64);
   }
 
   // Periods up to this are laid out by deadline.
@@ -118,7 +129,8 @@ class PickIndex {
 
   void LayOut();
   void Reduce();
-  void ChooseStride();
+  uint64_t ChooseStride() const;
+  void Guide();
   void Finish();
 
   uint32_t size_ = 0;
@@ -127,11 +139,12 @@ class PickIndex {
   uint64_t total_ = 0;
   uint64_t period_ = 0;      // at most 2^32
   uint64_t reciprocal_ = 0;  // floor((2^64 - 1) / period_)
-  uint64_t stride_ = 0;
+  uint64_t stride_ = 0;      // m / period_ of 2^64, rounded
+  uint64_t half_cell_ = 0;   // 1 / (2 * period_) of 2^64, rounded down
   std::unique_ptr<Interval[]> intervals_;
-  // Entry g holds the interval that owns cell g << guide_shift_.
+  // Entry g holds the interval that owns cell g << guide_shift_, in the order
+  // in which cells are visited where they are laid out by deadline.
   std::unique_ptr<uint32_t[]> guide_;
-  std::unique_ptr<uint32_t[]> laid_out_;  // owners of the cells
   std::unique_ptr<uint32_t[]> released_;  // lists of jobs, by cell
   std::unique_ptr<uint32_t[]> heap_;      // of jobs, by deadline
   std::unique_ptr<Job[]> jobs_;
