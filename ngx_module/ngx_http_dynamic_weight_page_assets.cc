@@ -111,8 +111,8 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem;
     font-size: .85em; }
   #decisions td:nth-child(4) { grid-area: 1 / 3; }
   #decisions td:nth-child(5) { grid-area: 2 / 1 / auto / 3; font-size: .85em; }
-  #down td:nth-child(3) { grid-area: 2 / 1 / auto / 3; }
-  #down td:nth-child(4) { grid-area: 2 / 3; color: var(--soft); }
+  #down td:nth-child(3) { grid-area: 2 / 1 / auto / -1; }
+  #down td:nth-child(4) { grid-area: 3 / 1 / auto / -1; color: var(--soft); }
   #down td:nth-child(5) { grid-area: 1 / 3; text-align: right; }
   #clusters td:nth-child(2) { grid-area: 1 / 2; }
   #clusters td:nth-child(3) { grid-area: 1 / 3; color: var(--soft); }
