@@ -91,8 +91,11 @@ const LineFamily  line_families[] = {
       "Live ingress nodes of the cluster.",
       record_value<&dynweight::LineRecord::ingress_nodes> },
     { "upstream_cluster_used_nodes", "gauge",
-      "Ingress nodes that have a slot.",
+      "Ingress nodes that have a slot and are not drained.",
       record_value<&dynweight::LineRecord::used_nodes> },
+    { "upstream_cluster_drained_nodes", "gauge",
+      "Ingress nodes that have a slot and are drained by tuning.",
+      record_value<&dynweight::LineRecord::drained_nodes> },
     { "upstream_cluster_weight", "gauge",
       "Weight of each ingress node.",
       [](const Line &sample, std::string *out) {

@@ -483,18 +483,27 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 
     ngx_http_dynamic_weight_serves = true;
 
-    return ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR,
+    if (ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
+            return ngx_http_dynamic_weight_init_worker(cycle, dmcf);
+        })
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* the master restarts worker 0 when it dies: no election is needed */
+
+    if (ngx_worker != 0) {
+        return NGX_OK;
+    }
+
+    /*
+     * A watcher that can't start is no reason not to serve: the weights hold,
+     * and the log says why.
+     */
+
+    (void) ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR,
                                          [&]() -> ngx_int_t {
-        if (ngx_http_dynamic_weight_init_worker(cycle, dmcf) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        /* the master restarts worker 0 when it dies: no election is needed */
-
-        if (ngx_worker != 0) {
-            return NGX_OK;
-        }
-
         ngx_http_dynamic_weight_start_shares(cycle, dmcf);
 
         if (dmcf->config->lines.empty()
@@ -503,15 +512,10 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
             return NGX_OK;
         }
 
-        /*
-         * A watcher that can't start is no reason not to serve: the weights
-         * hold, and the log says why.
-         */
-
-        (void) ngx_http_dynamic_weight_start_watcher(cycle);
-
-        return NGX_OK;
+        return ngx_http_dynamic_weight_start_watcher(cycle);
     });
+
+    return NGX_OK;
 }
 
 

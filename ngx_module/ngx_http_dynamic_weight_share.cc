@@ -86,8 +86,8 @@ ngx_http_dynamic_weight_restart_share(ngx_uint_t table)
         return;
     }
 
-    shares->restarts[table] = true;
     shares->tasks.push_back({ shares->groups[table], true });
+    shares->restarts[table] = true;
 
     ngx_post_event(&shares->piece, &ngx_posted_next_events);
 }

@@ -291,23 +291,22 @@ ngx_http_dynamic_weight_write_handler(ngx_http_request_t *r)
         return;
     }
 
-    if (rc == NGX_OK) {
-
-        /* a timer of limit_rate's ends the delay, and must stay */
-
-        if (wev->timer_set && !wev->delayed) {
-            ngx_del_timer(wev);
-        }
-
-        ngx_post_event(&sending->next_piece, &ngx_posted_next_events);
-        return;
-    }
-
     clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
 
+    /*
+     * A timer of limit_rate's ends the delay, and must stay. There is one
+     * between two pieces, too: a worker that is to quit waits for timers only,
+     * not for posted events.
+     */
+
     if (!wev->delayed) {
         ngx_add_timer(wev, clcf->send_timeout);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_post_event(&sending->next_piece, &ngx_posted_next_events);
+        return;
     }
 
     if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "watcher/cluster_view.h"
 #include "watcher/watcher.h"
 
@@ -151,6 +152,8 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    absl::Cleanup  close_connection = [c] { ngx_close_connection(c); };
+
     c->data = watch.get();
     c->pool = NULL;
 
@@ -169,7 +172,6 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     watch->next_piece.cancelable = 1;
 
     if (ngx_add_event(rev, NGX_READ_EVENT, 0) != NGX_OK) {
-        ngx_close_connection(c);
         return NGX_ERROR;
     }
 
@@ -180,9 +182,10 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
 
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "weights won't follow the clusters: %s", why.c_str());
-        ngx_close_connection(c);
         return NGX_ERROR;
     }
+
+    std::move(close_connection).Cancel();
 
     watch->watcher = *std::move(watcher);
 

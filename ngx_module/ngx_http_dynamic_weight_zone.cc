@@ -3,6 +3,7 @@
 //   root            what there is and where, for the next cycle
 //   per cluster     two documents: the view, the status
 //   per upstream    one or two peer tables, each with its share window
+//                   and what tuning says of each peer
 //   per line        the record that explains its weight
 //   decisions       the last ones of all lines
 //   tuning          the file's last good text, and its status

@@ -33,6 +33,14 @@ my $servers = join "\n", map { <<"EOF" } @names;
             proxy_buffering     off;
             proxy_next_upstream error timeout http_500;
         }
+        location /verified {
+            proxy_pass                     https://named/;
+            proxy_http_version             1.1;
+            proxy_set_header               Connection "";
+            proxy_ssl_verify               on;
+            proxy_ssl_trusted_certificate  %%DIR%%/backends/cert.pem;
+            proxy_ssl_name                 \$arg_name;
+        }
     }
 EOF
 
@@ -99,6 +107,10 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
         server 127.0.8.1:%%BACKEND%%;
     }
     upstream tls {
+        dynamic_weight;
+        server 127.0.0.1:%%TLS%%;
+    }
+    upstream named {
         dynamic_weight;
         server 127.0.0.1:%%TLS%%;
     }
@@ -231,6 +243,19 @@ sub taken {
     return connections(arrived($mark, $address, 40));
 }
 cmp_ok(taken('tls', qr/^127\.0\.0\.1$/), '<=', 2, 'kept over TLS');
+
+# ... but not for another name than the one that the certificate was verified
+# for.
+
+$mark = $t->mark;
+for my $round (1 .. 3) {
+    is(http_get($port{tls}, '/verified?name=backend')->{status}, 200,
+        'a name that the certificate has') for 1 .. 4;
+    is(http_get($port{tls}, '/verified?name=other')->{status}, 502,
+        'and one that it has not') for 1 .. 4;
+}
+cmp_ok(connections(arrived($mark, qr/^127\.0\.0\.1$/, 12)), '<=', 2,
+    'kept for the one');
 is(taken('off', qr/^127\.0\.5\.1$/), 40, 'none is kept with 0');
 
 # A stock keepalive keeps its own. Where every upstream has one, only with 0;
@@ -324,5 +349,31 @@ $t->break_backend('127.0.0.11');
 is(http_get($port{slow}, '/')->{body}, "127.0.0.12\n",
     'it serves all the same when it is needed');
 $t->mend_backend('127.0.0.11');
+
+# ---- Idle connections make room where nginx runs out of connections.
+
+{
+    my $few = DynamicWeight->new(workers => 1, connections => 100);
+    $few->start_backends(quick => 1);
+    my $hundred = join "\n", map { "server 127.0.1.$_:%%BACKEND%%;" } 1 .. 100;
+    $few->conf(http => "dynamic_weight_zone main:1m;\n"
+        . "upstream hundred { dynamic_weight; $hundred }\n"
+        . $few->edge_server('hundred'));
+    ok($few->start, 'nginx of few connections');
+    http_get($few->port, '/') for 1 .. 200;
+    my @requests = map {
+        my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+            PeerPort => $few->port) or die;
+        print $s "GET /slow HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        $s;
+    } 1 .. 40;
+    my %statuses;
+    for my $s (@requests) {
+        sysread $s, my $answer, 1024;
+        $statuses{$answer =~ m{^HTTP/\S+ (\d+)} ? $1 : 'none'}++;
+    }
+    is_deeply(\%statuses, { 200 => 40 }, 'idle ones make room for all');
+    ok($few->stop, 'it ends');
+}
 
 $t->done;

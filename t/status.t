@@ -12,6 +12,7 @@ use DynamicWeight;
 use JSON::PP;
 use JSON::Validator;
 use POSIX qw(floor);
+use Socket qw(SOL_SOCKET SO_RCVBUF);
 use Test::More;
 
 my $t = DynamicWeight->new;
@@ -331,6 +332,35 @@ for my $location ('~ ^/re/', '@named') {
     like(($other->test_conf)[1],
         qr/"dynamic_weight_status" directive needs a location/,
         "location $location is refused");
+}
+
+# A reload lets an answer that is on its way end.
+
+{
+    my $big = DynamicWeight->new(workers => 1);
+    my $servers = join ' ', map {
+        sprintf 'server 127.1.%d.%d:%%%%BACKEND%%%%;', $_ >> 8, $_ & 255
+    } 1 .. 8000;
+    $big->conf(http => "dynamic_weight_zone main:32m;\n"
+        . "upstream big { dynamic_weight; $servers }\n"
+        . "server { listen 127.0.0.1:@{[$big->port]} sndbuf=16k;"
+        . " location /dw/ { dynamic_weight_status; } }");
+    ok($big->start, 'nginx with 8,000 servers');
+    my $s = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+        PeerPort => $big->port,
+        Sockopts => [[SOL_SOCKET, SO_RCVBUF, 16384]]) or die;
+    print $s "GET /dw/status HTTP/1.0\r\n\r\n";
+    sysread $s, my $answer, 1024;
+    ok($big->reload, 'reload while the status is read');
+    ok(scalar $big->old_workers, 'an old worker goes on');
+    while (sysread $s, $answer, 65536, length $answer) { }
+    my $status = eval { decode_json($answer =~ s/.*?\r\n\r\n//sr) };
+    is(scalar @{$status->{upstreams}{big}{peers} // []}, 8000,
+        'the answer is whole');
+    close $s;
+    wait_ok { !$big->old_workers } 'the old worker ends';
+    ok($big->stop, 'nginx ends');
+    is(join("\n", $big->alarming), '', 'nothing alarming in the log');
 }
 
 # An API that fails.

@@ -97,11 +97,11 @@ absl::StatusOr<Tuning> Tuning::Parse(std::string_view text,
   return tuning;
 }
 
-bool Tuning::Advance(int64_t unix_ms) {
-  bool changed = false;
+std::vector<size_t> Tuning::Advance(int64_t unix_ms) {
+  std::vector<size_t> changed;
   for (size_t i = 0; i < rules_.size(); ++i) {
     const bool in_force = unix_ms < rules_[i].expires_ms;
-    if (in_force != in_force_[i]) changed = true;
+    if (in_force != in_force_[i]) changed.push_back(i);
     in_force_[i] = in_force;
   }
   return changed;

@@ -109,9 +109,9 @@ class Tuning {
 
   const std::vector<TuningRule>& rules() const { return rules_; }
 
-  // Lets rules expire; whether any did (or came back, when the clock was set
-  // back). Before the first call no rule is in force.
-  bool Advance(int64_t unix_ms);
+  // Lets rules expire; the indices of those that did (or came back, when the
+  // clock was set back). Before the first call no rule is in force.
+  std::vector<size_t> Advance(int64_t unix_ms);
   bool in_force(size_t rule) const { return in_force_[rule]; }
 
   // Of a rule that Select() gave: its index in rules().

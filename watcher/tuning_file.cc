@@ -14,6 +14,8 @@ namespace {
 constexpr size_t kMaxPath = 512;
 constexpr size_t kMaxError = 512;
 constexpr size_t kMaxName = 512;
+// The log takes so many lines a second; others are to find room beside these.
+constexpr size_t kMaxRulesLogged = ChangeLog::kMaxLines / 4;
 // Room for a rule that is cut down to its line.
 constexpr size_t kShortRuleBytes = 80;
 
@@ -148,25 +150,29 @@ void TuningFile::Log(LogLine::Level level, const std::string& text) {
 void TuningFile::LogRules() {
   Log(LogLine::Level::kNotice,
       absl::StrCat("is taken up: ", tuning_.rules().size(), " rules"));
-  for (size_t i = 0; i < tuning_.rules().size(); ++i) {
+  const size_t told = std::min(tuning_.rules().size(), kMaxRulesLogged);
+  for (size_t i = 0; i < told; ++i) {
     Log(LogLine::Level::kNotice,
         absl::StrCat(RuleText(tuning_.rules()[i]),
                      tuning_.in_force(i) ? "" : " has expired"));
   }
+  if (told < tuning_.rules().size()) {
+    Log(LogLine::Level::kNotice,
+        absl::StrCat("has ", tuning_.rules().size() - told,
+                     " more rules: see the status"));
+  }
 }
 
 bool TuningFile::Expire() {
-  const Tuning before = tuning_;
-  if (!tuning_.Advance(clock_->UnixMs())) return false;
-  for (size_t i = 0; i < tuning_.rules().size(); ++i) {
-    if (tuning_.in_force(i) == before.in_force(i)) continue;
+  const std::vector<size_t> changed = tuning_.Advance(clock_->UnixMs());
+  for (const size_t i : changed) {
     Log(LogLine::Level::kNotice,
         absl::StrCat(RuleText(tuning_.rules()[i]),
                      tuning_.in_force(i) ? " is in force again: the clock was "
                                            "set back"
                                          : " has expired"));
   }
-  return true;
+  return !changed.empty();
 }
 
 void TuningFile::NotePeers(const std::vector<uint32_t>& peers) {

@@ -56,10 +56,10 @@ class TuningFile {
   // What tuning() was read from.
   const std::string& text() const { return text_; }
 
-  // {"file":...,"error":...,"rules":[...]} as JSON, for the status: one line
-  // for each rule, the first of them the second, in which it has a comma
-  // behind it. `peers`: how many peers each rule is for. Rules that find no
-  // room are cut down to their line.
+  // {"file":...,"taken_up":...,"error":...,"error_at":...,"rules":[...]} as
+  // JSON, for the status: one line for each rule, the first of them the second,
+  // in which it has a comma behind it. `peers`: how many peers each rule is
+  // for. Rules that find no room are cut down to their line.
   std::string EncodeStatus(const std::vector<uint32_t>& peers) const;
 
   // Warns of rules that are in force for no peer; once for each text.

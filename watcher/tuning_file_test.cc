@@ -76,6 +76,17 @@ TEST_F(TuningFileTest, AContentCountsWhenTwoLooksFindIt) {
   EXPECT_FALSE(LookTwice().status);
 }
 
+TEST_F(TuningFileTest, ManyRulesLeaveTheLogRoomForOtherLines) {
+  std::string rules = "{\"freeze\":true}";
+  for (int i = 1; i < 200; ++i) rules += ",{\"freeze\":true}";
+  Write(absl::StrCat("{\"rules\":[", rules, "]}"));
+  LookTwice();
+  EXPECT_EQ(Rules(), 200u);
+  const std::string log = Log();
+  EXPECT_THAT(log, HasSubstr("is taken up: 200 rules\n"));
+  EXPECT_THAT(log, HasSubstr("has 175 more rules: see the status\n"));
+}
+
 TEST_F(TuningFileTest, LooksAreFarEnoughApart) {
   Write(kFreeze);
   Look();

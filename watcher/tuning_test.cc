@@ -2,6 +2,7 @@
 
 #include "watcher/tuning.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -121,12 +122,12 @@ TEST_F(TuningTest, RulesExpireAndComeBackWithTheClock) {
   Rules(R"({"node":"n1","weight":5,"expires":"2026-01-01T00:00:00Z"},
            {"cluster":"bj","min":70})");
   constexpr int64_t kExpiry = 1767225600000;
-  EXPECT_FALSE(tuning_.Advance(kExpiry - 1));
+  EXPECT_THAT(tuning_.Advance(kExpiry - 1), testing::IsEmpty());
   EXPECT_EQ(Node(40), 5u);
-  EXPECT_TRUE(tuning_.Advance(kExpiry));
+  EXPECT_THAT(tuning_.Advance(kExpiry), testing::ElementsAre(0));
   EXPECT_FALSE(tuning_.in_force(0));
   EXPECT_EQ(Node(40), 70u);
-  EXPECT_TRUE(tuning_.Advance(kExpiry - 1));
+  EXPECT_THAT(tuning_.Advance(kExpiry - 1), testing::ElementsAre(0));
   EXPECT_EQ(Node(40), 5u);
 }
 

@@ -28,7 +28,6 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
       tuning_(tuning),
       marker_(config, tables),
       tuning_due_ms_(config.tuning_file.empty() ? kNever : now_ms),
-      tuning_sent_{tuning->text(), std::string()},
       lines_(config.lines.size()),
       clusters_(config.clusters.size()) {
   tables_.reserve(tables.size());

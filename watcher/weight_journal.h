@@ -38,7 +38,7 @@ struct FixedText {
 struct LineRecord {
   uint64_t pods = 0;
   uint64_t ingress_nodes = 0;  // live in the cluster
-  uint64_t used_nodes = 0;     // that have a slot; what is divided by
+  uint64_t used_nodes = 0;     // that have a slot, undrained; the divisor
   uint64_t generation = 0;     // how often the weight has changed
   int64_t changed_ms = 0;      // when it last did, Unix ms; 0: never
   uint32_t weight = 0;

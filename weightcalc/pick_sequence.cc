@@ -26,7 +26,7 @@ uint32_t GuideShift(uint64_t period, uint32_t intervals) {
 
 // Those, and one for each cell that is laid out by deadline.
 uint32_t GuideEntries(uint32_t intervals, uint32_t cells) {
-  return std::max(2 * intervals + 2, cells);
+  return std::max(2 * intervals, cells);
 }
 
 // The sum of the partial quotients of stride / period, or `limit` when it is
@@ -56,7 +56,7 @@ PickIndex::PickIndex(uint32_t capacity)
 }
 
 // Takes out what all weights have in common, which shortens the period; and
-// where the period would pass 2^32, whatever does not fit (weights above 2^30
+// where the period would pass 2^32, whatever does not fit (weights above 2^32
 // over the number of peers then lose low bits, never all of them).
 void PickIndex::Reduce() {
   uint32_t divisor = intervals_[0].last;

@@ -7,8 +7,8 @@
 // Number Generation and Quasi-Monte Carlo Methods", 1992, chapter 5). So
 //
 //   - any W picks in a row visit every cell once: over them each peer gets
-//     exactly its weight, whatever the start. Peers of equal weight take strict
-//     turns.
+//     exactly its weight, whatever the start. Where all weights are equal, the
+//     peers take strict turns.
 //   - in between the cells are visited as evenly as they can be. Of the m near
 //     the golden ratio the one is taken whose continued fraction m / W has the
 //     smallest sum of partial quotients, which bounds the discrepancy (ibid.,
@@ -51,7 +51,8 @@ class PickIndex {
   explicit PickIndex(uint32_t capacity);
 
   // Takes over weights[0..n), n <= capacity; `read(i)` returns weight i, at
-  // most kMaxWeight. It is called exactly once for each i. O(n).
+  // most kMaxWeight. It is called exactly once for each i. O(n), and up
+  // to 1024 * log(n) more where the cells are laid out by deadline.
   template <typename ReadWeight>
   void Build(uint32_t n, ReadWeight&& read) {
     total_ = 0;
