@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "watcher/cluster_view.h"
 #include "watcher/watcher.h"
 
@@ -152,7 +151,8 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    absl::Cleanup  close_connection = [c] { ngx_close_connection(c); };
+    std::unique_ptr<ngx_connection_t, void (*)(ngx_connection_t *)>
+        connection(c, ngx_close_connection);
 
     c->data = watch.get();
     c->pool = NULL;
@@ -185,9 +185,9 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    std::move(close_connection).Cancel();
-
     watch->watcher = *std::move(watcher);
+
+    (void) connection.release();    /* the watch's from here on */
 
     ngx_http_dynamic_weight_watch = watch.release();
 
