@@ -318,7 +318,10 @@ ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char *names)
 
     for (i = 0; i < 3; i++) {
         p = ngx_cpymem(p, &value[i].len, sizeof(size_t));
-        p = ngx_cpymem(p, value[i].data, value[i].len);
+
+        if (value[i].len) {
+            p = ngx_cpymem(p, value[i].data, value[i].len);
+        }
     }
 
     SHA256(text, p - text, names);
