@@ -3,9 +3,9 @@
 // Each worker keeps N idle connections for each peer, more for a peer of more
 // than average weight, in a list that the peer's slot leads to: none is ever
 // searched for. All of them together are at most half of what
-// worker_connections allows; then the one idle for longest makes room, as do all
-// of them, and idle clients, when nginx runs out of connections. Those of
-// a peer that left or drains, or idle for too long, are closed within about a
+// worker_connections allows; then the one idle for longest makes room. They are
+// nginx's to close when it runs out of connections, as idle clients are. Those
+// of a peer that left or drains, or idle for too long, are closed within about a
 // second, by a timer that runs only while there are idle connections. A timer
 // for each would fill the tree that every request's timers go through.
 //
@@ -13,25 +13,11 @@
 
 #include "ngx_http_dynamic_weight_request.h"
 
-#if (NGX_HTTP_SSL)
-#include <openssl/sha.h>
-#endif
-
 
 #define NGX_HTTP_DW_SWEEP_MSEC   1000
 
 /* idle connections looked at without going back to the event loop */
 #define NGX_HTTP_DW_SWEEP_PIECE  256
-
-
-/* what two requests must have in common to use one connection */
-
-typedef struct {
-    ngx_int_t                           (*protocol)(ngx_http_request_t *r);
-    ngx_http_upstream_local_t            *local;  /* proxy_bind */
-    ngx_http_upstream_conf_t             *tls;    /* location; NULL: no TLS */
-    u_char                                names[32];  /* see ..._tls_names() */
-} ngx_http_dynamic_weight_way_t;
 
 
 typedef struct {
@@ -62,12 +48,6 @@ static struct {
 } ngx_http_dynamic_weight_pool;
 
 
-static ngx_int_t ngx_http_dynamic_weight_way(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_way_t *way);
-#if (NGX_HTTP_SSL)
-static ngx_int_t ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r,
-    u_char *names);
-#endif
 static ngx_uint_t ngx_http_dynamic_weight_most_idle(
     ngx_http_dynamic_weight_request_t *rd);
 static void ngx_http_dynamic_weight_idle_handler(ngx_event_t *ev);
@@ -236,102 +216,6 @@ ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
 }
 
 
-static ngx_int_t
-ngx_http_dynamic_weight_way(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_way_t *way)
-{
-    ngx_http_upstream_t  *u = r->upstream;
-
-    ngx_memzero(way, sizeof(ngx_http_dynamic_weight_way_t));
-
-    way->protocol = u->create_request;
-    way->local = u->conf->local;
-
-#if (NGX_HTTP_SSL)
-
-    /* what a location demands of a certificate was seen to by its handshake */
-
-    if (u->ssl) {
-        way->tls = u->conf;
-
-        return ngx_http_dynamic_weight_tls_names(r, way->names);
-    }
-
-#endif
-
-    return NGX_OK;
-}
-
-
-#if (NGX_HTTP_SSL)
-
-/*
- * A digest of what else a handshake depends on, where that varies with the
- * request: the name that the certificate is verified for (proxy_ssl_name), and
- * our own certificate. The stock module takes a connection for another name.
- */
-
-static ngx_int_t
-ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char *names)
-{
-    u_char                    *p;
-    ngx_str_t                  value[3];
-    ngx_uint_t                 i;
-    ngx_http_upstream_conf_t  *conf = r->upstream->conf;
-
-    ngx_http_complex_value_t *const  values[] = {
-        conf->ssl_name, conf->ssl_certificate, conf->ssl_certificate_key
-    };
-
-    bool    varies = false;
-    size_t  len = 0;
-
-    for (i = 0; i < 3; i++) {
-        ngx_str_null(&value[i]);
-
-        if (values[i] == NULL || values[i]->lengths == NULL) {
-            continue;
-        }
-
-        if (ngx_http_complex_value(r, values[i], &value[i]) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        varies = true;
-        len += value[i].len;
-    }
-
-    if (!varies) {
-        return NGX_OK;
-    }
-
-    /* their lengths before them: no two triples give the same text */
-
-    u_char *const  text = static_cast<u_char *>(
-        ngx_pnalloc(r->pool, 3 * sizeof(size_t) + len));
-
-    if (text == NULL) {
-        return NGX_ERROR;
-    }
-
-    p = text;
-
-    for (i = 0; i < 3; i++) {
-        p = ngx_cpymem(p, &value[i].len, sizeof(size_t));
-
-        if (value[i].len) {
-            p = ngx_cpymem(p, value[i].data, value[i].len);
-        }
-    }
-
-    SHA256(text, p - text, names);
-
-    return NGX_OK;
-}
-
-#endif
-
-
 bool
 ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd)
@@ -368,11 +252,7 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
             continue;
         }
 
-        if (idle->way.protocol != way.protocol
-            || idle->way.local != way.local
-            || idle->way.tls != way.tls
-            || ngx_memcmp(idle->way.names, way.names, sizeof(way.names)) != 0)
-        {
+        if (!ngx_http_dynamic_weight_same_way(&idle->way, &way)) {
             continue;
         }
 

@@ -3,6 +3,7 @@
 //   ..._peer.cc       its life: from init to free
 //   ..._method.cc     which peer it goes to
 //   ..._keepalive.cc  the connection it takes, and leaves behind
+//   ..._way.cc        which of them would do
 //   ..._variable.cc   what it says afterwards
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_
@@ -75,6 +76,23 @@ ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
 ngx_int_t ngx_http_dynamic_weight_set_tried(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+
+/* _way.cc */
+
+/* what two requests must have in common to use one connection */
+
+typedef struct {
+    ngx_int_t                           (*protocol)(ngx_http_request_t *r);
+    ngx_http_upstream_local_t            *local;  /* proxy_bind */
+    ngx_http_upstream_conf_t             *tls;    /* location; NULL: no TLS */
+    u_char                                names[32];  /* see _way.cc */
+} ngx_http_dynamic_weight_way_t;
+
+/* NGX_ERROR: no memory, or a variable's value can't be had */
+ngx_int_t ngx_http_dynamic_weight_way(ngx_http_request_t *r,
+    ngx_http_dynamic_weight_way_t *way);
+bool ngx_http_dynamic_weight_same_way(const ngx_http_dynamic_weight_way_t *one,
+    const ngx_http_dynamic_weight_way_t *two);
 
 /* _keepalive.cc */
 
