@@ -8,8 +8,9 @@
 //   ..._carry.cc     what a new cycle takes over from the one before
 //   ..._access.cc    what the workers' user may read and write
 //   ..._watch.cc     worker 0: the watcher and what it hands over
+//   ..._stock.cc     nginx's own directives of upstream, beside ours
 //   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc,
-//                    _variable.cc
+//                    _session.cc, _way.cc, _variable.cc
 //   ..._share.cc     worker 0: the windows that observed shares are of
 //   ..._tuning.cc    the tuning file: what is read of it with the configuration
 //   ..._status.cc    the status location; see ..._status.h
@@ -109,10 +110,10 @@ typedef struct ngx_http_dynamic_weight_peer_idle_s
     ngx_http_dynamic_weight_peer_idle_t;
 
 
-typedef struct {
-    uint64_t                              generation;
-    ngx_ssl_session_t                    *session;
-} ngx_http_dynamic_weight_session_t;
+/* TLS sessions with one peer */
+
+typedef struct ngx_http_dynamic_weight_sessions_s
+    ngx_http_dynamic_weight_sessions_t;
 
 
 /* the primary peers of an upstream, or its backup peers */
@@ -131,7 +132,7 @@ typedef struct {
     uint64_t                              version;   /* that index shows */
     dynweight::ConsistentHash            *hash;      /* NULL: another method */
     ngx_http_dynamic_weight_tenant_t     *tenants;
-    ngx_http_dynamic_weight_session_t    *sessions;
+    ngx_http_dynamic_weight_sessions_t  **sessions;  /* by slot; NULL: none */
     ngx_http_dynamic_weight_peer_idle_t  *idle;      /* NULL: none are kept */
 } ngx_http_dynamic_weight_group_t;
 
@@ -152,6 +153,10 @@ typedef struct {
     ngx_msec_t                            keepalive_time;
     ngx_msec_t                            keepalive_timeout;
     ngx_http_dynamic_weight_place_t       keepalive_place;
+    ngx_http_dynamic_weight_place_t       stock_place;  /* of nginx's own */
+    unsigned                              keepalive_total:1;  /* per worker */
+    unsigned                              keepalive_local:1;  /* by location */
+    unsigned                              keepalive_before:1;  /* the method */
     unsigned                              least_conn:1;
     unsigned                              enabled:1;      /* dynamic_weight */
     unsigned                              initialized:1;  /* and in force */
@@ -202,6 +207,7 @@ typedef struct {
     ngx_http_dynamic_weight_tuning_t      tuning;
     ngx_uint_t                            ntables;
     ngx_uint_t                            workers;
+    ngx_int_t                             chain;     /* variable's index */
     dynweight::WatcherConfig             *config;
     unsigned                              coalesce_set:1;
 } ngx_http_dynamic_weight_main_conf_t;
@@ -328,10 +334,24 @@ char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
+/* _stock.cc: nginx's own directives in an upstream */
+
+char *ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+
+/* in an upstream of ours: nginx's own keepalive keeps nothing, written or not */
+char *ngx_http_dynamic_weight_stop_stock_keepalive(ngx_conf_t *cf);
+
+/* refuses what would be without effect; sets what was not written */
+ngx_int_t ngx_http_dynamic_weight_resolve_stock(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf);
+
+/* directives that other modules have for upstreams: "a", "b" or "c" */
+std::string ngx_http_dynamic_weight_foreign(ngx_conf_t *cf, bool methods);
+
 /* _variable.cc */
 
-ngx_int_t ngx_http_dynamic_weight_cluster_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
+ngx_int_t ngx_http_dynamic_weight_add_variables(ngx_conf_t *cf);
 
 /* _status.cc */
 

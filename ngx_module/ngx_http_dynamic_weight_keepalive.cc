@@ -79,6 +79,14 @@ ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *, void *conf)
         return const_cast<char *>("is duplicate");
     }
 
+    if (dscf->stock_place.file) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "both \"dynamic_weight_keepalive\" and a "
+                           "\"keepalive\" directive of nginx in an upstream: "
+                           "remove one of them");
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
     value = static_cast<ngx_str_t *>(cf->args->elts);
 
     n = ngx_atoi(value[1].data, value[1].len);
@@ -186,7 +194,9 @@ ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
                 group->idle[j].n = 0;
             }
 
-            n += dscf[i]->keepalive * group->nseats;
+            n += dscf[i]->keepalive_total
+                 ? dscf[i]->keepalive + group->nseats
+                 : dscf[i]->keepalive * group->nseats;
         }
     }
 
@@ -233,7 +243,7 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
     peer = &rd->group->idle[rd->slot];
 
     if (ngx_queue_empty(&peer->queue)
-        || ngx_http_dynamic_weight_way(rd->request, &way) != NGX_OK)
+        || !ngx_http_dynamic_weight_way(rd, &way))
     {
         return false;
     }
@@ -283,7 +293,8 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
 
 /*
  * N, or a peer's share by weight of the connections that all peers may have
- * with N each: what it is asked for at once grows with its weight.
+ * with N each: what it is asked for at once grows with its weight. A stock N is
+ * what all of them may have, of which each is left one at least.
  */
 
 static ngx_uint_t
@@ -296,6 +307,12 @@ ngx_http_dynamic_weight_most_idle(ngx_http_dynamic_weight_request_t *rd)
 
     if (index.total() == 0) {
         return n;
+    }
+
+    if (rd->conf->keepalive_total) {
+        share = n * rd->group->table->weight(rd->slot);
+
+        return ngx_max(1, (share + index.total() - 1) / index.total());
     }
 
     share = n * index.nonzero() * rd->group->table->weight(rd->slot)
@@ -344,7 +361,7 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
         return;
     }
 
-    if (ngx_http_dynamic_weight_way(rd->request, &way) != NGX_OK
+    if (!ngx_http_dynamic_weight_way(rd, &way)
         || ngx_handle_read_event(c->read, 0) != NGX_OK)
     {
         return;

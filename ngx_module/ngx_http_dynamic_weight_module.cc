@@ -5,7 +5,6 @@
 #include <memory>
 
 
-static ngx_int_t ngx_http_dynamic_weight_add_variables(ngx_conf_t *cf);
 static ngx_int_t ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf);
 static void *ngx_http_dynamic_weight_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_dynamic_weight_init_main_conf(ngx_conf_t *cf,
@@ -86,6 +85,40 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
       0,
       NULL },
 
+    /* nginx's own, which this module stands before: see _stock.cc */
+
+    { ngx_string("keepalive"),
+#if (nginx_version >= 1029007)
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE12,
+#else
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+#endif
+      ngx_http_dynamic_weight_stock_keepalive,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("keepalive_requests"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_dynamic_weight_stock_keepalive,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_dynamic_weight_srv_conf_t, keepalive_requests),
+      NULL },
+
+    { ngx_string("keepalive_time"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_dynamic_weight_stock_keepalive,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_dynamic_weight_srv_conf_t, keepalive_time),
+      NULL },
+
+    { ngx_string("keepalive_timeout"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_dynamic_weight_stock_keepalive,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      offsetof(ngx_http_dynamic_weight_srv_conf_t, keepalive_timeout),
+      NULL },
+
     { ngx_string("dynamic_weight_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_dynamic_weight_status,
@@ -128,28 +161,8 @@ ngx_module_t  ngx_http_dynamic_weight_module = {
 };
 
 
-static ngx_str_t  ngx_http_dynamic_weight_cluster_name =
-    ngx_string("dynamic_weight_cluster");
-
 /* this process has a zone mapped, and serves from it */
 static bool       ngx_http_dynamic_weight_serves;
-
-
-static ngx_int_t
-ngx_http_dynamic_weight_add_variables(ngx_conf_t *cf)
-{
-    ngx_http_variable_t  *var;
-
-    var = ngx_http_add_variable(cf, &ngx_http_dynamic_weight_cluster_name,
-                                NGX_HTTP_VAR_NOCACHEABLE);
-    if (var == NULL) {
-        return NGX_ERROR;
-    }
-
-    var->get_handler = ngx_http_dynamic_weight_cluster_variable;
-
-    return NGX_OK;
-}
 
 
 static ngx_int_t
@@ -244,9 +257,9 @@ ngx_http_dynamic_weight_create_srv_conf(ngx_conf_t *cf)
 
     dscf->base = NGX_CONF_UNSET_UINT;
     dscf->keepalive = NGX_HTTP_DW_KEEPALIVE;
-    dscf->keepalive_requests = 1000;
-    dscf->keepalive_time = 3600000;
-    dscf->keepalive_timeout = 60000;
+    dscf->keepalive_requests = NGX_CONF_UNSET_UINT;
+    dscf->keepalive_time = NGX_CONF_UNSET_MSEC;
+    dscf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
 
     return dscf;
 }

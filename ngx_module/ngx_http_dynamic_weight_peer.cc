@@ -21,13 +21,6 @@ static void ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table,
 static void ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     dynweight::PeerCounters &counters, ngx_uint_t state);
 
-#if (NGX_HTTP_SSL)
-static ngx_int_t ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc,
-    void *data);
-static void ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc,
-    void *data);
-#endif
-
 
 ngx_int_t
 ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
@@ -60,10 +53,11 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
                 return NGX_ERROR;
             }
 
-            group->sessions = static_cast<ngx_http_dynamic_weight_session_t *>(
-                ngx_pcalloc(cycle->pool,
-                            group->nseats
-                            * sizeof(ngx_http_dynamic_weight_session_t)));
+            group->sessions =
+                static_cast<ngx_http_dynamic_weight_sessions_t **>(
+                    ngx_pcalloc(cycle->pool,
+                             group->nseats
+                             * sizeof(ngx_http_dynamic_weight_sessions_t *)));
             if (group->sessions == NULL) {
                 return NGX_ERROR;
             }
@@ -112,8 +106,6 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    rd->next = static_cast<ngx_http_dynamic_weight_request_t *>(
-        ngx_http_get_module_ctx(r, ngx_http_dynamic_weight_module));
     rd->request = r;
     rd->conf = dscf;
     rd->group = NULL;
@@ -133,7 +125,7 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
         rd->key = ngx_murmur_hash2(key.data, key.len);
     }
 
-    ngx_http_set_ctx(r, rd, ngx_http_dynamic_weight_module);
+    ngx_http_dynamic_weight_chain(rd);
 
     tries = ngx_http_dynamic_weight_index(&dscf->primary)->nonzero();
 
@@ -216,6 +208,11 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     counters.requests.fetch_add(1, std::memory_order_relaxed);
     counters.selected.store(ngx_time(), std::memory_order_relaxed);
 
+    /* before any variable is evaluated: $upstream_addr has this peer, then */
+    rd->request->upstream->state->peer = pc->name;
+
+    ngx_http_dynamic_weight_note_names(rd);
+
     return ngx_http_dynamic_weight_take_idle(pc, rd) ? NGX_DONE : NGX_OK;
 }
 
@@ -247,6 +244,7 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
 
     attempt->next = NULL;
     attempt->cluster = seat->cluster;
+    attempt->state = rd->request->upstream_states->nelts - 1;
 
     *rd->last = attempt;
     rd->last = &attempt->next;
@@ -437,7 +435,8 @@ ngx_http_dynamic_weight_count(ngx_http_request_t *r,
         return;
     }
 
-    status = u->headers_in.status_n;
+    /* headers_in is the former attempt's until this one sends its request */
+    status = u->state->status;
 
     if (status >= 100 && status < 600) {
         counters.responses[status / 100 - 1].fetch_add(1,
@@ -450,64 +449,3 @@ ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     counters.response_ms.fetch_add(ngx_current_msec - u->start_time,
                                    std::memory_order_relaxed);
 }
-
-
-#if (NGX_HTTP_SSL)
-
-static ngx_int_t
-ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc, void *data)
-{
-    ngx_http_dynamic_weight_request_t *rd =
-        static_cast<ngx_http_dynamic_weight_request_t *>(data);
-
-    ngx_http_dynamic_weight_session_t  *cached;
-
-    if (rd->group == NULL) {
-        return NGX_OK;
-    }
-
-    cached = &rd->group->sessions[rd->slot];
-
-    if (cached->session == NULL || cached->generation != rd->generation) {
-        return NGX_OK;
-    }
-
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
-                   "set session: %p", cached->session);
-
-    return ngx_ssl_set_session(pc->connection, cached->session);
-}
-
-
-static void
-ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc, void *data)
-{
-    ngx_http_dynamic_weight_request_t *rd =
-        static_cast<ngx_http_dynamic_weight_request_t *>(data);
-
-    ngx_ssl_session_t                  *session;
-    ngx_http_dynamic_weight_session_t  *cached;
-
-    if (rd->group == NULL) {
-        return;
-    }
-
-    session = ngx_ssl_get_session(pc->connection);
-
-    if (session == NULL) {
-        return;
-    }
-
-    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0, "save session: %p", session);
-
-    cached = &rd->group->sessions[rd->slot];
-
-    if (cached->session) {
-        ngx_ssl_free_session(cached->session);
-    }
-
-    cached->session = session;
-    cached->generation = rd->generation;
-}
-
-#endif

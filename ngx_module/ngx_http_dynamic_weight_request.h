@@ -3,8 +3,9 @@
 //   ..._peer.cc       its life: from init to free
 //   ..._method.cc     which peer it goes to
 //   ..._keepalive.cc  the connection it takes, and leaves behind
+//   ..._session.cc    the TLS session that a new one begins with
 //   ..._way.cc        which of them would do
-//   ..._variable.cc   what it says afterwards
+//   ..._variable.cc   what it says of its attempts
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_
@@ -24,11 +25,13 @@ typedef struct ngx_http_dynamic_weight_attempt_s
 struct ngx_http_dynamic_weight_attempt_s {
     ngx_http_dynamic_weight_attempt_t   *next;
     ngx_str_t                           *cluster;    /* NULL: KVM */
+    ngx_uint_t                           state;      /* of the request's
+                                                        upstream_states */
 };
 
 
 /*
- * A request to one upstream; they are chained from the request's context. Small,
+ * A request to one upstream; see _variable.cc for the chain of them. Small,
  * since it is to fit into what the others leave of the request's first pools:
  * one more of them costs more than the whole pick.
  */
@@ -45,11 +48,13 @@ struct ngx_http_dynamic_weight_request_s {
     ngx_http_dynamic_weight_group_t     *group;
     uint64_t                             generation;
     uint32_t                             slot;
+    u_char                              *names;      /* see _way.cc */
 
     uint32_t                             key;        /* hashed, of "hash" */
 
     unsigned                             backup:1;  /* primary ones are done */
     unsigned                             ntried:4;  /* in this group */
+    unsigned                             nameless:1;  /* see _way.cc */
     uint32_t                             tried[NGX_HTTP_DW_TRIED];
     uintptr_t                           *bitmap;
 
@@ -84,12 +89,18 @@ ngx_int_t ngx_http_dynamic_weight_set_tried(
 typedef struct {
     ngx_int_t                           (*protocol)(ngx_http_request_t *r);
     ngx_http_upstream_local_t            *local;  /* proxy_bind */
-    ngx_http_upstream_conf_t             *tls;    /* location; NULL: no TLS */
-    u_char                                names[32];  /* see _way.cc */
+    ngx_http_upstream_conf_t             *conf;   /* location; NULL: any */
+    u_char                                names[32];
 } ngx_http_dynamic_weight_way_t;
 
-/* NGX_ERROR: no memory, or a variable's value can't be had */
-ngx_int_t ngx_http_dynamic_weight_way(ngx_http_request_t *r,
+/*
+ * Once an attempt, when its peer is known and as a handshake would: variables
+ * may have other values later.
+ */
+void ngx_http_dynamic_weight_note_names(ngx_http_dynamic_weight_request_t *rd);
+
+/* false: not known, so that nothing may be taken or kept */
+bool ngx_http_dynamic_weight_way(const ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_way_t *way);
 bool ngx_http_dynamic_weight_same_way(const ngx_http_dynamic_weight_way_t *one,
     const ngx_http_dynamic_weight_way_t *two);
@@ -103,6 +114,19 @@ bool ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
 /* keeps pc's connection if it may be used again; pc then has none */
 void ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state);
+
+/* _session.cc: peer.set_session and peer.save_session */
+
+#if (NGX_HTTP_SSL)
+ngx_int_t ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc,
+    void *data);
+void ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc,
+    void *data);
+#endif
+
+/* _variable.cc: makes rd known to the request's variables */
+
+void ngx_http_dynamic_weight_chain(ngx_http_dynamic_weight_request_t *rd);
 
 
 #endif  // DYNAMIC_WEIGHT_NGX_MODULE_NGX_HTTP_DYNAMIC_WEIGHT_REQUEST_H_

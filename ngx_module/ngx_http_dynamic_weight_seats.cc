@@ -14,8 +14,6 @@
 static ngx_int_t ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_http_dynamic_weight_srv_conf_t *dscf);
-static ngx_int_t ngx_http_dynamic_weight_resolve_keepalive(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf);
 
 
 /* seats: first those of the servers, then those of the lines' slots */
@@ -182,11 +180,14 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
         }
 
         if (!dscf->initialized) {
+            std::string  names = ngx_http_dynamic_weight_foreign(cf, true);
+
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "another balancing method follows "
                           "\"dynamic_weight\" in upstream \"%V\": remove one "
-                          "of them in %s:%ui",
-                          &uscf[i]->host, uscf[i]->file_name, uscf[i]->line);
+                          "of them (it is one of %s) in %s:%ui",
+                          &uscf[i]->host, names.c_str(), uscf[i]->file_name,
+                          uscf[i]->line);
             return NGX_ERROR;
         }
 
@@ -200,7 +201,7 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
         }
 
         if (ngx_http_dynamic_weight_resolve_upstream(cf, dmcf, dscf) != NGX_OK
-            || ngx_http_dynamic_weight_resolve_keepalive(cf, dscf) != NGX_OK)
+            || ngx_http_dynamic_weight_resolve_stock(cf, dscf) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -314,46 +315,6 @@ ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
 
         dmcf->config->lines.push_back(std::move(config));
     }
-
-    return NGX_OK;
-}
-
-
-/* a stock "keepalive" wraps our method, and keeps the connections itself */
-
-static ngx_int_t
-ngx_http_dynamic_weight_resolve_keepalive(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf)
-{
-    if (dscf->upstream->peer.init == ngx_http_dynamic_weight_init_peer
-        || dscf->keepalive == 0)
-    {
-        return NGX_OK;
-    }
-
-#if (nginx_version >= 1029007)
-
-    /*
-     * Here every upstream is wrapped, whether or not it says "keepalive", and
-     * by the outermost module of all: ours takes its place back.
-     */
-
-    (void) cf;
-
-    dscf->upstream->peer.init = ngx_http_dynamic_weight_init_peer;
-
-#else
-
-    if (dscf->keepalive_place.file) {
-        return ngx_http_dynamic_weight_wrong(cf, dscf->keepalive_place,
-                  "both \"dynamic_weight_keepalive\" and \"keepalive\" in "
-                  "upstream \"%V\": remove one of them",
-                  &dscf->upstream->host);
-    }
-
-    dscf->keepalive = 0;
-
-#endif
 
     return NGX_OK;
 }

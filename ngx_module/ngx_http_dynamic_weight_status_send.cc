@@ -61,7 +61,10 @@ ngx_http_dynamic_weight_send_header(ngx_http_request_t *r, ngx_uint_t status,
     r->headers_out.content_type.data =
                        reinterpret_cast<u_char *>(const_cast<char *>(type));
     r->headers_out.content_type.len = ngx_strlen(type);
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    /* without parameters: by it gzip_types and the like know the type */
+    r->headers_out.content_type_len = ngx_min(std::string_view(type).find(';'),
+                                              r->headers_out.content_type.len);
 
     if (ngx_http_dynamic_weight_add_header(r, "Cache-Control", "no-store")
             != NGX_OK

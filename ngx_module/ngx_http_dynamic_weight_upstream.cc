@@ -67,12 +67,22 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
     uscf = static_cast<ngx_http_upstream_srv_conf_t *>(
         ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module));
 
-    if (uscf->peer.init_upstream) {
+    if (dscf->keepalive_before) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "another balancing method, or \"keepalive\", stands "
-                           "before \"dynamic_weight\" in upstream \"%V\": "
-                           "remove the method, and write \"keepalive\" after "
+                           "\"keepalive\" stands before \"dynamic_weight\" in "
+                           "upstream \"%V\": write \"keepalive\" after "
                            "\"dynamic_weight\"", &uscf->host);
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    if (uscf->peer.init_upstream) {
+        std::string  names = ngx_http_dynamic_weight_foreign(cf, true);
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "another balancing method stands before "
+                           "\"dynamic_weight\" in upstream \"%V\": remove one "
+                           "of them (it is one of %s)",
+                           &uscf->host, names.c_str());
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
@@ -88,7 +98,7 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
                   |NGX_HTTP_UPSTREAM_DOWN
                   |NGX_HTTP_UPSTREAM_BACKUP;
 
-    return NGX_CONF_OK;
+    return ngx_http_dynamic_weight_stop_stock_keepalive(cf);
 }
 
 

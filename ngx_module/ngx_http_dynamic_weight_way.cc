@@ -12,11 +12,12 @@
 /*
  * A digest of what else a handshake depends on, where that varies with the
  * request: the name that the certificate is verified for (proxy_ssl_name), and
- * our own certificate. The stock module takes a connection for another name.
+ * our own certificate. NULL where nothing does. The stock module takes a
+ * connection for another name.
  */
 
 static ngx_int_t
-ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char *names)
+ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char **names)
 {
     u_char                    *p;
     ngx_str_t                  value[3];
@@ -52,13 +53,13 @@ ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char *names)
     /* their lengths before them: no two triples give the same text */
 
     u_char *const  text = static_cast<u_char *>(
-        ngx_pnalloc(r->pool, 3 * sizeof(size_t) + len));
+        ngx_pnalloc(r->pool, SHA256_DIGEST_LENGTH + 3 * sizeof(size_t) + len));
 
     if (text == NULL) {
         return NGX_ERROR;
     }
 
-    p = text;
+    p = text + SHA256_DIGEST_LENGTH;
 
     for (i = 0; i < 3; i++) {
         p = ngx_cpymem(p, &value[i].len, sizeof(size_t));
@@ -68,7 +69,8 @@ ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char *names)
         }
     }
 
-    SHA256(text, p - text, names);
+    *names = SHA256(text + SHA256_DIGEST_LENGTH,
+                    p - text - SHA256_DIGEST_LENGTH, text);
 
     return NGX_OK;
 }
@@ -76,30 +78,61 @@ ngx_http_dynamic_weight_tls_names(ngx_http_request_t *r, u_char *names)
 #endif
 
 
-ngx_int_t
-ngx_http_dynamic_weight_way(ngx_http_request_t *r,
+void
+ngx_http_dynamic_weight_note_names(ngx_http_dynamic_weight_request_t *rd)
+{
+    rd->names = NULL;
+    rd->nameless = 0;
+
+#if (NGX_HTTP_SSL)
+
+    ngx_http_upstream_t  *u = rd->request->upstream;
+
+    if (u->ssl
+        && ngx_http_dynamic_weight_tls_names(rd->request, &rd->names)
+           != NGX_OK)
+    {
+        rd->nameless = 1;
+    }
+
+#endif
+}
+
+
+bool
+ngx_http_dynamic_weight_way(const ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_way_t *way)
 {
-    ngx_http_upstream_t  *u = r->upstream;
+    ngx_http_upstream_t  *u = rd->request->upstream;
+
+    if (rd->nameless) {
+        return false;
+    }
 
     ngx_memzero(way, sizeof(ngx_http_dynamic_weight_way_t));
 
     way->protocol = u->create_request;
     way->local = u->conf->local;
 
+    if (rd->conf->keepalive_local) {
+        way->conf = u->conf;
+    }
+
 #if (NGX_HTTP_SSL)
 
     /* what a location demands of a certificate was seen to by its handshake */
 
     if (u->ssl) {
-        way->tls = u->conf;
-
-        return ngx_http_dynamic_weight_tls_names(r, way->names);
+        way->conf = u->conf;
     }
 
 #endif
 
-    return NGX_OK;
+    if (rd->names) {
+        ngx_memcpy(way->names, rd->names, sizeof(way->names));
+    }
+
+    return true;
 }
 
 
@@ -109,6 +142,6 @@ ngx_http_dynamic_weight_same_way(const ngx_http_dynamic_weight_way_t *one,
 {
     return one->protocol == two->protocol
            && one->local == two->local
-           && one->tls == two->tls
+           && one->conf == two->conf
            && ngx_memcmp(one->names, two->names, sizeof(one->names)) == 0;
 }

@@ -63,30 +63,20 @@ my %good = (
     'keepalive of our own' =>
         $zone . upstream('dynamic_weight_keepalive 8 timeout=5s time=1m '
         . 'requests=10;'),
-    'keepalive of our own off, and a stock one' =>
-        $zone . upstream('dynamic_weight_keepalive 0; keepalive 8;'),
+    'keepalive of our own off' => $zone . upstream('dynamic_weight_keepalive 0;'),
     'slow start' => "$zone $cluster" . upstream(
         'ingress_nodes bj service=prod/orders port=80 slow_start=30s;'),
     'keepalive after the method' => $zone . upstream('keepalive 8;'),
+    'keepalive off' => $zone . upstream('keepalive 0;'),
+    'keepalive and its kin' => $zone . upstream('keepalive_requests 3; '
+        . 'keepalive_time 1m; keepalive 8; keepalive_timeout 5s;'),
+    'its kin before the method' => "$zone upstream u { keepalive_timeout 5s; "
+        . 'dynamic_weight; server 127.0.0.1; }',
+    'a stock upstream with keepalive' => 'upstream s { server 127.0.0.1; '
+        . 'keepalive_timeout 5s; keepalive 8; keepalive_requests 3; }',
     'the status location' => "$zone " . upstream() . 'server { listen '
         . '127.0.0.1:%%PORT%%; location /dw/ { dynamic_weight_status; } }',
 );
-
-# A stock keepalive that every upstream has, written or not, wraps the method
-# last wherever it stands, and ours takes precedence; that one is written tells
-# nothing.
-
-my %both = (
-    'both keepalives' =>
-        [$zone . upstream('dynamic_weight_keepalive 8; keepalive 8;'),
-        qr/both "dynamic_weight_keepalive" and "keepalive" .*conf:\d+/],
-    'keepalive before' =>
-        ["$zone upstream u { keepalive 4; dynamic_weight; server 127.0.0.1; }",
-        qr/write "keepalive" after "dynamic_weight"/],
-);
-if ($t->keepalive_everywhere) {
-    $good{$_} = $both{$_}[0] for keys %both;
-}
 
 for my $name (sort keys %good) {
     $t->conf(http => $good{$name});
@@ -138,6 +128,36 @@ my @wrong = (
         $zone . upstream("dynamic_weight_keepalive 1 $_;"),
         qr/invalid parameter "\Q$_\E": write "timeout=60s"/] }
         qw(timeout= timeout=0 time=soon requests=0 requests=x idle=4)),
+    ['both keepalives',
+        $zone . upstream('dynamic_weight_keepalive 8; keepalive 8;'),
+        qr/both "dynamic_weight_keepalive" and "keepalive" in an upstream/],
+    ['both keepalives, the other way round',
+        $zone . upstream('keepalive 8; dynamic_weight_keepalive 8;'),
+        qr/both "dynamic_weight_keepalive" and a "keepalive" directive/],
+    (map { ["dynamic_weight_keepalive and $_",
+        $zone . upstream("dynamic_weight_keepalive 8; $_ 5;"),
+        qr/both "dynamic_weight_keepalive" and "$_" in an upstream/] }
+        qw(keepalive_requests keepalive_time keepalive_timeout)),
+    ['keepalive before',
+        "$zone upstream u { keepalive 4; dynamic_weight; server 127.0.0.1; }",
+        qr/write "keepalive" after "dynamic_weight"/],
+    ['stock keepalive twice', $zone . upstream('keepalive 8; keepalive 8;'),
+        qr/"keepalive" directive is duplicate/],
+    ['keepalive_requests twice',
+        $zone . upstream(('keepalive_requests 8;') x 2),
+        qr/"keepalive_requests" directive is duplicate/],
+    (map { ["stock keepalive $_", $zone . upstream("keepalive $_;"),
+        qr/invalid number "\Q$_\E" of idle connections: write how many/] }
+        qw(-1 many 65536)),
+    ['a bad keepalive_time', $zone . upstream('keepalive_time soon;'),
+        qr/"keepalive_time" directive invalid value/],
+    (map { ["none kept, but $_",
+        $zone . upstream($_), qr/no idle connection is kept .*conf:\d+/] }
+        'keepalive 0; keepalive_requests 3;',
+        'keepalive_timeout 3s; keepalive 0;',
+        'dynamic_weight_keepalive 0 time=1m;'),
+    ['bad keepalive of a stock upstream', 'upstream s { server 127.0.0.1; '
+        . 'keepalive many; }', qr/invalid value "many" in "keepalive"/],
     ['unknown method', $zone . upstream_of('dynamic_weight ip_hash;'),
         qr/unknown method "ip_hash": write "dynamic_weight;"/],
     ['hash without a key', $zone . upstream_of('dynamic_weight hash;'),
@@ -148,9 +168,9 @@ my @wrong = (
     ['method twice', $zone . upstream('dynamic_weight;'), qr/is duplicate/],
     ['another method before',
         "$zone upstream u { least_conn; dynamic_weight; server 127.0.0.1; }",
-        qr/another balancing method, or "keepalive", stands before/],
+        qr/another balancing method stands before .*"least_conn"/],
     ['another method after', $zone . upstream('least_conn;'),
-        qr/another balancing method follows/],
+        qr/another balancing method follows .*"least_conn".*conf:\d+/],
     ['only backup peers',
         "$zone upstream u { dynamic_weight; server 127.0.0.1 backup; }",
         qr/no peer of upstream "u" but backup ones/],
@@ -239,9 +259,6 @@ my @wrong = (
         qr/takes its API and credentials from kubeconfig/],
     ['kubeconfig with exec', bj("kubeconfig %%DIR%%/exec; $nodes"), qr/exec/],
 );
-
-push @wrong, map { [$_, @{$both{$_}}] } sort keys %both
-    unless $t->keepalive_everywhere;
 
 my $kubeconfig = <<'EOF';
 apiVersion: v1

@@ -20,7 +20,8 @@ $bj->nodes('127.0.0.11', '127.0.0.12');
 
 $t->start_backends(tls => '1.3');
 my @names =
-    qw(hash bounded least kept brief stock either off zero tls slow lone many);
+    qw(hash bounded least kept brief stock thrice short young theirs off zero tls
+        slow lone many);
 my %port = map { $_ => free_port() } @names;
 
 my $servers = join "\n", map { <<"EOF" } @names;
@@ -83,18 +84,31 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
     }
     upstream stock {
         dynamic_weight;
-        dynamic_weight_keepalive 0;
         server 127.0.4.1:%%BACKEND%%;
         server 127.0.4.2:%%BACKEND%%;
         server 127.0.4.3:%%BACKEND%%;
         keepalive 1;
     }
-    upstream either {
+    upstream thrice {
         dynamic_weight;
         server 127.0.7.1:%%BACKEND%%;
-        server 127.0.7.2:%%BACKEND%%;
-        server 127.0.7.3:%%BACKEND%%;
-        keepalive 1;
+        keepalive_requests 3;
+    }
+    upstream short {
+        dynamic_weight;
+        server 127.0.10.1:%%BACKEND%%;
+        keepalive_timeout 1ms;
+        keepalive 8;
+    }
+    upstream young {
+        dynamic_weight;
+        server 127.0.11.1:%%BACKEND%%;
+        keepalive_time 1ms;
+    }
+    upstream theirs {
+        server 127.0.12.1:%%BACKEND%%;
+        keepalive_requests 3;
+        keepalive 8;
     }
     upstream off {
         dynamic_weight;
@@ -103,7 +117,7 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
     }
     upstream zero {
         dynamic_weight;
-        dynamic_weight_keepalive 0;
+        keepalive 0;
         server 127.0.8.1:%%BACKEND%%;
     }
     upstream tls {
@@ -258,23 +272,16 @@ cmp_ok(connections(arrived($mark, qr/^127\.0\.0\.1$/, 12)), '<=', 2,
     'kept for the one');
 is(taken('off', qr/^127\.0\.5\.1$/), 40, 'none is kept with 0');
 
-# A stock keepalive keeps its own. Where every upstream has one, only with 0;
-# but then without being written. (One connection for three peers in turn: two
-# workers find it again for every third request at most.)
+# What nginx's own directives say is said of ours: so many for all peers, but one
+# for each at least; and of an upstream that is not ours, of its own.
 
-cmp_ok(taken('stock', qr/^127\.0\.4\./), '>=', 20,
-    'a stock keepalive of 1 is too small for three peers');
-if ($t->keepalive_everywhere) {
-    cmp_ok(taken('either', qr/^127\.0\.7\./), '<=', 3 * 2,
-        'without 0 it is ours that keeps');
-    cmp_ok(taken('zero', qr/^127\.0\.8\.1$/), '<=', 2,
-        'with 0 it is the stock one of every upstream');
-} else {
-    cmp_ok(taken('either', qr/^127\.0\.7\./), '>=', 20,
-        'also without 0, since it is written');
-    is(taken('zero', qr/^127\.0\.8\.1$/), 40,
-        'with 0 there is no other');
-}
+cmp_ok(taken('stock', qr/^127\.0\.4\./), '<=', 3 * 2,
+    'a keepalive of 1 keeps one connection a peer and worker');
+is(taken('zero', qr/^127\.0\.8\.1$/), 40, 'none is kept with 0');
+cmp_ok(taken($_->[0], $_->[1]), '>=', 14, "keepalive_requests of $_->[0]")
+    for ['thrice', qr/^127\.0\.7\.1$/], ['theirs', qr/^127\.0\.12\.1$/];
+is(taken('short', qr/^127\.0\.10\.1$/, 0.01), 40, 'keepalive_timeout');
+cmp_ok(taken('young', qr/^127\.0\.11\.1$/, 0.01), '>=', 20, 'keepalive_time');
 
 # requests= closes a connection in time.
 

@@ -156,16 +156,8 @@ sub version {
     };
 }
 
-# From 1.29.7 on every upstream has a stock keepalive, of 32 when none is
-# written, and a module can't tell the one from the other.
-sub keepalive_everywhere { $_[0]->version >= 1_029_007 }
-
 # What an upstream says that is to keep no connection.
-sub keep_none {
-    my ($self) = @_;
-    return 'dynamic_weight_keepalive 0;'
-        . ($self->keepalive_everywhere ? ' keepalive 0;' : '');
-}
+sub keep_none { 'dynamic_weight_keepalive 0;' }
 
 # Messages of level alert and above that the test brings about on purpose.
 sub allow { my ($self, @patterns) = @_; push @{$self->{allowed}}, @patterns }
