@@ -97,7 +97,7 @@ sub try_it {
     $t->conf(http => "dynamic_weight_zone main:1m;\nupstream u { $says }\n");
     my ($status, $said) = $t->test_conf;
     if (!$known) {
-        like($said, qr/unknown directive|invalid parameter/,
+        like($said, qr/unknown directive|invalid parameter|is not allowed here/,
             "$name: this nginx does not know it, and says so");
     } elsif ($want eq 'works') {
         is($status, 0, "$name works") or diag($said);
