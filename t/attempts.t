@@ -10,6 +10,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use DynamicWeight;
+use IO::Socket::UNIX;
 use Test::More;
 
 my $t = DynamicWeight->new(workers => 1);
@@ -19,7 +20,12 @@ for my $cluster ($bj, $sh) { $cluster->app('prod', 'orders', 20) }
 $bj->nodes('127.0.0.11');
 $sh->nodes('127.0.0.12');
 $t->start_backends;
-my ($refused, $accel) = (free_port(), free_port());
+my $accel = free_port();
+
+# What refuses at once, not after a while: a socket that nobody listens on.
+my $refused = $t->dir . '/refused.sock';
+IO::Socket::UNIX->new(Listen => 1, Local => $refused)->close;
+chmod 0777, $refused;
 
 # Upstreams: what they are of; each asked for under its name.
 
@@ -31,9 +37,9 @@ my %upstream = (
     kvm     => 'dynamic_weight; server 127.0.0.21:%%BACKEND%% max_fails=0;',
     both    => "dynamic_weight; $bj_line server 127.0.0.21:%%BACKEND%% backup "
         . 'max_fails=0;',
-    refused => "dynamic_weight; server 127.0.0.31:$refused max_fails=0; "
+    refused => "dynamic_weight; server unix:$refused max_fails=0; "
         . "$bj_line",
-    gone    => "dynamic_weight; server 127.0.0.31:$refused down;",
+    gone    => 'dynamic_weight; server 127.0.0.31:1 down;',
     theirs  => 'server 127.0.0.22:%%BACKEND%% max_fails=0;',
 );
 my $upstreams = join "\n", map { "upstream $_ { $upstream{$_} }" }
@@ -81,6 +87,10 @@ $t->conf(http => <<"EOF");
         }
         location = /authorizes { internal; proxy_pass http://bj/; }
         location /accel { proxy_pass http://accel; }
+        location /twice { proxy_pass http://accel/?next=/bj; }
+        location = /often/0 { proxy_pass http://bj/; }
+        @{[map { "location = /often/$_ { proxy_pass http://accel/?next=/often/"
+            . ($_ - 1) . '; }' } 1 .. 8]}
         location /status { return 204; }
         location /dw/ { dynamic_weight_status; }
     }
@@ -148,12 +158,11 @@ $t->mend_backend("127.0.0.$_") for 11, 21, 22;
 my $got = aligned('/authorized/', 'sh', 'after a subrequest');
 is($got->{sub}, 'bj', 'which has its own');
 
-# As many as nginx lets it be.
+# As many redirects as nginx follows.
 
-my $next = '/sh';
-$next = "/accel?next=$next" =~ s/(?<=next=).*/$& =~ s{([%?&=])}{sprintf '%%%02X', ord $1}ger/er
-    for 1 .. 1;
-aligned($next, '- : sh', 'X-Accel-Redirect');
+aligned('/accel?next=/sh', '- : sh', 'X-Accel-Redirect');
+aligned('/accel?next=/twice', '- : - : bj', 'and another');
+aligned('/often/8', join(' : ', ('-') x 8, 'bj'), 'and many');
 
 # ---- Counters: what a peer answered, and no other's.
 
@@ -162,13 +171,11 @@ sub counters {
     return { map { $_->{server} =~ s/:\d+$//r => $_ }
         @{$t->status->{upstreams}{$upstream}{peers}} };
 }
-my $before = counters('refused');
 $t->break_backend('127.0.0.11');
 entries('/refused') for 1 .. 4;
 $t->mend_backend('127.0.0.11');
 my $after = counters('refused');
-note(explain($after));
-my ($silent, $answering) = map { $after->{"127.0.0.$_"} } 31, 11;
+my ($silent, $answering) = @$after{"unix:$refused", '127.0.0.11'};
 cmp_ok($silent->{requests}, '>=', 4, 'one was asked');
 cmp_ok($silent->{fails}, '>=', 4, 'and failed');
 is($silent->{responses}{$_}, 0, "and answered nothing: $_")

@@ -447,7 +447,8 @@ http {
 }
 EOF
     $self->write_file('backends/slow', 'x' x 4000);
-    system($self->{nginx}, '-p', $d, '-c', "$d/nginx.conf") == 0
+    my $nginx = $ENV{TEST_NGINX_SANITIZE} ? '/usr/sbin/nginx' : $self->{nginx};
+    system($nginx, '-p', $d, '-c', "$d/nginx.conf") == 0
         or die "the backends do not start\n";
     return wait_for { -s "$d/nginx.pid" } 'backends';
 }
