@@ -435,8 +435,16 @@ ngx_http_dynamic_weight_count(ngx_http_request_t *r,
         return;
     }
 
-    /* headers_in is the former attempt's until this one sends its request */
+    /*
+     * Of this attempt: headers_in is the former one's until it sends its
+     * request, and after early hints the only one that knows the answer.
+     */
+
     status = u->state->status;
+
+    if (status >= 100 && status < 200) {
+        status = u->headers_in.status_n;
+    }
 
     if (status >= 100 && status < 600) {
         counters.responses[status / 100 - 1].fetch_add(1,
