@@ -339,7 +339,7 @@ ngx_int_t ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
 char *ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
 
-/* in an upstream of ours: nginx's own keepalive keeps nothing, written or not */
+/* in an upstream of ours nginx's own keepalive keeps nothing, written or not */
 char *ngx_http_dynamic_weight_stop_stock_keepalive(ngx_conf_t *cf);
 
 /* refuses what would be without effect; sets what was not written */

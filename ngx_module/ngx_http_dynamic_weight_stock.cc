@@ -56,7 +56,7 @@ ngx_http_dynamic_weight_pass_on(ngx_conf_t *cf, std::string_view name,
 }
 
 
-/* keepalive N [local], keepalive_requests N, keepalive_time and _timeout time */
+/* keepalive N [local], keepalive_requests N, keepalive_time, ..._timeout time */
 
 char *
 ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -96,14 +96,14 @@ ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
         }
 
         return ngx_http_dynamic_weight_pass_on(cf,
-                                 ngx_http_dynamic_weight_view(cmd->name), false);
+                   ngx_http_dynamic_weight_view(cmd->name), false);
     }
 
     if (!dscf->enabled) {
         dscf->keepalive_before = 1;
 
         return ngx_http_dynamic_weight_pass_on(cf,
-                                 ngx_http_dynamic_weight_view(cmd->name), false);
+                   ngx_http_dynamic_weight_view(cmd->name), false);
     }
 
     if (dscf->keepalive_total) {

@@ -260,6 +260,18 @@ my @wrong = (
     ['kubeconfig with exec', bj("kubeconfig %%DIR%%/exec; $nodes"), qr/exec/],
 );
 
+# Connections kept by location: newer than Debian's.
+
+my $local = $zone . upstream('keepalive 8 local;');
+push @wrong, $t->version >= 1_029_007
+    ? ['keepalive elsewhere', $zone . upstream('keepalive 8 global;'),
+        qr/invalid parameter "global": write "local"/]
+    : ['keepalive by location', $local, qr/invalid number of arguments/];
+if ($t->version >= 1_029_007) {
+    $t->conf(http => $local);
+    is(($t->test_conf)[0], 0, 'taken: keepalive by location');
+}
+
 my $kubeconfig = <<'EOF';
 apiVersion: v1
 kind: Config
