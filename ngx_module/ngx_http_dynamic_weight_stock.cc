@@ -56,7 +56,7 @@ ngx_http_dynamic_weight_pass_on(ngx_conf_t *cf, std::string_view name,
 }
 
 
-/* keepalive N [local], keepalive_requests N, keepalive_time, ..._timeout time */
+/* keepalive N [local], keepalive_requests N, keepalive_time and so on */
 
 char *
 ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
