@@ -56,11 +56,15 @@ $t->conf(http => <<"EOF");
     dynamic_weight_cluster bj { api %%BJ%%; ingress_nodes nodes=role=ingress; }
     dynamic_weight_cluster sh { api %%SH%%; ingress_nodes nodes=role=ingress; }
     $upstreams
+    log_format entries "\$request_uri clusters=\$dynamic_weight_cluster";
     map \$arg_to \$to { default \@\$arg_to; "" /none; }
     map \$arg_then \$then { default \@\$arg_then; "" /none; }
     server {
         listen 127.0.0.1:$accel;
         location / { add_header X-Accel-Redirect \$arg_next; return 200; }
+        location = /subrequests {
+            return 200 '<!--#include virtual="/bj" --><!--#include virtual="/sh" -->';
+        }
     }
     upstream accel { dynamic_weight; server 127.0.0.1:$accel; }
     server {
@@ -77,15 +81,12 @@ $t->conf(http => <<"EOF");
         $locations
         $named
         location /variable { proxy_pass http://\$arg_upstream/; }
-        location /authorized/ {
-            auth_request  /authorizes;
-            auth_request_set \$whose \$dynamic_weight_cluster;
-            add_header    X-Sub \$whose;
-            add_header    X-Clusters "\$dynamic_weight_cluster" always;
-            add_header    X-Addresses "\$upstream_addr" always;
-            proxy_pass    http://sh/;
+        location = /with-subrequests {
+            proxy_pass      http://accel/subrequests;
+            ssi             on;
+            ssi_types       *;
+            access_log      %%DIR%%/access.log entries;
         }
-        location = /authorizes { internal; proxy_pass http://bj/; }
         location /accel { proxy_pass http://accel; }
         location /twice { proxy_pass http://accel/?next=/bj; }
         location = /often/0 { proxy_pass http://bj/; }
@@ -108,9 +109,8 @@ sub entries {
     my ($addresses) = $answer->{headers} =~ /^X-Addresses: (.*?)\r?$/m;
     my ($clusters)  = $answer->{headers} =~ /^X-Clusters: (.*?)\r?$/m;
     my ($last)      = $answer->{headers} =~ /^X-Last: (.*?)\r?$/m;
-    my ($sub)       = $answer->{headers} =~ /^X-Sub: (.*?)\r?$/m;
     return { addresses => $addresses // '', clusters => $clusters // '',
-        last => $last // '', sub => $sub };
+        last => $last // '' };
 }
 
 # What the clusters should be, from the addresses alone.
@@ -130,7 +130,6 @@ sub aligned {
     is($got->{last}, (split /[, :]+/, $clusters)[-1] // '', "$name: the last")
         if $got->{last} ne '';
     note("$got->{addresses} | $got->{clusters}");
-    return $got;
 }
 
 aligned('/bj', 'bj', 'a node');
@@ -155,8 +154,14 @@ aligned('/bj?to=gone&then=sh', 'bj : - : sh', 'no live upstream on the way');
 aligned('/bj?to=both&then=sh', 'bj : bj, - : sh', 'one node twice');
 $t->mend_backend("127.0.0.$_") for 11, 21, 22;
 
-my $got = aligned('/authorized/', 'sh', 'after a subrequest');
-is($got->{sub}, 'bj', 'which has its own');
+# Subrequests have their own, and leave the request's alone.
+
+like(http_get($t->port, '/with-subrequests')->{body}, qr/11.*12/s,
+    'subrequests');
+wait_ok { $t->read_file('access.log') =~ /with-subrequests .*\n/ } 'logged';
+is(join('; ', map { /clusters=(.*)/ ? $1 : () }
+        split /\n/, $t->read_file('access.log')),
+    '-', 'the request has its own');
 
 # As many redirects as nginx follows.
 
