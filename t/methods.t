@@ -357,6 +357,28 @@ is(http_get($port{slow}, '/')->{body}, "127.0.0.12\n",
     'it serves all the same when it is needed');
 $t->mend_backend('127.0.0.11');
 
+# ---- keepalive N local, which newer ones have: none is taken by another location.
+
+if ($t->version >= 1_029_007) {
+    my $newer = DynamicWeight->new(workers => 1);
+    $newer->start_backends;
+    my $locations = join ' ', map { "location /$_ { proxy_pass http://u/; "
+        . 'proxy_http_version 1.1; proxy_set_header Connection ""; }' } 'a', 'b';
+    for my $case (['' => 1], [' local' => 2]) {
+        my ($local, $connections) = @$case;
+        $newer->conf(http => 'dynamic_weight_zone main:1m; upstream u { '
+            . "dynamic_weight; server 127.0.0.1:%%BACKEND%%; keepalive 8$local; }"
+            . " server { listen 127.0.0.1:%%PORT%%; $locations }");
+        ok($local ? $newer->reload : $newer->start, "keepalive 8$local");
+        my $mark = $newer->mark;
+        http_get($newer->port, $_) for ('/a', '/b') x 5;
+        wait_for { $newer->backend_requests($mark) >= 10 } 'ten requests';
+        is(connections($newer->backend_requests($mark)), $connections,
+            'as many connections');
+    }
+    ok($newer->stop, 'it ends');
+}
+
 # ---- Idle connections make room where nginx runs out of connections.
 
 {
