@@ -108,7 +108,7 @@ EOF
 
     ok($t->stop('QUIT'), "$mode: nginx quits");
     is(join("\n", $t->alarming), '', "$mode: nothing alarming in the log");
-    is(join('', map { `cat $_` } glob "$t->{dir}/sanitizer*"), '',
+    is(join('', map { `cat $_` } glob "$t->{dir}/sanitizer/*"), '',
         "$mode: no sanitizer error");
     $t->cleanup;
 }

@@ -121,6 +121,8 @@ sub new {
     my $dir = tempdir('dynamic-weight-XXXXXX', TMPDIR => 1,
         CLEANUP => !$ENV{TEST_KEEP});
     chmod 0755, $dir;
+    mkdir "$dir/sanitizer";
+    chmod 0777, "$dir/sanitizer";    # for workers of another user
     my $self = bless {
         dir     => $dir,
         owner   => $$,
@@ -248,8 +250,8 @@ sub sanitized {
     chomp(my $ubsan = `g++ -print-file-name=libubsan.so`);
     local $ENV{LD_PRELOAD}    = "$asan $ubsan";
     local $ENV{ASAN_OPTIONS}  = 'detect_leaks=0:abort_on_error=1:'
-        . "log_path=$self->{dir}/sanitizer:detect_odr_violation=0";
-    local $ENV{UBSAN_OPTIONS} = "log_path=$self->{dir}/sanitizer:"
+        . "log_path=$self->{dir}/sanitizer/found:detect_odr_violation=0";
+    local $ENV{UBSAN_OPTIONS} = "log_path=$self->{dir}/sanitizer/found:"
         . 'print_stacktrace=1';
     return $code->();
 }
@@ -596,7 +598,7 @@ sub done {
     my ($self) = @_;
     ok($self->stop, 'nginx ends');
     is(join("\n", $self->alarming), '', 'nothing alarming in the log');
-    my $sanitizer = join '', map { `cat $_` } glob "$self->{dir}/sanitizer*";
+    my $sanitizer = join '', map { `cat $_` } glob "$self->{dir}/sanitizer/*";
     is($sanitizer, '', 'no sanitizer error');
     $self->cleanup;
     done_testing();
