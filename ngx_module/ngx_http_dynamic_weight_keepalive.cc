@@ -310,12 +310,12 @@ ngx_http_dynamic_weight_most_idle(ngx_http_dynamic_weight_request_t *rd)
     }
 
     if (rd->conf->keepalive_total) {
-        share = n * rd->group->table->weight(rd->slot);
+        share = n * rd->group->serving->weight(rd->slot);
 
         return ngx_max(1, (share + index.total() - 1) / index.total());
     }
 
-    share = n * index.nonzero() * rd->group->table->weight(rd->slot)
+    share = n * index.nonzero() * rd->group->serving->weight(rd->slot)
             / index.total();
 
     return ngx_max(n, share);
