@@ -249,7 +249,7 @@ $slow->set($heavy[0], refuse => 0);
 is(peer()->{unavail}, 1, 'a peer was taken out');
 wait_ok { peer()->{state} eq 'up' } 'up when fail_timeout has passed';
 my $downtime = peer()->{downtime};
-cmp_ok($downtime, '<', 10_000, 'downtime') or diag(explain(peer()));
+cmp_ok($downtime, '>', 0, 'it has been down');
 my $now = $t->status->{time};
 wait_for { $t->status->{time} > $now + 1000 } 'time to pass';
 is(peer()->{downtime}, $downtime, 'which ended');
@@ -265,7 +265,9 @@ is(in_flight(load('idle', 1, 50))->{bodies}{$heavy[0]}, 10, 'it serves');
     $bound->conf(http => "dynamic_weight_zone main:1m;\n"
         . "upstream bound { dynamic_weight hash \$arg_k balance=125; $servers }\n"
         . $bound->edge_server('bound'));
-    if (ok($bound->start, 'hash key balance=125')) {
+    my ($status, $said) = $bound->test_conf;
+    if (is($status, 0, 'hash key balance=125') || diag($said)) {
+        ok($bound->start, 'nginx starts');
         my $ask = sub {
             my ($in_flight, $key) = @_;
             return in_flight({ port => $bound->port, in_flight => $in_flight,
@@ -312,7 +314,7 @@ for my $case (['back', -3600, '1s'], ['on', 7200, '1h']) {
     }
         "the date is set $which";
     if ($seconds < 0) {
-        wait_ok { $asked->() } 'it is let in when fail_timeout has passed', 10;
+        wait_ok { $asked->() } 'it is let in when fail_timeout has passed';
     } else {
         is($asked->(), 0, 'it stays out until fail_timeout has passed');
     }
