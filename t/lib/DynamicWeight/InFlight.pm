@@ -31,10 +31,15 @@ sub in_flight {
     my (@result, @connection);
     my ($bits, $running) = ('', 0);
 
+    my $hang_up = sub {
+        my $socket = delete $_[0]{socket} or return;
+        vec($bits, fileno $socket, 1) = 0;
+        close $socket;
+    };
     my $ask = sub {
         my ($c) = @_;
         my $group = $c->{group};
-        return if $c->{result}{asked} >= $group->{requests};
+        return $hang_up->($c) if $c->{result}{asked} >= $group->{requests};
         $c->{number} = $c->{result}{asked}++;
         if (!$c->{socket}) {
             $c->{socket} = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
@@ -58,10 +63,7 @@ sub in_flight {
     my $done = sub {
         my ($c, $status, $head, $body, $close) = @_;
         $running--;
-        if ($close) {
-            vec($bits, fileno $c->{socket}, 1) = 0;
-            close delete $c->{socket};
-        }
+        $hang_up->($c) if $close;
         my $result = $c->{result};
         $result->{statuses}{$status}++;
         $result->{bodies}{$body =~ s/\n\z//r}++ if $status eq '200';
