@@ -188,7 +188,10 @@ class LeastConnections {
       : table_(weights), index_(weights.size()) {
     index_.Build(weights.size(), [&](uint32_t i) { return weights[i]; });
   }
-  uint32_t Pick() { return PickLessLoaded(index_, *table_, k_++); }
+  uint32_t Pick() {
+    return PickLessLoaded(index_, *table_, k_++,
+                          [&](uint32_t i) { return table_->weight(i); });
+  }
 
  private:
   Table table_;
@@ -214,7 +217,7 @@ class Hash {
       slot = hash_.Next(&darts, levels_,
                         [&](uint32_t i) { return table_->weight(i); });
     } while (slot != ConsistentHash::kNone &&
-             IsOverloaded(*table_, slot, total_));
+             IsOverloaded(*table_, slot, table_->weight(slot), total_, 125));
     return slot;
   }
 

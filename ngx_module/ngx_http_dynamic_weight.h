@@ -8,6 +8,7 @@
 //   ..._carry.cc     what a new cycle takes over from the one before
 //   ..._access.cc    what the workers' user may read and write
 //   ..._watch.cc     worker 0: the watcher and what it hands over
+//   ..._serving.cc   which peers serve now, as each worker picks by them
 //   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc,
 //                    _variable.cc
 //   ..._share.cc     worker 0: the windows that observed shares are of
@@ -30,6 +31,7 @@
 #include "weightcalc/consistent_hash.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/pick_sequence.h"
+#include "weightcalc/serving_weights.h"
 #include "weightcalc/share_window.h"
 #include "weightcalc/shared_document.h"
 #include "weightcalc/shared_record.h"
@@ -70,8 +72,7 @@ typedef struct {
     ngx_str_t                             name;      /* of a server */
     ngx_str_t                            *cluster;   /* NULL: KVM */
     socklen_t                             socklen;
-    uint32_t                              max_fails;
-    time_t                                fail_timeout;
+    dynweight::HealthPolicy               health;
     ngx_msec_t                            slow_start;   /* 0: none */
     uint32_t                              max_conns;
 
@@ -126,9 +127,14 @@ typedef struct {
     std::atomic<uint16_t>                *marks;     /* the tuning's, of its
                                                         table; may be NULL */
 
-    /* of this worker alone */
-    dynweight::PickIndex                 *index;
+    /* of this worker alone; see _serving.cc */
+    dynweight::ServingWeights            *serving;
+    dynweight::PickIndex                 *index;     /* of what they weigh */
     uint64_t                              version;   /* that index shows */
+    uint64_t                              health_version;
+    int64_t                               next_probe;
+    uint64_t                              rests;     /* so many choices among
+                                                        what draws left */
     dynweight::ConsistentHash            *hash;      /* NULL: another method */
     ngx_http_dynamic_weight_tenant_t     *tenants;
     ngx_http_dynamic_weight_session_t    *sessions;
@@ -155,8 +161,16 @@ typedef struct {
     unsigned                              least_conn:1;
     unsigned                              enabled:1;      /* dynamic_weight */
     unsigned                              initialized:1;  /* and in force */
-    unsigned                              single:1;  /* a lone peer is never
-                                                        taken out */
+    ngx_uint_t                            balance;   /* of a hash: percent of
+                                                        its share that a peer
+                                                        may have; 0: any */
+
+    /* of this worker alone; see _serving.cc */
+    ngx_msec_t                            refreshed;
+    unsigned                              all_out:1; /* so that health does not
+                                                        count */
+    unsigned                              lone:1;    /* one peer serves at most:
+                                                        it is not taken out */
 } ngx_http_dynamic_weight_srv_conf_t;
 
 
@@ -312,6 +326,22 @@ ngx_int_t ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 /* makes this worker's pick indexes; forgets what a predecessor held */
 ngx_int_t ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
+
+/* _serving.cc */
+
+/* after the watcher's config is complete: the ranges of a group's lines */
+ngx_int_t ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf,
+    ngx_http_dynamic_weight_group_t *group);
+
+/* brings what this worker picks by up to the tables' versions */
+void ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf);
+
+/* whether passive health keeps requests away from the peer now */
+bool ngx_http_dynamic_weight_is_out(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 
 /* _method.cc: who sits in a slot, as a hash; 0: nobody */
 

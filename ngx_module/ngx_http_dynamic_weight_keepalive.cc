@@ -298,7 +298,7 @@ ngx_http_dynamic_weight_most_idle(ngx_http_dynamic_weight_request_t *rd)
         return n;
     }
 
-    share = n * index.nonzero() * rd->group->table->weight(rd->slot)
+    share = n * index.nonzero() * rd->group->serving->weight(rd->slot)
             / index.total();
 
     return ngx_max(n, share);

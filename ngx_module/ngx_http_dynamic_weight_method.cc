@@ -1,9 +1,10 @@
 // Which peer a request goes to: the three methods, and what may keep a request
 // from the peer that they name.
 //
-// A peer is drawn, one atomic increment and a look-up or two; one that may not
-// be used is passed over by drawing again, and only when a number of draws in
-// a row has failed are the peers gone through.
+// A peer is drawn, one atomic increment and a look-up or two, from those that
+// serve (see _serving.cc); one that may not be used after all is skipped by
+// drawing again, and only when a number of draws in a row has failed are the
+// peers gone through (see _rest.cc).
 
 #include "ngx_http_dynamic_weight_request.h"
 
@@ -21,161 +22,165 @@
 #define NGX_HTTP_DW_HASH_CHANGES  2
 
 
-/* what speaks against a peer; soft: only as long as there are others */
-
-typedef enum {
-    NGX_HTTP_DW_USABLE,
-    NGX_HTTP_DW_USABLE_IF_NEEDED,
-    NGX_HTTP_DW_UNUSABLE
-} ngx_http_dynamic_weight_usable_e;
-
-
 static uint32_t ngx_http_dynamic_weight_draw(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::Darts *darts,
-    uint64_t number);
-static uint32_t ngx_http_dynamic_weight_draw_hash(
-    ngx_http_dynamic_weight_group_t *group, dynweight::Darts *darts,
-    uint64_t number);
-static ngx_http_dynamic_weight_usable_e ngx_http_dynamic_weight_usable(
+    ngx_http_dynamic_weight_group_t *group, uint64_t number);
+static uint32_t ngx_http_dynamic_weight_choose_by_key(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    uint64_t *generation, uint64_t number, bool needed);
+    ngx_http_dynamic_weight_group_t *group, uint64_t *generation);
+static uint32_t ngx_http_dynamic_weight_draw_by_key(
+    ngx_http_dynamic_weight_group_t *group, dynweight::Darts *darts,
+    dynweight::SlotRange range);
 static uint64_t ngx_http_dynamic_weight_tenant(
     ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 static bool ngx_http_dynamic_weight_is_tried(
     ngx_http_dynamic_weight_request_t *rd, uint32_t slot);
 
 
-dynweight::PickIndex *
-ngx_http_dynamic_weight_index(ngx_http_dynamic_weight_group_t *group)
-{
-    uint64_t  version;
-
-    version = group->table->version();
-
-    if (group->version != version) {
-        const dynweight::PeerTable  &table = *group->table;
-
-        group->index->Build(group->nseats,
-                            [&](uint32_t i) { return table.weight(i); });
-
-        /* read before the weights: a later change moves it on again */
-        group->version = version;
-
-        if (group->hash) {
-            group->hash->Invalidate();
-        }
-    }
-
-    return group->index;
-}
-
-
-ngx_int_t
+uint32_t
 ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint64_t *generation)
 {
-    uint32_t                          i, n, slot, spare;
-    uint64_t                          number;
-    dynweight::Darts                  darts(rd->key);
-    ngx_http_dynamic_weight_usable_e  usable;
+    uint32_t  i, slot, dice;
+    uint64_t  number, ramp;
 
-    (void) ngx_http_dynamic_weight_index(group);
+    ngx_http_dynamic_weight_refresh(rd->conf);
 
-    slot = 0;
-    spare = dynweight::PickIndex::kNone;
-    n = group->hash ? NGX_HTTP_DW_HASH_DRAWS : NGX_HTTP_DW_DRAWS;
+    if (group->index->nonzero() == 0) {
+        return dynweight::PickIndex::kNone;
+    }
 
-    for (i = 0; i < n; i++) {
+    if (rd->keyed) {
+        return ngx_http_dynamic_weight_choose_by_key(rd, group, generation);
+    }
 
-        /* a hash has no sequence that workers would have to share */
+    for (i = 0; i < NGX_HTTP_DW_DRAWS; i++) {
 
-        number = group->hash ? dynweight::Mix64(rd->key) + i
-                             : group->table->NextPick();
+        number = group->table->NextPick();
+        slot = ngx_http_dynamic_weight_draw(rd, group, number);
 
-        slot = ngx_http_dynamic_weight_draw(rd, group, &darts, number);
-
-        if (slot == dynweight::PickIndex::kNone) {
-            return NGX_BUSY;
-        }
-
-        usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation,
-                                                number, false);
-
-        if (usable == NGX_HTTP_DW_USABLE) {
-            return slot;
-        }
-
-        if (usable == NGX_HTTP_DW_USABLE_IF_NEEDED
-            && spare == dynweight::PickIndex::kNone)
+        if (ngx_http_dynamic_weight_usable(rd, group, slot, generation, &ramp)
+            != NGX_HTTP_DW_USABLE)
         {
-            spare = slot;
+            continue;
         }
-    }
 
-    if (spare != dynweight::PickIndex::kNone) {
-        slot = spare;
+        dice = static_cast<uint32_t>(dynweight::Mix64(~number));
 
-    } else {
-        spare = slot + 1 < group->nseats ? slot + 1 : 0;
-        slot = spare;
-    }
-
-    do {
-        usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation, 0,
-                                                true);
-
-        if (usable == NGX_HTTP_DW_USABLE) {
+        if (ramp > dice && ngx_http_dynamic_weight_admit(rd, group, slot)) {
             return slot;
         }
+    }
 
-        slot = slot + 1 < group->nseats ? slot + 1 : 0;
-
-    } while (slot != spare);
-
-    return NGX_BUSY;
+    return ngx_http_dynamic_weight_choose_rest(rd, group,
+               { 0, static_cast<uint32_t>(group->nseats) }, generation);
 }
 
 
 static uint32_t
 ngx_http_dynamic_weight_draw(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::Darts *darts,
-    uint64_t number)
+    ngx_http_dynamic_weight_group_t *group, uint64_t number)
 {
-    if (group->hash) {
-        return ngx_http_dynamic_weight_draw_hash(group, darts, number);
-    }
-
     if (rd->conf->least_conn) {
-        return dynweight::PickLessLoaded(*group->index, *group->table, number);
+        return dynweight::PickLessLoaded(*group->index, *group->table, number,
+                      [&](uint32_t i) { return group->serving->weight(i); });
     }
 
     return group->index->Pick(number);
 }
 
 
-static uint32_t
-ngx_http_dynamic_weight_draw_hash(ngx_http_dynamic_weight_group_t *group,
-    dynweight::Darts *darts, uint64_t number)
-{
-    uint32_t  slot;
+/*
+ * The peer of the key's first dart, its home. When that is a node that is out,
+ * the key goes on to the nodes beside it: the pods are the same. What overflows
+ * a bound goes where the key's next darts fall, not all to one neighbour (Chen
+ * et al., "Revisiting Consistent Hashing with Bounded Loads", AAAI 2021).
+ */
 
-    dynweight::PeerTable  *table = group->table;
+static uint32_t
+ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint64_t *generation)
+{
+    uint32_t                          i, slot, dice;
+    uint64_t                          ramp;
+    dynweight::Darts                  darts(rd->key);
+    dynweight::SlotRange              range, successors;
+    ngx_http_dynamic_weight_usable_e  usable;
 
     /* nodes that came or went are taken in bit by bit */
 
     group->hash->Advance(NGX_HTTP_DW_HASH_SLOTS, NGX_HTTP_DW_HASH_CHANGES,
-                         [&](uint32_t i) {
-        return ngx_http_dynamic_weight_identity(group, i);
+                         [&](uint32_t slot) {
+        return ngx_http_dynamic_weight_identity(group, slot);
     });
 
-    slot = group->hash->Next(darts,
-                             dynweight::DartLevels(group->index->largest()),
-                             [&](uint32_t i) { return table->weight(i); });
+    range = { 0, static_cast<uint32_t>(group->nseats) };
 
-    return slot == dynweight::ConsistentHash::kNone
-           ? group->index->Pick(number) : slot;
+    for (i = 0; i < NGX_HTTP_DW_HASH_DRAWS; i++) {
+
+        slot = ngx_http_dynamic_weight_draw_by_key(group, &darts, range);
+
+        if (slot == dynweight::ConsistentHash::kNone) {
+            break;
+        }
+
+        usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation,
+                                                &ramp);
+
+        if (usable == NGX_HTTP_DW_OUT && range.count == group->nseats) {
+            successors = group->serving->Successors(slot);
+
+            if (successors.count) {
+                range = successors;
+            }
+
+            continue;
+        }
+
+        dice = static_cast<uint32_t>(dynweight::Mix64(~(rd->key + i)));
+
+        if (usable == NGX_HTTP_DW_USABLE && ramp > dice
+            && ngx_http_dynamic_weight_admit(rd, group, slot))
+        {
+            return slot;
+        }
+    }
+
+    slot = ngx_http_dynamic_weight_choose_rest(rd, group, range, generation);
+
+    if (slot == dynweight::PickIndex::kNone && range.count != group->nseats) {
+        /* all of the line are tried, or full */
+        range = { 0, static_cast<uint32_t>(group->nseats) };
+        slot = ngx_http_dynamic_weight_choose_rest(rd, group, range,
+                                                   generation);
+    }
+
+    return slot;
+}
+
+
+static uint32_t
+ngx_http_dynamic_weight_draw_by_key(ngx_http_dynamic_weight_group_t *group,
+    dynweight::Darts *darts, dynweight::SlotRange range)
+{
+    dynweight::PeerTable             *table = group->table;
+    const dynweight::ServingWeights  &serving = *group->serving;
+
+    /* a peer that is out is hit only for the sake of those that succeed it */
+
+    return group->hash->Next(darts,
+                             dynweight::DartLevels(group->index->largest()),
+                             [&](uint32_t i) -> uint32_t {
+        if (i - range.first >= range.count) {
+            return 0;
+        }
+
+        if (serving.weight(i) || serving.Successors(i).count) {
+            return table->weight(i);
+        }
+
+        return 0;
+    });
 }
 
 
@@ -205,15 +210,11 @@ ngx_http_dynamic_weight_identity(ngx_http_dynamic_weight_group_t *group,
 }
 
 
-/* number: of the draw; needed: soft reasons don't count */
-
-static ngx_http_dynamic_weight_usable_e
+ngx_http_dynamic_weight_usable_e
 ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    uint64_t *generation, uint64_t number, bool needed)
+    uint64_t *generation, uint64_t *ramp)
 {
-    uint32_t  dice;
-
     dynweight::PeerTable            *table = group->table;
     ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
 
@@ -225,8 +226,7 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
         return NGX_HTTP_DW_UNUSABLE;
     }
 
-    *generation = seat->sockaddr ? table->generation(slot)
-                                 : ngx_http_dynamic_weight_tenant(group, slot);
+    *generation = ngx_http_dynamic_weight_generation(group, slot);
 
     if (*generation == 0) {
         return NGX_HTTP_DW_UNUSABLE;
@@ -238,44 +238,67 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
         return NGX_HTTP_DW_UNUSABLE;
     }
 
-    if (rd->conf->single) {
-        return NGX_HTTP_DW_USABLE;
+    if (ngx_http_dynamic_weight_is_out(rd->conf, group, slot)) {
+        return NGX_HTTP_DW_OUT;
     }
 
-    if (!needed) {
+    *ramp = seat->slow_start
+            ? table->health(slot).Ramp(ngx_current_msec, seat->slow_start)
+            : static_cast<uint64_t>(1) << 32;
 
-        if (seat->slow_start) {
-            dice = static_cast<uint32_t>(dynweight::Mix64(~number));
-
-            if (!table->health(slot).Admits(ngx_current_msec, seat->slow_start,
-                                            dice))
-            {
-                return NGX_HTTP_DW_USABLE_IF_NEEDED;
-            }
-        }
-
-        /*
-         * The overflow goes where the key's next darts fall, not all to one
-         * neighbour (Chen et al., "Revisiting Consistent Hashing with Bounded
-         * Loads", AAAI 2021).
-         */
-
-        if (group->hash
-            && dynweight::IsOverloaded(*table, slot, group->index->total()))
-        {
-            return NGX_HTTP_DW_USABLE_IF_NEEDED;
-        }
-    }
-
-    /* last, since a peer that failed is let in by the one request it probes */
-
-    if (!table->health(slot).Admit(ngx_time(),
-                                   { seat->max_fails, seat->fail_timeout }))
+    if (rd->keyed && rd->conf->balance
+        && dynweight::IsOverloaded(*table, slot, group->serving->weight(slot),
+                                   group->index->total(), rd->conf->balance))
     {
-        return NGX_HTTP_DW_UNUSABLE;
+        return NGX_HTTP_DW_USABLE_IF_NEEDED;
     }
 
     return NGX_HTTP_DW_USABLE;
+}
+
+
+bool
+ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot)
+{
+    int64_t                          due, since;
+    dynweight::Admission             admission;
+    dynweight::PeerTable            *table = group->table;
+    ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
+
+    due = table->health(slot).due_ms(seat->health);
+    admission = table->health(slot).Admit(ngx_current_msec, seat->health);
+
+    if (admission == dynweight::Admission::kProbe) {
+        dynweight::PeerCounters  &counters = table->counters(slot);
+
+        /* since it was due it was not kept out: nobody asked for it */
+
+        since = counters.down_since_ms.load(std::memory_order_relaxed);
+
+        if (since) {
+            counters.downtime_ms.fetch_add(ngx_max(due - since, 0),
+                                           std::memory_order_relaxed);
+            counters.down_since_ms.store(ngx_current_msec,
+                                         std::memory_order_relaxed);
+        }
+
+        /* until it is known how that went, it is out for all others */
+
+        table->HealthChanged();
+    }
+
+    return rd->conf->all_out || admission != dynweight::Admission::kNo;
+}
+
+
+uint64_t
+ngx_http_dynamic_weight_generation(ngx_http_dynamic_weight_group_t *group,
+    uint32_t slot)
+{
+    return group->seats[slot].sockaddr
+           ? group->table->generation(slot)
+           : ngx_http_dynamic_weight_tenant(group, slot);
 }
 
 
@@ -337,12 +360,6 @@ ngx_http_dynamic_weight_is_tried(ngx_http_dynamic_weight_request_t *rd,
     uint32_t slot)
 {
     ngx_uint_t  i, n;
-
-    /* nginx asks a lone peer again only when a kept connection was stale */
-
-    if (rd->conf->single) {
-        return false;
-    }
 
     if (rd->bitmap) {
         return rd->bitmap[slot / (8 * sizeof(uintptr_t))]

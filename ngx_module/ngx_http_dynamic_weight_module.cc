@@ -66,7 +66,7 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
       NULL },
 
     { ngx_string("dynamic_weight"),
-      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE12,
+      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE123,
       ngx_http_dynamic_weight,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,

@@ -8,6 +8,9 @@
 
 static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
+static bool ngx_http_dynamic_weight_may_ask_again(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group);
 static ngx_int_t ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd);
 static void ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc,
@@ -15,6 +18,7 @@ static void ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc,
 static bool ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state);
 static void ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state);
 static void ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table,
     uint32_t slot, const dynweight::HealthPolicy &policy);
@@ -46,9 +50,10 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
                 continue;
             }
 
-            group->index = ngx_http_dynamic_weight_own(cycle->pool,
-                                   new dynweight::PickIndex(group->nseats));
-            if (group->index == NULL) {
+            if (ngx_http_dynamic_weight_init_serving(cycle, dmcf, dscf[i],
+                                                     group)
+                != NGX_OK)
+            {
                 return NGX_ERROR;
             }
 
@@ -117,10 +122,12 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     rd->request = r;
     rd->conf = dscf;
     rd->group = NULL;
+    rd->again = 0;
     rd->backup = 0;
     rd->ntried = 0;
     rd->bitmap = NULL;
     rd->key = 0;
+    rd->keyed = 0;
     rd->attempts = NULL;
     rd->last = &rd->attempts;
 
@@ -130,15 +137,22 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        rd->key = ngx_murmur_hash2(key.data, key.len);
+        /* as in nginx, who has no key goes round robin */
+
+        if (key.len) {
+            rd->key = ngx_murmur_hash2(key.data, key.len);
+            rd->keyed = 1;
+        }
     }
 
     ngx_http_set_ctx(r, rd, ngx_http_dynamic_weight_module);
 
-    tries = ngx_http_dynamic_weight_index(&dscf->primary)->nonzero();
+    ngx_http_dynamic_weight_refresh(dscf);
+
+    tries = dscf->primary.index->nonzero();
 
     if (dscf->backup.nseats) {
-        tries += ngx_http_dynamic_weight_index(&dscf->backup)->nonzero();
+        tries += dscf->backup.index->nonzero();
     }
 
     u = r->upstream;
@@ -163,8 +177,9 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_dynamic_weight_request_t *rd =
         static_cast<ngx_http_dynamic_weight_request_t *>(data);
 
+    bool                                 again;
+    uint32_t                             slot;
     uint64_t                             generation;
-    ngx_int_t                            rc;
     ngx_http_dynamic_weight_group_t     *group;
     ngx_http_dynamic_weight_srv_conf_t  *dscf;
 
@@ -177,10 +192,19 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     dscf = rd->conf;
     group = rd->backup ? &dscf->backup : &dscf->primary;
 
-    rc = ngx_http_dynamic_weight_choose(rd, group, &generation);
+    again = ngx_http_dynamic_weight_may_ask_again(rd, group);
 
-    if (rc == NGX_BUSY && !rd->backup && dscf->backup.nseats) {
+    if (again) {
+        slot = rd->slot;
+        generation = rd->generation;
 
+    } else {
+        slot = ngx_http_dynamic_weight_choose(rd, group, &generation);
+    }
+
+    if (slot == dynweight::PickIndex::kNone && !rd->backup
+        && dscf->backup.nseats)
+    {
         ngx_log_debug0(NGX_LOG_DEBUG_HTTP, pc->log, 0, "backup servers");
 
         rd->backup = 1;
@@ -188,20 +212,22 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
         rd->bitmap = NULL;
 
         group = &dscf->backup;
-        rc = ngx_http_dynamic_weight_choose(rd, group, &generation);
+        slot = ngx_http_dynamic_weight_choose(rd, group, &generation);
     }
 
-    if (rc == NGX_BUSY) {
+    if (slot == dynweight::PickIndex::kNone) {
         pc->name = &dscf->upstream->host;
         return NGX_BUSY;
     }
 
-    if (ngx_http_dynamic_weight_set_tried(rd, group, rc) != NGX_OK) {
+    if (!again
+        && ngx_http_dynamic_weight_set_tried(rd, group, slot) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     rd->group = group;
-    rd->slot = rc;
+    rd->slot = slot;
     rd->generation = generation;
 
     if (ngx_http_dynamic_weight_set_address(pc, rd) != NGX_OK) {
@@ -211,12 +237,37 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
 
     group->table->Acquire(rd->slot, rd->generation, ngx_worker);
 
+    if (again) {
+        return NGX_OK;    /* it counts as one, and takes a new connection */
+    }
+
     auto &counters = group->table->counters(rd->slot);
 
     counters.requests.fetch_add(1, std::memory_order_relaxed);
     counters.selected.store(ngx_time(), std::memory_order_relaxed);
 
     return ngx_http_dynamic_weight_take_idle(pc, rd) ? NGX_DONE : NGX_OK;
+}
+
+
+/*
+ * After a stale kept connection: the same peer, unless it left or drains. Only
+ * a kept one can be stale, so this comes once a peer.
+ */
+
+static bool
+ngx_http_dynamic_weight_may_ask_again(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group)
+{
+    if (!rd->again) {
+        return false;
+    }
+
+    rd->again = 0;
+
+    return group->table->weight(rd->slot) != 0
+           && ngx_http_dynamic_weight_generation(group, rd->slot)
+              == rd->generation;
 }
 
 
@@ -321,20 +372,18 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
      * not about it.
      */
 
-    if (table->generation(rd->slot) == rd->generation) {
+    if (table->generation(rd->slot) == rd->generation && !stale) {
 
         ngx_http_dynamic_weight_count(rd->request, table->counters(rd->slot),
                                       state);
 
-        if (!rd->conf->single && !stale) {
-            ngx_http_dynamic_weight_note_health(pc, group, rd->slot, state);
-        }
+        ngx_http_dynamic_weight_note_health(pc, rd->conf, group, rd->slot,
+                                            state);
     }
 
-    if (rd->conf->single) {
-        pc->tries = 0;
-        return;
-    }
+    /* nginx gives back the try that a stale connection took */
+
+    rd->again = stale;
 
     if (pc->tries) {
         pc->tries--;
@@ -362,7 +411,7 @@ ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table, uint32_t slot,
 
     if (since) {
         counters.downtime_ms.fetch_add(
-            ngx_max(ngx_http_dynamic_weight_unix_msec() - since, 0),
+            ngx_max(static_cast<int64_t>(ngx_current_msec) - since, 0),
             std::memory_order_relaxed);
     }
 }
@@ -392,30 +441,48 @@ ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
 
 static void
 ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state)
 {
-    dynweight::HealthPolicy          policy;
-    dynweight::PeerTable            *table = group->table;
-    ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
-
-    policy.max_fails = seat->max_fails;
-    policy.fail_timeout = seat->fail_timeout;
+    bool                            back;
+    dynweight::PeerTable           *table = group->table;
+    dynweight::PeerHealth          &health = table->health(slot);
+    const dynweight::HealthPolicy  &policy = group->seats[slot].health;
 
     if (!(state & NGX_PEER_FAILED)) {
 
-        if (table->health(slot).OnSuccess(policy)) {
-            table->health(slot).StartSlowly(ngx_max(ngx_current_msec, 1));
+        back = health.OnSuccess(policy)
+               || (dscf->all_out && health.Restore(policy));
+
+        if (back) {
+            health.StartSlowly(ngx_max(ngx_current_msec, 1));
+            table->HealthChanged();
         }
 
         ngx_http_dynamic_weight_count_up(table, slot, policy);
 
-    } else if (table->health(slot).OnFailure(ngx_time(), policy)) {
+        return;
+    }
+
+    ngx_http_dynamic_weight_refresh(dscf);
+
+    /* as nginx's only server: there is nobody to go to instead */
+
+    if (dscf->lone && group->serving->weight(slot)) {
+        return;
+    }
+
+    if (health.OnFailure(ngx_current_msec, policy)) {
         table->counters(slot).unavail.fetch_add(1, std::memory_order_relaxed);
-        table->counters(slot).down_since_ms.store(
-            ngx_http_dynamic_weight_unix_msec(), std::memory_order_relaxed);
+        table->counters(slot).down_since_ms.store(ngx_max(ngx_current_msec, 1),
+                                                  std::memory_order_relaxed);
 
         ngx_log_error(NGX_LOG_WARN, pc->log, 0,
                       "upstream server temporarily disabled");
+    }
+
+    if (health.Failed(policy)) {
+        table->HealthChanged();
     }
 }
 

@@ -1,7 +1,7 @@
 // A request to an upstream of ours, as the parts of the method see it.
 //
 //   ..._peer.cc       its life: from init to free
-//   ..._method.cc     which peer it goes to
+//   ..._method.cc     which peer it goes to, and ..._rest.cc when draws fail
 //   ..._keepalive.cc  the connection it takes, and leaves behind
 //   ..._way.cc        which of them would do
 //   ..._variable.cc   what it says afterwards
@@ -48,6 +48,9 @@ struct ngx_http_dynamic_weight_request_s {
 
     uint32_t                             key;        /* hashed, of "hash" */
 
+    unsigned                             keyed:1;   /* there is a key */
+    unsigned                             again:1;   /* the slot once more, by a
+                                                       new connection */
     unsigned                             backup:1;  /* primary ones are done */
     unsigned                             ntried:4;  /* in this group */
     uint32_t                             tried[NGX_HTTP_DW_TRIED];
@@ -59,18 +62,47 @@ struct ngx_http_dynamic_weight_request_s {
 };
 
 
+/* what speaks against a peer */
+
+typedef enum {
+    NGX_HTTP_DW_USABLE,
+    NGX_HTTP_DW_USABLE_IF_NEEDED,   /* only as long as there are others */
+    NGX_HTTP_DW_OUT,                /* by passive health */
+    NGX_HTTP_DW_UNUSABLE
+} ngx_http_dynamic_weight_usable_e;
+
+
 /* _method.cc */
 
-/* the index of this worker, brought up to the table's version */
-dynweight::PickIndex *ngx_http_dynamic_weight_index(
-    ngx_http_dynamic_weight_group_t *group);
+/*
+ * The slot, or kNone when no peer is left. An ingress node's address is in
+ * group->tenants then, for as long as the event loop is not gone back to.
+ */
+uint32_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint64_t *generation);
 
 /*
- * The slot, or NGX_BUSY. An ingress node's address is in group->tenants then,
- * for as long as the event loop is not gone back to.
+ * Whether it may be chosen; nothing is changed but the address in
+ * group->tenants. `ramp`, in parts of 2^32, is what a slow start leaves it.
  */
-ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t *generation);
+ngx_http_dynamic_weight_usable_e ngx_http_dynamic_weight_usable(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
+    uint64_t *generation, uint64_t *ramp);
+
+/* last of all: a peer that failed is let in by the one request it probes */
+bool ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+
+/* the generation of who sits in a slot, 0: nobody; sets group->tenants, too */
+uint64_t ngx_http_dynamic_weight_generation(
+    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+
+/* _rest.cc: the same as choose, among the slots of a range, in O(slots) */
+uint32_t ngx_http_dynamic_weight_choose_rest(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
+    uint64_t *generation);
 
 /* the slot is not chosen again for as long as rd stays in the group */
 ngx_int_t ngx_http_dynamic_weight_set_tried(

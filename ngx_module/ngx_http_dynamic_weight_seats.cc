@@ -90,8 +90,9 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
             seat->weight = server[i].down ? 0
                            : dynweight::ServerWeight(server[i].weight,
                                                      dscf->base);
-            seat->max_fails = server[i].max_fails;
-            seat->fail_timeout = server[i].fail_timeout;
+            seat->health.max_fails = server[i].max_fails;
+            seat->health.fail_timeout_ms = 1000
+                          * static_cast<int64_t>(server[i].fail_timeout);
             seat->max_conns = server[i].max_conns;
             seat->identity = dynweight::HashBytes(
                                  ngx_http_dynamic_weight_view(seat->name));
@@ -115,8 +116,9 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
         for (j = 0; j < line[i].slots; j++) {
             seat->cluster = &line[i].cluster;
             seat->server = line[i].cluster;
-            seat->max_fails = line[i].max_fails;
-            seat->fail_timeout = line[i].fail_timeout;
+            seat->health.max_fails = line[i].max_fails;
+            seat->health.fail_timeout_ms = 1000
+                          * static_cast<int64_t>(line[i].fail_timeout);
             seat->max_conns = line[i].max_conns;
             seat->slow_start = line[i].slow_start;
             seat->identity = identity;

@@ -150,7 +150,7 @@ typedef struct {
 class ngx_http_dynamic_weight_cursor_t {
 public:
     /* before the first peer; may be called again, for another upstream */
-    void begin(const ngx_http_dynamic_weight_srv_conf_t *dscf);
+    void begin(ngx_http_dynamic_weight_srv_conf_t *dscf);
 
     /*
      * NGX_OK: the next peer is in *facts.  NGX_DONE: there is none left.

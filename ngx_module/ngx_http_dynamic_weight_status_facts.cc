@@ -16,8 +16,10 @@ ngx_http_dynamic_weight_load(const std::atomic<uint64_t> &counter)
 /* false when nobody sits in the slot */
 
 static bool
-ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
-    uint32_t slot, ngx_http_dynamic_weight_peer_facts_t *facts)
+ngx_http_dynamic_weight_peer_facts(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_dynamic_weight_group_t *group, uint32_t slot,
+    ngx_http_dynamic_weight_peer_facts_t *facts)
 {
     ngx_uint_t                             i;
     const dynweight::PeerTable            *table = group->table;
@@ -55,8 +57,11 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
     facts->downtime_ms = ngx_http_dynamic_weight_load(counters.downtime_ms);
 
     if (since) {
-        facts->downtime_ms += ngx_max(ngx_http_dynamic_weight_unix_msec()
-                                      - since, 0);
+        /* it is kept out until it is due for a probe, and no longer */
+        facts->downtime_ms += ngx_max(
+            ngx_min(static_cast<int64_t>(ngx_current_msec),
+                    table->health(slot).due_ms(seat->health))
+            - since, 0);
     }
 
     if (facts->weight == 0) {
@@ -66,8 +71,8 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
                        : ngx_http_dynamic_weight_drained;
 
     } else {
-        facts->state = table->health(slot).Failed({ seat->max_fails,
-                                                    seat->fail_timeout })
+        /* what a request would find */
+        facts->state = ngx_http_dynamic_weight_is_out(dscf, group, slot)
                        ? ngx_http_dynamic_weight_unavail
                        : ngx_http_dynamic_weight_up;
     }
@@ -78,8 +83,10 @@ ngx_http_dynamic_weight_peer_facts(const ngx_http_dynamic_weight_group_t *group,
 
 void
 ngx_http_dynamic_weight_cursor_t::begin(
-    const ngx_http_dynamic_weight_srv_conf_t *dscf)
+    ngx_http_dynamic_weight_srv_conf_t *dscf)
 {
+    ngx_http_dynamic_weight_refresh(dscf);
+
     dscf_ = dscf;
     group_ = 0;
     slot_ = 0;
@@ -115,7 +122,7 @@ ngx_http_dynamic_weight_cursor_t::next(ngx_uint_t *slots,
         (*slots)--;
         slot = slot_++;
 
-        if (ngx_http_dynamic_weight_peer_facts(group, slot, facts)) {
+        if (ngx_http_dynamic_weight_peer_facts(dscf_, group, slot, facts)) {
             facts->backup = group_;
             facts->id = slot + (group_ ? dscf_->primary.nseats : 0);
 

@@ -5,14 +5,17 @@
 #include "watcher/source.h"
 
 
-#define NGX_HTTP_DW_MAX_SLOTS  4096
+#define NGX_HTTP_DW_MAX_SLOTS    4096
+#define NGX_HTTP_DW_MAX_BALANCE  100000
 
 
+static ngx_int_t ngx_http_dynamic_weight_balance(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_http_dynamic_weight_srv_conf_t *dscf);
 static ngx_int_t ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 
 
-/* dynamic_weight [least_conn | hash key] */
+/* dynamic_weight [least_conn | hash key [balance=percent]] */
 
 char *
 ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
@@ -35,9 +38,15 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
     {
         dscf->least_conn = 1;
 
-    } else if (cf->args->nelts == 3
+    } else if (cf->args->nelts >= 3 && cf->args->nelts <= 4
                && ngx_http_dynamic_weight_view(value[1]) == "hash")
     {
+        if (cf->args->nelts == 4
+            && ngx_http_dynamic_weight_balance(cf, &value[3], dscf) != NGX_OK)
+        {
+            return NGX_HTTP_DW_CONF_ERROR;
+        }
+
         dscf->hash_key = static_cast<ngx_http_complex_value_t *>(
             ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t)));
         if (dscf->hash_key == NULL) {
@@ -59,8 +68,9 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
                            "unknown method \"%V\": write "
                            "\"dynamic_weight;\", "
                            "\"dynamic_weight least_conn;\" or "
-                           "\"dynamic_weight hash KEY;\", for example with "
-                           "the key \"$request_uri\"", &value[1]);
+                           "\"dynamic_weight hash KEY [balance=125];\", for "
+                           "example with the key \"$request_uri\"",
+                           &value[1]);
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
@@ -89,6 +99,36 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
                   |NGX_HTTP_UPSTREAM_BACKUP;
 
     return NGX_CONF_OK;
+}
+
+
+/* balance=125: a peer gets its keys up to 5/4 of its share of what is running */
+
+static ngx_int_t
+ngx_http_dynamic_weight_balance(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    ngx_int_t  n;
+
+    n = NGX_ERROR;
+
+    if (ngx_strncmp(value->data, "balance=", 8) == 0) {
+        n = ngx_atoi(value->data + 8, value->len - 8);
+    }
+
+    if (n <= 100 || n > NGX_HTTP_DW_MAX_BALANCE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\" of \"hash\": write "
+                           "\"balance=125\", the percent of its share of the "
+                           "running requests that a peer may have before keys "
+                           "go on to others, from 101 to %d; without it a key "
+                           "keeps its peer", value, NGX_HTTP_DW_MAX_BALANCE);
+        return NGX_ERROR;
+    }
+
+    dscf->balance = n;
+
+    return NGX_OK;
 }
 
 
@@ -352,8 +392,6 @@ ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
                       "%s:%ui", &us->host, us->file_name, us->line);
         return NGX_ERROR;
     }
-
-    dscf->single = dscf->primary.nseats == 1 && dscf->backup.nseats == 0;
 
     us->peer.init = ngx_http_dynamic_weight_init_peer;
     us->peer.data = dscf;

@@ -8,40 +8,46 @@ namespace dynweight {
 namespace {
 
 // A peer's share strays by the arcs that it loses to others where they
-// overlap: with 256 arcs, and half of the circle covered when every slot is
-// taken, by some 3%.
-constexpr uint32_t kMostArcs = 256;
+// overlap: with 160 arcs, and half of the circle covered when every slot is
+// taken, by some 4%.
+constexpr uint32_t kMostArcs = 160;
 constexpr uint32_t kFewestArcs = 1;
-constexpr uint32_t kMostEntries = 1u << 20;  // two words each
-
-uint32_t PowerOfTwoAbove(uint32_t x) {
-  uint32_t power = 1;
-  while (power < x) power *= 2;
-  return power;
-}
+constexpr uint32_t kMostCells = 1u << 20;
 
 }  // namespace
 
-ConsistentHash::ConsistentHash(uint32_t slots) : slots_(slots) {
-  const uint32_t room = PowerOfTwoAbove(slots);
-  arcs_ = std::clamp(kMostEntries / 2 / room, kFewestArcs, kMostArcs);
-  const uint32_t cells = room * arcs_ * 2;
-  shift_ = 32;
-  for (uint32_t n = cells; n > 1; n /= 2) shift_--;
-  end_ = cells + kOverflow;
-  identities_.reset(new uint64_t[slots]());
-  // One more, always empty: Owner() stops there.
-  entries_.reset(new Entry[end_ + 1]);
-  std::fill_n(entries_.get(), end_ + 1, Entry{0, kNone});
+uint32_t ConsistentHash::ArcsOf(uint32_t slots) {
+  return std::clamp(kMostCells / 2 / slots, kFewestArcs, kMostArcs);
+}
+
+// One more than can be used, always empty: Owner() stops there.
+size_t ConsistentHash::EntriesOf(uint32_t slots) {
+  return size_t{slots} * ArcsOf(slots) * 2 + kOverflow + 1;
+}
+
+size_t ConsistentHash::Bytes(uint32_t slots) {
+  return sizeof(ConsistentHash) + slots * sizeof(uint64_t) +
+         EntriesOf(slots) * sizeof(Entry);
+}
+
+ConsistentHash::ConsistentHash(uint32_t slots)
+    : slots_(slots),
+      arcs_(ArcsOf(slots)),
+      cells_(slots * arcs_ * 2),
+      end_(cells_ + kOverflow),
+      identities_(new uint64_t[slots]()),
+      entries_(new Entry[EntriesOf(slots)]) {
+  std::fill_n(entries_.get(), EntriesOf(slots), Entry{kEmpty, 0});
 }
 
 // Of several that contest a cell the first owns it: by a hash of peer and cell,
 // so that none is favoured everywhere; nothing depends on the slots' numbers.
-bool ConsistentHash::Before(const Entry& a, const Entry& b) const {
-  if (a.cell != b.cell) return a.cell < b.cell;
-  const uint64_t rank_a = Mix64(identities_[a.slot] ^ a.cell);
-  const uint64_t rank_b = Mix64(identities_[b.slot] ^ b.cell);
-  return rank_a != rank_b ? rank_a < rank_b : a.slot < b.slot;
+bool ConsistentHash::Before(uint32_t cell_a, uint32_t slot_a, uint32_t cell_b,
+                            uint32_t slot_b) const {
+  if (cell_a != cell_b) return cell_a < cell_b;
+  const uint64_t rank_a = Mix64(identities_[slot_a] ^ cell_a);
+  const uint64_t rank_b = Mix64(identities_[slot_b] ^ cell_b);
+  return rank_a != rank_b ? rank_a < rank_b : slot_a < slot_b;
 }
 
 void ConsistentHash::Replace(uint32_t slot, uint64_t identity) {
@@ -56,28 +62,39 @@ void ConsistentHash::Replace(uint32_t slot, uint64_t identity) {
 }
 
 void ConsistentHash::Insert(uint32_t cell, uint32_t slot) {
-  const Entry entry = {cell, slot};
   uint32_t i = cell;
-  while (entries_[i].slot != kNone && Before(entries_[i], entry)) i++;
+  while (!entries_[i].empty() &&
+         Before(CellAt(i), entries_[i].slot, cell, slot)) {
+    i++;
+  }
   uint32_t empty = i;
-  while (entries_[empty].slot != kNone) empty++;
-  if (empty == end_) return;
-  std::copy_backward(&entries_[i], &entries_[empty], &entries_[empty + 1]);
-  entries_[i] = entry;
+  while (!entries_[empty].empty()) {
+    if (entries_[empty].distance == kMostDistance) return;
+    empty++;
+  }
+  if (empty == end_ || i - cell > kMostDistance) return;
+  for (; empty != i; empty--) {
+    entries_[empty] = entries_[empty - 1];
+    entries_[empty].distance++;
+  }
+  entries_[i] = Entry{slot, i - cell};
 }
 
 void ConsistentHash::Remove(uint32_t cell, uint32_t slot) {
   uint32_t i = cell;
-  while (entries_[i].slot != kNone && entries_[i].cell <= cell &&
-         (entries_[i].cell != cell || entries_[i].slot != slot)) {
+  while (!entries_[i].empty() && CellAt(i) <= cell &&
+         (CellAt(i) != cell || entries_[i].slot != slot)) {
     i++;
   }
-  if (entries_[i].cell != cell || entries_[i].slot != slot) return;
-  // What stands behind its place moves up.
-  for (; entries_[i + 1].slot != kNone && entries_[i + 1].cell <= i; i++) {
-    entries_[i] = entries_[i + 1];
+  if (entries_[i].empty() || CellAt(i) != cell || entries_[i].slot != slot) {
+    return;
   }
-  entries_[i].slot = kNone;
+  // What stands behind its place moves up.
+  for (; !entries_[i + 1].empty() && entries_[i + 1].distance != 0; i++) {
+    entries_[i] = entries_[i + 1];
+    entries_[i].distance--;
+  }
+  entries_[i] = Entry{kEmpty, 0};
 }
 
 }  // namespace dynweight

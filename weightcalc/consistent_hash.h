@@ -28,6 +28,7 @@
 #define DYNAMIC_WEIGHT_WEIGHTCALC_CONSISTENT_HASH_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -92,9 +93,14 @@ class ConsistentHash {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  // Room for `slots` peers (1 to 2^20). 4 KB a slot, 8 MB at most up to 2^19
-  // slots. Throws std::bad_alloc.
+  // Room for `slots` peers (1 to 2^20): Bytes() of memory. Throws
+  // std::bad_alloc.
   explicit ConsistentHash(uint32_t slots);
+
+  // 1.3 KB a slot, and no more than 4 MB altogether up to 2^19 slots. That
+  // many whether or not somebody sits there: an arc has its place and its length
+  // for good, so that a peer that comes moves no keys but its own.
+  static size_t Bytes(uint32_t slots);
 
   // What happened to the table may have changed who sits where: Advance() has
   // work for one more round.
@@ -137,37 +143,52 @@ class ConsistentHash {
 
   // The owner of the arc at `place`, or kNone in a gap. O(1) expected.
   uint32_t Owner(uint32_t place) const {
-    const uint32_t cell = place >> shift_;
-    const Entry* entry = &entries_[cell];
-    while (entry->slot != kNone && entry->cell < cell) entry++;
-    return entry->slot != kNone && entry->cell == cell ? entry->slot : kNone;
+    const uint32_t cell = Scale(place);
+    uint32_t i = cell;
+    while (!entries_[i].empty() && CellAt(i) < cell) i++;
+    return !entries_[i].empty() && CellAt(i) == cell ? entries_[i].slot
+                                                     : kNone;
   }
 
  private:
   // Sorted by cell, and where peers contest a cell by rank: linear probing in
   // an array of as many places as cells, whose order does not depend on the
-  // order of insertion ("Robin Hood hashing", Celis 1986).
+  // order of insertion ("Robin Hood hashing", Celis 1986). A place says how far
+  // behind its cell it is, and who has the arc.
   struct Entry {
-    uint32_t cell;
-    uint32_t slot;  // kNone: empty
+    uint32_t slot : 21;
+    uint32_t distance : 11;
+
+    bool empty() const { return slot == kEmpty; }
   };
+  static_assert(sizeof(Entry) == 4);
+  static constexpr uint32_t kEmpty = (1u << 21) - 1;
+  static constexpr uint32_t kMostDistance = (1u << 11) - 1;
 
   // Rare beyond belief at a load of one half: arcs that find no place behind
   // the last cell are left out.
-  static constexpr uint32_t kOverflow = 1024;
+  static constexpr uint32_t kOverflow = 64;
+
+  static uint32_t ArcsOf(uint32_t slots);
+  static size_t EntriesOf(uint32_t slots);
 
   void Replace(uint32_t slot, uint64_t identity);
   void Insert(uint32_t cell, uint32_t slot);
   void Remove(uint32_t cell, uint32_t slot);
-  uint32_t CellOf(uint64_t identity, uint32_t arc) const {
-    return static_cast<uint32_t>(Mix64(identity + arc) >> 32) >> shift_;
+  uint32_t Scale(uint32_t place) const {
+    return static_cast<uint32_t>(uint64_t{place} * cells_ >> 32);
   }
-  bool Before(const Entry& a, const Entry& b) const;
+  uint32_t CellAt(uint32_t i) const { return i - entries_[i].distance; }
+  uint32_t CellOf(uint64_t identity, uint32_t arc) const {
+    return Scale(static_cast<uint32_t>(Mix64(identity + arc) >> 32));
+  }
+  bool Before(uint32_t cell_a, uint32_t slot_a, uint32_t cell_b,
+              uint32_t slot_b) const;
 
   const uint32_t slots_;
-  uint32_t arcs_ = 0;   // of each peer
-  uint32_t shift_ = 0;  // from a place to its cell
-  uint32_t end_ = 0;    // of entries_, behind the overflow
+  const uint32_t arcs_;  // of each peer
+  const uint32_t cells_;
+  const uint32_t end_;  // of entries_, behind the overflow
   uint32_t cursor_ = 0;
   uint32_t pending_ = 0;
   std::unique_ptr<uint64_t[]> identities_;

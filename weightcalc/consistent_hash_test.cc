@@ -257,5 +257,10 @@ TEST(DartLevels, ReachOverTheWeight) {
   EXPECT_EQ(DartLevels(1u << 30), 30u);
 }
 
+TEST(ConsistentHashMemory, GoesWithTheSlotsAndIsBounded) {
+  EXPECT_LE(ConsistentHash::Bytes(48), 64u << 10);
+  EXPECT_LE(ConsistentHash::Bytes(1u << 19), (4u << 20) + (8u << 19) + 1024);
+}
+
 }  // namespace
 }  // namespace dynweight

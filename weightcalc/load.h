@@ -1,11 +1,14 @@
-// What running connections say about a peer: the better of two, and too many.
+// What running connections say about a peer: whether it has more than its share
+// of them, and which of two has fewer.
 //
 // Pure reads of a table that others write at the same time: the answer is as
-// good as the moment. O(workers), no lock.
+// good as the moment. O(workers), no lock. `weight(slot)` is what a peer is to
+// get, `total_weight` the sum of all those; see serving_weights.h.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_LOAD_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_LOAD_H_
 
+#include <algorithm>
 #include <cstdint>
 
 #include "weightcalc/mix.h"
@@ -14,39 +17,63 @@
 
 namespace dynweight {
 
-// Of two peers drawn by weight, one by pick number `number` of the sequence and
-// one by chance, that with fewer connections per weight, the one to come
-// included (Mitzenmacher, "The Power of Two Choices in Randomized Load
-// Balancing", 2001). kNone when every weight is 0.
-inline uint32_t PickLessLoaded(const PickIndex& index, const PeerTable& table,
-                               uint64_t number) {
+// Whether one more connection would be more than the share by `weight` of all
+// `running` ones, it included, rounded up.
+inline bool PassesShare(uint64_t active, uint64_t running, uint64_t weight,
+                        uint64_t total_weight) {
+  // active + 1 > ceil((running + 1) * weight / total); a sum of weights has up
+  // to 50 bits.
+  using Wide = unsigned __int128;
+  return Wide{active} * total_weight >= Wide{running + 1} * weight;
+}
+
+// The peer that pick number `number` of the sequence falls to, as long as it has
+// no more than its share of what is running: then all get their shares, few
+// requests or many. A peer that has more is behind: of it and another one, drawn
+// by weight, the one with fewer connections per weight, the one to come included
+// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001);
+// of equals the other one. kNone when every weight is 0.
+template <typename WeightOf>
+uint32_t PickLessLoaded(const PickIndex& index, const PeerTable& table,
+                        uint64_t number, WeightOf&& weight) {
   const uint32_t first = index.Pick(number);
+  if (first == PickIndex::kNone) return first;
+  const uint64_t first_active = table.Active(first);
+  const uint64_t first_weight = weight(first);
+  if (!PassesShare(first_active, table.ActiveTotal(), first_weight,
+                   index.total())) {
+    return first;
+  }
   uint32_t second = first;
   // A few draws find another one, unless one peer has nearly all the weight.
   for (int i = 0; i < 4 && second == first; i++) {
     number = Mix64(number);
     second = index.Pick(number);
   }
-  if (second == first) return first;
   // Crosswise: no division, and a weight that has become 0 loses.
-  const uint64_t first_load =
-      (uint64_t{table.Active(first)} + 1) * table.weight(second);
-  const uint64_t second_load =
-      (uint64_t{table.Active(second)} + 1) * table.weight(first);
-  return second_load < first_load ? second : first;
+  return second != first && (uint64_t{table.Active(second)} + 1) *
+                                    first_weight <=
+                                (first_active + 1) * weight(second)
+             ? second
+             : first;
 }
 
-// Whether one more connection would give `slot` more than 5/4 of its share of
-// all connections, rounded up (Mirrokni, Thorup, Zadimoghaddam, "Consistent
-// Hashing with Bounded Loads", SODA 2018). `total_weight`: of all peers, more
-// than 0.
-inline bool IsOverloaded(const PeerTable& table, uint32_t slot,
-                         uint64_t total_weight) {
-  // active >= ceil(5/4 * (total + 1) * weight / total_weight); a sum of
-  // weights has up to 50 bits.
+// Below this many connections a peer is never too loaded for its keys: a share
+// of a few requests says nothing.
+inline constexpr uint64_t kFewConnections = 4;
+
+// Whether one more connection would give `slot` more than `percent` of its share
+// of all connections, rounded up, and more than kFewConnections (Mirrokni,
+// Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018).
+// `percent`: more than 100; `total_weight`: more than 0.
+inline bool IsOverloaded(const PeerTable& table, uint32_t slot, uint64_t weight,
+                         uint64_t total_weight, uint32_t percent) {
+  const uint64_t active = table.Active(slot);
+  if (active < kFewConnections) return false;
+  // active >= ceil(percent / 100 * (total + 1) * weight / total_weight)
   using Wide = unsigned __int128;
-  return Wide{4} * table.Active(slot) * total_weight >=
-         Wide{5} * (uint64_t{table.ActiveTotal()} + 1) * table.weight(slot);
+  return Wide{100} * active * total_weight >=
+         Wide{percent} * (uint64_t{table.ActiveTotal()} + 1) * weight;
 }
 
 }  // namespace dynweight

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <random>
 #include <vector>
 
@@ -29,52 +30,89 @@ class LoadTest : public testing::Test {
     }
   }
 
+  uint32_t Pick(uint64_t k) {
+    return PickLessLoaded(index_, *table_, k,
+                          [&](uint32_t i) { return table_->weight(i); });
+  }
+  bool Overloaded(uint32_t slot, uint32_t percent = 125) {
+    return IsOverloaded(*table_, slot, table_->weight(slot), index_.total(),
+                        percent);
+  }
+
   SharedTable table_{32, 1};
   PickIndex index_{32};
 };
 
 TEST_F(LoadTest, PicksNoneWithoutWeights) {
   Seat({0, 0});
-  EXPECT_EQ(PickLessLoaded(index_, *table_, 7), PickIndex::kNone);
+  EXPECT_EQ(Pick(7), PickIndex::kNone);
 }
 
 TEST_F(LoadTest, OfTwoPeersTheOneWithFewerConnectionsPerWeight) {
   Seat({10, 30});
-  Connect(0, 3);
+  Connect(0, 4);
   Connect(1, 10);
   for (uint64_t k = 0; k < 200; k++) {
-    ASSERT_EQ(PickLessLoaded(index_, *table_, k), 1u) << "4 to 10, 11 to 30";
+    ASSERT_EQ(Pick(k), 1u) << "5 to 10, 11 to 30";
   }
-  Connect(1, 2);
+  Connect(1, 5);
   int first = 0;
+  for (uint64_t k = 0; k < 200; k++) first += Pick(k) == 0;
+  EXPECT_GE(first, 100) << "5 to 10, 16 to 30, whenever both were drawn";
+}
+
+TEST_F(LoadTest, ThePeerOfTheSequenceStaysUpToItsShare) {
+  Seat({10, 10, 20});
+  Connect(0);
+  Connect(1);
+  Connect(2, 2);
+  // With one more of 5 a quarter is 2, rounded up; a half is 3.
   for (uint64_t k = 0; k < 200; k++) {
-    first += PickLessLoaded(index_, *table_, k) == 0;
+    ASSERT_EQ(Pick(k), index_.Pick(k));
   }
-  EXPECT_GE(first, 100) << "4 to 10, 13 to 30, whenever both were drawn";
+  Connect(0);
+  for (uint64_t k = 0; k < 200; k++) {
+    ASSERT_NE(Pick(k), 0u) << "3 of 6 are more than its quarter";
+  }
 }
 
 TEST_F(LoadTest, ALonePeerIsPicked) {
   Seat({0, 5, 0});
   Connect(1, 100);
-  EXPECT_EQ(PickLessLoaded(index_, *table_, 3), 1u);
+  EXPECT_EQ(Pick(3), 1u);
 }
 
-TEST_F(LoadTest, IdlePeersShareByWeight) {
-  Seat({10, 20, 70});
-  std::vector<int> count(3);
-  for (uint64_t k = 0; k < 30000; k++) {
-    count[PickLessLoaded(index_, *table_, k)]++;
+// Any number of requests in flight, all of which last equally long: each peer
+// gets its share, also the small ones beside large ones.
+TEST_F(LoadTest, PeersShareByWeightHoweverFewRequestsRun) {
+  const std::vector<uint32_t> weights = {200, 200, 10, 10, 10, 10};
+  Seat(weights);
+  for (const size_t in_flight : {0, 1, 2, 4, 16, 64}) {
+    std::vector<int> count(weights.size());
+    std::deque<uint32_t> running;
+    constexpr int kPicks = 44000;
+    for (uint64_t k = 0; k < kPicks; k++) {
+      const uint32_t slot = Pick(k);
+      count[slot]++;
+      Connect(slot);
+      running.push_back(slot);
+      if (running.size() <= in_flight) continue;
+      table_->Release(running.front(), table_->generation(running.front()), 0);
+      running.pop_front();
+    }
+    for (uint32_t i = 0; i < weights.size(); i++) {
+      const double share = kPicks * weights[i] / 440.0;
+      EXPECT_NEAR(count[i], share, share * 0.05) << i << " of " << in_flight;
+    }
+    table_->ClearWorker(0);
   }
-  // An idle peer of more weight is less loaded by the request to come.
-  EXPECT_GT(count[2], count[1]);
-  EXPECT_GT(count[1], count[0]);
 }
 
 TEST_F(LoadTest, KeepsConnectionsEvenWhereRequestsLastDifferently) {
   Seat(std::vector<uint32_t>(20, 10));
   std::mt19937 random(5);
   for (uint64_t k = 0; k < 20000; k++) {
-    Connect(PickLessLoaded(index_, *table_, k));
+    Connect(Pick(k));
     // Peer 3 ends its requests ten times more slowly.
     for (uint32_t i = 0; i < 20; i++) {
       if (random() % (i == 3 ? 400 : 40) == 0) {
@@ -89,21 +127,25 @@ TEST_F(LoadTest, KeepsConnectionsEvenWhereRequestsLastDifferently) {
 
 TEST_F(LoadTest, APeerIsOverloadedAboveFiveFourthsOfItsShare) {
   Seat({10, 10, 20});
-  EXPECT_FALSE(IsOverloaded(*table_, 0, 40)) << "the first of all";
-  Connect(0);
-  EXPECT_TRUE(IsOverloaded(*table_, 0, 40)) << "1 of 1";
-  Connect(1);
-  Connect(2, 5);
-  // With one more it would have 2 of 8, which is its share.
-  EXPECT_FALSE(IsOverloaded(*table_, 0, 40));
+  Connect(0, 5);
+  Connect(2, 12);
+  // With one more it would have 6 of 18: more than 5/4 of a quarter, which are
+  // 5.6.
+  Connect(1, 4);
+  EXPECT_FALSE(Overloaded(0)) << "6 of 22 are less than 6.9";
   Connect(0, 3);
-  EXPECT_TRUE(IsOverloaded(*table_, 0, 40)) << "4 of 10";
-  EXPECT_FALSE(IsOverloaded(*table_, 2, 40));
+  EXPECT_TRUE(Overloaded(0)) << "9 of 25 are more than 7.8";
+  EXPECT_FALSE(Overloaded(0, 150)) << "which a higher bound allows";
+  EXPECT_FALSE(Overloaded(2)) << "13 of 25 are less than 15.6";
 }
 
-TEST_F(LoadTest, APeerOfWeightZeroIsOverloaded) {
-  Seat({10, 0});
-  EXPECT_TRUE(IsOverloaded(*table_, 1, 10));
+TEST_F(LoadTest, AFewRequestsOverloadNobody) {
+  Seat({10, 10, 20});
+  for (uint64_t n = 0; n < kFewConnections; n++) {
+    EXPECT_FALSE(Overloaded(0)) << n << " of " << n;
+    Connect(0);
+  }
+  EXPECT_TRUE(Overloaded(0));
 }
 
 // Keys as Zipf's law has them, exponent 1.1: the hottest gets about a seventh
@@ -129,7 +171,7 @@ TEST_F(LoadTest, BoundedLoadsHoldUnderHotKeys) {
     const auto weight = [&](uint32_t i) { return table_->weight(i); };
     uint32_t slot = hash.Next(&darts, DartLevels(10), weight);
     first_choice[slot]++;
-    while (IsOverloaded(*table_, slot, index_.total())) {
+    while (Overloaded(slot)) {
       slot = hash.Next(&darts, DartLevels(10), weight);
       ASSERT_NE(slot, ConsistentHash::kNone);
     }

@@ -18,23 +18,24 @@ void PeerHealth::Reset() {
   started_ms_.store(0, std::memory_order_relaxed);
 }
 
-bool PeerHealth::Admit(int64_t now, const HealthPolicy& policy) {
-  const bool failed =
-      policy.max_fails != 0 &&
-      fails_.load(std::memory_order_acquire) >= policy.max_fails;
+Admission PeerHealth::Admit(int64_t now_ms, const HealthPolicy& policy) {
+  const bool failed = Failed(policy);
   int64_t checked = checked_.load(std::memory_order_relaxed);
-  if (now - checked <= policy.fail_timeout) return !failed;
+  if (now_ms - checked <= policy.fail_timeout_ms) {
+    return failed ? Admission::kNo : Admission::kYes;
+  }
   // A healthy peer is marked too: OnSuccess() forgets failures older than the
   // mark. Whoever loses the exchange has been overtaken by another probe or
   // by a failure, which matters to a failed peer only.
   const bool marked = checked_.compare_exchange_strong(
-      checked, now, std::memory_order_release, std::memory_order_relaxed);
-  return marked || !failed;
+      checked, now_ms, std::memory_order_release, std::memory_order_relaxed);
+  if (!failed) return Admission::kYes;
+  return marked ? Admission::kProbe : Admission::kNo;
 }
 
-bool PeerHealth::OnFailure(int64_t now, const HealthPolicy& policy) {
-  accessed_.store(now, std::memory_order_release);
-  checked_.store(now, std::memory_order_release);
+bool PeerHealth::OnFailure(int64_t now_ms, const HealthPolicy& policy) {
+  accessed_.store(now_ms, std::memory_order_release);
+  checked_.store(now_ms, std::memory_order_release);
   const uint32_t before = fails_.fetch_add(1, std::memory_order_release);
   return policy.max_fails != 0 && before == policy.max_fails - 1;
 }
@@ -49,6 +50,13 @@ bool PeerHealth::OnSuccess(const HealthPolicy& policy) {
   return fails_.compare_exchange_strong(fails, 0, std::memory_order_release,
                                         std::memory_order_relaxed) &&
          was_out;
+}
+
+bool PeerHealth::Restore(const HealthPolicy& policy) {
+  uint32_t fails = fails_.load(std::memory_order_acquire);
+  return policy.max_fails != 0 && fails >= policy.max_fails &&
+         fails_.compare_exchange_strong(fails, 0, std::memory_order_release,
+                                        std::memory_order_relaxed);
 }
 
 }  // namespace dynweight

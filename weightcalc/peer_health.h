@@ -7,7 +7,8 @@
 // a share that grows from nothing to its weight over a time; see StartSlowly().
 //
 // Every function may be called by any process at any time; none blocks.
-// Times are Unix seconds as ngx_time() gives them, unless said otherwise.
+// Times are milliseconds of the monotonic clock, which all processes share, as
+// ngx_current_msec has them: a wall clock that jumps takes nobody out.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
@@ -20,7 +21,14 @@ namespace dynweight {
 // What the configuration allows a peer.
 struct HealthPolicy {
   uint32_t max_fails = 1;     // 0: never taken out
-  int64_t fail_timeout = 10;  // seconds
+  int64_t fail_timeout_ms = 10000;
+};
+
+// What PeerHealth::Admit() says.
+enum class Admission : uint8_t {
+  kNo,
+  kYes,
+  kProbe,  // the one request that finds out whether a failed peer is back
 };
 
 class PeerHealth {
@@ -28,30 +36,45 @@ class PeerHealth {
   // Only the table's writer, while it seats a peer.
   void Reset();
 
-  // Whether a request may go to the peer at `now`. True for a healthy peer;
-  // for a failed one true only to the one caller who gets to probe it after
-  // `fail_timeout`: call it last, when everything else speaks for the peer.
-  bool Admit(int64_t now, const HealthPolicy& policy);
+  // Whether a request may go to the peer now. Yes for a healthy peer; a failed
+  // one may be probed by one caller each time that `fail_timeout_ms` has
+  // passed: call it last, when everything else speaks for the peer.
+  Admission Admit(int64_t now_ms, const HealthPolicy& policy);
 
-  // Whether the peer is taken out (as a status page would say it). Changes
-  // nothing.
+  // Whether failures took the peer out and nothing has brought it back, though
+  // it may be due for a probe. Changes nothing, as the next two.
   bool Failed(const HealthPolicy& policy) const {
     return policy.max_fails != 0 &&
-           fails_.load(std::memory_order_relaxed) >= policy.max_fails;
+           fails_.load(std::memory_order_acquire) >= policy.max_fails;
+  }
+
+  // Whether Admit() would say no: the peer failed and is not due for a probe,
+  // or is being probed.
+  bool Out(int64_t now_ms, const HealthPolicy& policy) const {
+    return Failed(policy) && now_ms < due_ms(policy);
+  }
+
+  // From when on Admit() lets a probe to a failed peer.
+  int64_t due_ms(const HealthPolicy& policy) const {
+    return checked_.load(std::memory_order_relaxed) + policy.fail_timeout_ms +
+           1;
   }
 
   // An attempt failed. True when this failure took the peer out: of failures
   // that come together, one says so; a failed probe, which keeps the peer out,
   // does not say it again.
-  bool OnFailure(int64_t now, const HealthPolicy& policy);
+  bool OnFailure(int64_t now_ms, const HealthPolicy& policy);
 
   // An attempt succeeded: as in nginx the failures are forgotten when none
   // came since the request (or the probe) was let in. True when this brought
   // back a peer that was taken out.
   bool OnSuccess(const HealthPolicy& policy);
 
-  // From `now_ms` on (milliseconds of the monotonic clock, more than 0) the
-  // peer is to get its share bit by bit.
+  // Forgets the failures of a peer that answered though it was out. True when
+  // this brought it back.
+  bool Restore(const HealthPolicy& policy);
+
+  // From `now_ms` on (more than 0) the peer is to get its share bit by bit.
   void StartSlowly(int64_t now_ms) {
     started_ms_.store(now_ms, std::memory_order_relaxed);
   }
@@ -65,11 +88,17 @@ class PeerHealth {
   // `ramp_ms` after StartSlowly() true with a probability that grows evenly
   // from 0 to 1, else always. Changes nothing.
   bool Admits(int64_t now_ms, int64_t ramp_ms, uint32_t dice) const {
+    return Ramp(now_ms, ramp_ms) > dice;
+  }
+
+  // That probability in parts of 2^32, of which it is 2^32 when no ramp goes
+  // on. `ramp_ms`: below 2^31; 0: there is none.
+  uint64_t Ramp(int64_t now_ms, int64_t ramp_ms) const {
     const int64_t started = started_ms();
-    if (started == 0 || now_ms - started >= ramp_ms) return true;
+    if (started == 0 || now_ms - started >= ramp_ms) return uint64_t{1} << 32;
     const auto age =
         static_cast<uint64_t>(now_ms < started ? 0 : now_ms - started);
-    return (age << 32) / static_cast<uint64_t>(ramp_ms) > dice;
+    return (age << 32) / static_cast<uint64_t>(ramp_ms);
   }
 
   uint32_t fails() const { return fails_.load(std::memory_order_relaxed); }

@@ -13,11 +13,13 @@ namespace dynweight {
 namespace {
 
 // A healthy peer under a policy. Time starts late enough that a peer which
-// never failed is past any fail_timeout, as with Unix seconds.
+// never failed is past any fail_timeout, whatever the clock counts from.
 class PeerHealthTest : public testing::Test {
  protected:
   PeerHealthTest() { health_.Reset(); }
-  bool Admit() { return health_.Admit(now_, policy_); }
+  bool Admit() {
+    return health_.Admit(now_, policy_) != Admission::kNo;
+  }
   bool Fail() { return health_.OnFailure(now_, policy_); }
 
   HealthPolicy policy_;
@@ -46,7 +48,7 @@ TEST_F(PeerHealthTest, MaxFailsFailuresTakeThePeerOut) {
 TEST_F(PeerHealthTest, SaysOnceThatThePeerIsOut) {
   EXPECT_TRUE(Fail());
   EXPECT_FALSE(Fail());
-  now_ += policy_.fail_timeout + 1;
+  now_ += policy_.fail_timeout_ms + 1;
   ASSERT_TRUE(Admit());
   EXPECT_FALSE(Fail());
 }
@@ -60,7 +62,7 @@ TEST_F(PeerHealthTest, MaxFailsZeroNeverTakesThePeerOut) {
 
 TEST_F(PeerHealthTest, StaysOutUntilFailTimeoutHasPassed) {
   Fail();
-  now_ += policy_.fail_timeout;
+  now_ += policy_.fail_timeout_ms;
   EXPECT_FALSE(Admit());
   now_ += 1;
   EXPECT_TRUE(Admit());
@@ -68,10 +70,10 @@ TEST_F(PeerHealthTest, StaysOutUntilFailTimeoutHasPassed) {
 
 TEST_F(PeerHealthTest, OneRequestProbesPerFailTimeout) {
   Fail();
-  now_ += policy_.fail_timeout + 1;
+  now_ += policy_.fail_timeout_ms + 1;
   EXPECT_TRUE(Admit());
   EXPECT_FALSE(Admit());
-  now_ += policy_.fail_timeout;
+  now_ += policy_.fail_timeout_ms;
   EXPECT_FALSE(Admit());
   // The probe never came back, its worker was killed: the next one may.
   now_ += 1;
@@ -81,7 +83,7 @@ TEST_F(PeerHealthTest, OneRequestProbesPerFailTimeout) {
 
 TEST_F(PeerHealthTest, AProbeThatSucceedsBringsThePeerBack) {
   Fail();
-  now_ += policy_.fail_timeout + 1;
+  now_ += policy_.fail_timeout_ms + 1;
   ASSERT_TRUE(Admit());
   EXPECT_TRUE(health_.OnSuccess(policy_));
   EXPECT_EQ(health_.fails(), 0u);
@@ -91,10 +93,10 @@ TEST_F(PeerHealthTest, AProbeThatSucceedsBringsThePeerBack) {
 
 TEST_F(PeerHealthTest, AProbeThatFailsKeepsThePeerOut) {
   Fail();
-  now_ += policy_.fail_timeout + 1;
+  now_ += policy_.fail_timeout_ms + 1;
   ASSERT_TRUE(Admit());
   Fail();
-  now_ += policy_.fail_timeout;
+  now_ += policy_.fail_timeout_ms;
   EXPECT_FALSE(Admit());
   EXPECT_TRUE(health_.Failed(policy_));
 }
@@ -109,18 +111,36 @@ TEST_F(PeerHealthTest, SuccessBeforeTheNextMarkForgetsNothing) {
 TEST_F(PeerHealthTest, SuccessAfterAQuietFailTimeoutForgets) {
   policy_.max_fails = 2;
   Fail();
-  now_ += policy_.fail_timeout + 1;
+  now_ += policy_.fail_timeout_ms + 1;
   ASSERT_TRUE(Admit());  // healthy, and marked all the same
   EXPECT_FALSE(health_.OnSuccess(policy_));
   EXPECT_EQ(health_.fails(), 0u);
 }
 
-TEST_F(PeerHealthTest, FailTimeoutZeroTakesOutForTheSameSecondOnly) {
-  policy_.fail_timeout = 0;
+TEST_F(PeerHealthTest, FailTimeoutZeroTakesOutForTheSameMillisecondOnly) {
+  policy_.fail_timeout_ms = 0;
   Fail();
   EXPECT_FALSE(Admit());
   now_ += 1;
   EXPECT_TRUE(Admit());
+}
+
+TEST_F(PeerHealthTest, IsOutUntilItIsDueForAProbe) {
+  EXPECT_FALSE(health_.Out(now_, policy_));
+  Fail();
+  EXPECT_TRUE(health_.Out(now_, policy_));
+  now_ = health_.due_ms(policy_);
+  EXPECT_FALSE(health_.Out(now_, policy_));
+  EXPECT_TRUE(health_.Failed(policy_));
+  EXPECT_EQ(health_.Admit(now_, policy_), Admission::kProbe);
+  EXPECT_TRUE(health_.Out(now_, policy_)) << "while it is probed";
+}
+
+TEST_F(PeerHealthTest, AnAnswerRestoresAPeerThatIsOut) {
+  EXPECT_FALSE(health_.Restore(policy_)) << "it is not";
+  Fail();
+  EXPECT_TRUE(health_.Restore(policy_));
+  EXPECT_EQ(health_.fails(), 0u);
 }
 
 TEST_F(PeerHealthTest, ResetForgetsEverything) {
@@ -157,10 +177,10 @@ struct NginxPeer {
 
   bool Get(int64_t now, const HealthPolicy& policy) {
     if (policy.max_fails && fails >= policy.max_fails &&
-        now - checked <= policy.fail_timeout) {
+        now - checked <= policy.fail_timeout_ms) {
       return false;
     }
-    if (now - checked > policy.fail_timeout) checked = now;
+    if (now - checked > policy.fail_timeout_ms) checked = now;
     return true;
   }
   void Free(int64_t now, bool failed) {
@@ -179,7 +199,7 @@ TEST(PeerHealth, DoesWhatNginxDoes) {
   for (int round = 0; round < 300; round++) {
     HealthPolicy policy;
     policy.max_fails = random() % 4;
-    policy.fail_timeout = random() % 6;
+    policy.fail_timeout_ms = random() % 6;
     NginxPeer nginx;
     PeerHealth ours;
     ours.Reset();
@@ -190,7 +210,7 @@ TEST(PeerHealth, DoesWhatNginxDoes) {
       if (random() % 500 == 0) now -= 20;  // the clock was set back
       if (running == 0 || random() % 2 == 0) {
         const bool admitted = nginx.Get(now, policy);
-        ASSERT_EQ(ours.Admit(now, policy), admitted);
+        ASSERT_EQ(ours.Admit(now, policy) != Admission::kNo, admitted);
         running += admitted;
       } else {
         running--;
@@ -217,8 +237,8 @@ TEST(PeerHealth, OneOfAllWorkersProbes) {
   std::vector<std::atomic<int>> probes(kRounds);
   RunTogether(kWorkers, [&](int) {
     for (int round = 0; round < kRounds; round++) {
-      const int64_t now = 100 + round * (policy.fail_timeout + 1);
-      if (health.Admit(now, policy)) probes[round]++;
+      const int64_t now = 100 + round * (policy.fail_timeout_ms + 1);
+      if (health.Admit(now, policy) == Admission::kProbe) probes[round]++;
     }
   });
   // A round that a worker reaches late, when another has probed in a later
@@ -238,7 +258,7 @@ TEST(PeerHealth, CountsEveryFailureOfEveryWorker) {
   RunTogether(kWorkers, [&](int) {
     for (uint32_t i = 0; i < kFailures; i++) {
       taken_out += health.OnFailure(100, policy);
-      health.OnSuccess(policy);  // never forgets a failure of this second
+      health.OnSuccess(policy);  // never forgets a failure of this moment
     }
   });
   EXPECT_EQ(health.fails(), kWorkers * kFailures);

@@ -23,7 +23,7 @@ namespace dynweight {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr uint64_t kMagic = 0x3442542d74687764;  // "dwht-TB4"
+constexpr uint64_t kMagic = 0x3542542d74687764;  // "dwht-TB5"
 
 constexpr uint64_t LineAligned(uint64_t bytes) {
   return (bytes + kLine - 1) / kLine * kLine;

@@ -79,7 +79,8 @@ struct PeerCounters {
   std::atomic<uint64_t> responses[5];  // by class: 1xx .. 5xx
   std::atomic<uint64_t> fails;         // attempts that failed
   std::atomic<uint64_t> unavail;       // times taken out by passive health
-  std::atomic<int64_t> down_since_ms;  // taken out then, Unix ms; 0: it is not
+  std::atomic<int64_t> down_since_ms;  // taken out then, in health's time; 0:
+                                       // it is not
   std::atomic<uint64_t> downtime_ms;   // former times out, together
 };
 
@@ -129,6 +130,16 @@ class PeerTable {
   // Moves with each Publish(). Acquire: what was set before is seen after.
   uint64_t version() const {
     return header_->version.load(std::memory_order_acquire);
+  }
+
+  // Moves when a peer is taken out by its failures, is probed or comes back:
+  // whoever changes that calls HealthChanged() afterwards. Another line of
+  // memory than the picks'.
+  uint64_t health_version() const {
+    return header_->health_version.load(std::memory_order_acquire);
+  }
+  void HealthChanged() {
+    header_->health_version.fetch_add(1, std::memory_order_release);
   }
 
   // The number of this pick; each number is handed out once among all
@@ -188,6 +199,7 @@ class PeerTable {
     // The writer's, the pickers': apart, so that picks never pull the line
     // that every request reads.
     alignas(64) std::atomic<uint64_t> version;
+    std::atomic<uint64_t> health_version;
     alignas(64) std::atomic<uint64_t> picks;
   };
 

@@ -1,0 +1,186 @@
+// Which peers serve now. Each worker has an index of them for its picks, built
+// anew when weights change, when passive health takes a peer out or brings one
+// back, and when a peer that is out is due for a probe.
+//
+// So a peer that is out is no candidate, and costs the picks nothing. An index
+// that is older than the table is harmless: what it names is looked at again.
+
+#include "ngx_http_dynamic_weight.h"
+
+#include <vector>
+
+
+/*
+ * Where health alone has changed, an index of n slots is built anew once in
+ * n / 256 milliseconds at most: thousands of peers that go up and down cost
+ * a worker some percent of its time, not all of it.
+ */
+#define NGX_HTTP_DW_SLOTS_PER_MSEC  256
+
+
+static void ngx_http_dynamic_weight_build(
+    ngx_http_dynamic_weight_srv_conf_t *dscf);
+static bool ngx_http_dynamic_weight_build_group(
+    ngx_http_dynamic_weight_group_t *group, bool health);
+
+
+ngx_int_t
+ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf,
+    ngx_http_dynamic_weight_group_t *group)
+{
+    ngx_uint_t                         i;
+    std::vector<dynweight::SlotRange>  ranges;
+
+    for (i = 0; i < dscf->lines.nelts; i++) {
+        const dynweight::LineConfig  &line =
+                              dmcf->config->lines[dscf->first_line + i];
+
+        if (line.table == group->id) {
+            ranges.push_back(line.range);
+        }
+    }
+
+    /* a key's draws name the successor of its peer themselves */
+
+    group->serving = ngx_http_dynamic_weight_own(cycle->pool,
+        new dynweight::ServingWeights(group->nseats, std::move(ranges),
+                                      dscf->hash_key == NULL));
+    if (group->serving == NULL) {
+        return NGX_ERROR;
+    }
+
+    group->index = ngx_http_dynamic_weight_own(cycle->pool,
+                                   new dynweight::PickIndex(group->nseats));
+    if (group->index == NULL) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    bool  stale = false;
+
+    for (ngx_http_dynamic_weight_group_t *group
+         : { &dscf->primary, &dscf->backup })
+    {
+        if (group->nseats == 0) {
+            continue;
+        }
+
+        if (group->version != group->table->version()) {
+            ngx_http_dynamic_weight_build(dscf);
+            return;
+        }
+
+        stale |= group->health_version != group->table->health_version()
+                 || static_cast<int64_t>(ngx_current_msec)
+                    >= group->next_probe;
+    }
+
+    if (stale
+        && ngx_current_msec - dscf->refreshed
+           >= (dscf->primary.nseats + dscf->backup.nseats)
+              / NGX_HTTP_DW_SLOTS_PER_MSEC)
+    {
+        ngx_http_dynamic_weight_build(dscf);
+    }
+}
+
+
+static void
+ngx_http_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    bool        any = false;
+    ngx_uint_t  serving;
+
+    dscf->refreshed = ngx_current_msec;
+
+    for (ngx_http_dynamic_weight_group_t *group
+         : { &dscf->primary, &dscf->backup })
+    {
+        if (group->nseats) {
+            any |= ngx_http_dynamic_weight_build_group(group, true);
+        }
+    }
+
+    serving = dscf->primary.index->nonzero();
+
+    if (dscf->backup.nseats) {
+        serving += dscf->backup.index->nonzero();
+    }
+
+    /*
+     * When all are out, that tells nothing: each is asked, as nginx asks a
+     * server that is the only one.
+     */
+
+    dscf->all_out = any && serving == 0;
+    dscf->lone = serving <= 1;
+
+    if (dscf->all_out) {
+
+        for (ngx_http_dynamic_weight_group_t *group
+             : { &dscf->primary, &dscf->backup })
+        {
+            if (group->nseats) {
+                (void) ngx_http_dynamic_weight_build_group(group, false);
+            }
+        }
+    }
+}
+
+
+/* true when a peer is out; without health, none is */
+
+static bool
+ngx_http_dynamic_weight_build_group(ngx_http_dynamic_weight_group_t *group,
+    bool health)
+{
+    uint64_t                         version;
+    const dynweight::PeerTable      &table = *group->table;
+    ngx_http_dynamic_weight_seat_t  *seats = group->seats;
+
+    /* read before what they are about: a later change moves them on again */
+
+    version = table.version();
+
+    if (group->hash && group->version != version) {
+        group->hash->Invalidate();
+    }
+
+    group->version = version;
+    group->health_version = table.health_version();
+
+    if (health) {
+        group->serving->Update(table, ngx_current_msec,
+            [&](uint32_t i) { return seats[i].health; });
+
+        group->next_probe = group->serving->next_probe_ms();
+
+    } else {
+        group->serving->UpdateWithoutHealth(table);
+    }
+
+    const dynweight::ServingWeights  &serving = *group->serving;
+
+    group->index->Build(group->nseats,
+                        [&](uint32_t i) { return serving.weight(i); });
+
+    return serving.out() != 0;
+}
+
+
+bool
+ngx_http_dynamic_weight_is_out(const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_dynamic_weight_group_t *group, uint32_t slot)
+{
+    return !dscf->all_out
+           && group->table->health(slot).Out(ngx_current_msec,
+                                             group->seats[slot].health);
+}

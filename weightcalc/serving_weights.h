@@ -1,0 +1,93 @@
+// What each peer of a table is to get now: its weight, unless passive health
+// has taken it out.
+//
+// A peer that is out gets nothing. If it is an ingress node, the pods behind it
+// are still there: its weight goes to the other nodes of its line, so that the
+// line as a whole keeps its share and one pod gets what one KVM gets. Where no
+// other node of the line serves, and of a server, the weight goes to nobody:
+// what is left is shared by weight among all that serve.
+//
+// The weights that result are in proportion to each other and not to those of
+// the table: where a line's weight does not divide by the nodes left, all are
+// scaled up.
+//
+// Not thread-safe: each worker owns one per table.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SERVING_WEIGHTS_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_SERVING_WEIGHTS_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "weightcalc/peer_table.h"
+#include "weightcalc/slot_plan.h"
+
+namespace dynweight {
+
+class ServingWeights {
+ public:
+  static constexpr int64_t kNever = INT64_MAX;
+
+  // For tables of `capacity` slots, in which the lines' ranges lie apart from
+  // each other, in their order. Without `redistribute` the others of a line
+  // keep their own weights, for a method that names the successor itself. Throws
+  // std::bad_alloc.
+  ServingWeights(uint32_t capacity, std::vector<SlotRange> lines,
+                 bool redistribute = true);
+
+  // Takes over the table's weights and health as they are at `now_ms`, in
+  // health's time. `policy(slot)` gives a slot's HealthPolicy. O(capacity); only
+  // health that changes meanwhile may be missed.
+  template <typename PolicyOf>
+  void Update(const PeerTable& table, int64_t now_ms, PolicyOf&& policy) {
+    out_ = 0;
+    next_probe_ms_ = kNever;
+    for (uint32_t i = 0; i < capacity_; i++) {
+      const uint32_t w = table.weight(i);
+      const PeerHealth& health = table.health(i);
+      weights_[i] = w;
+      if (w == 0 || health.fails() == 0) continue;
+      const HealthPolicy p = policy(i);
+      if (!health.Out(now_ms, p)) continue;
+      next_probe_ms_ = std::min(next_probe_ms_, health.due_ms(p));
+      weights_[i] = 0;
+      out_++;
+    }
+    if (out_ != 0 && redistribute_) Redistribute(table);
+  }
+
+  // The same without a look at health: what is left when all are out.
+  void UpdateWithoutHealth(const PeerTable& table);
+
+  uint32_t weight(uint32_t slot) const { return weights_[slot]; }
+
+  // How many peers of some weight are out.
+  uint32_t out() const { return out_; }
+
+  // When the first of them is due for a probe: Update() then lets it serve.
+  int64_t next_probe_ms() const { return next_probe_ms_; }
+
+  // The slots among which the weight of a peer that is out is shared: those of
+  // its line, as long as one of them serves; else none.
+  SlotRange Successors(uint32_t slot) const;
+
+ private:
+  // Weights are scaled by a power of two up to this: rounding then takes less
+  // than a thousandth of the smallest.
+  static constexpr uint64_t kMostScale = 1024;
+
+  void Redistribute(const PeerTable& table);
+
+  const uint32_t capacity_;
+  const std::vector<SlotRange> lines_;
+  const bool redistribute_;
+  std::unique_ptr<uint32_t[]> weights_;
+  uint32_t out_ = 0;
+  int64_t next_probe_ms_ = kNever;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_SERVING_WEIGHTS_H_
