@@ -49,6 +49,9 @@ my %upstream = (
     full => ['', servers('weight=50 max_conns=1', @heavy) . $four],
     again => ['', servers('weight=50 max_fails=0', @heavy) . $four],
     idle => ['', servers('fail_timeout=1s', $heavy[0]) . $four],
+    probes => ['', join '', map { servers("weight=$_", $kvms[$_ - 1])
+        . servers("weight=$_ fail_timeout=1s", "127.9.1.$_", "127.9.2.$_") }
+        1 .. 5],
 );
 for my $name (sort keys %method) {
     my $method = $method{$name};
@@ -121,9 +124,16 @@ sub shares_ok {
 # ---- least_conn with few in flight: nobody is behind, so weights decide.
 
 my @in_flight = (1, 4, 16, 64);
-my @results = in_flight(map { load("few_$_", $_, 880) } @in_flight);
+my @results = in_flight((map { load("few_$_", $_, 880) } @in_flight),
+    load('probes', 1, 900));
 shares_ok("least_conn, $in_flight[$_] in flight", $results[$_], 20,
     [@heavy, @kvms[0 .. 3]], [20, 20, 1, 1, 1, 1]) for 0 .. $#in_flight;
+
+# ---- What a probe of a peer that is out finds does not disturb the others: ten
+# are probed each second.
+
+shares_ok('beside peers that are probed', $results[-1], 5, [@kvms[0 .. 4]],
+    [1 .. 5]);
 
 # ---- hash: a key has one peer, however many ask for it at once.
 
