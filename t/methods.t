@@ -63,7 +63,7 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
         $twenty
     }
     upstream bounded {
-        dynamic_weight hash \$arg_key;
+        dynamic_weight hash \$arg_key balance=125;
         $ten
     }
     upstream least {

@@ -8,21 +8,33 @@ namespace dynweight {
 namespace {
 
 // A peer's share strays by the arcs that it loses to others where they
-// overlap: with 160 arcs, and half of the circle covered when every slot is
+// overlap: with 120 arcs, and half of the circle covered when every slot is
 // taken, by some 4%.
-constexpr uint32_t kMostArcs = 160;
+constexpr uint32_t kMostArcs = 120;
 constexpr uint32_t kFewestArcs = 1;
 constexpr uint32_t kMostCells = 1u << 20;
+
+// The circle is cut for so many peers: a configuration of some more slots, or
+// some less, cuts it in the same way, and moves no keys.
+uint32_t RoomFor(uint32_t slots) {
+  uint32_t power = 1;
+  while (power < slots) power *= 2;
+  return power;
+}
 
 }  // namespace
 
 uint32_t ConsistentHash::ArcsOf(uint32_t slots) {
-  return std::clamp(kMostCells / 2 / slots, kFewestArcs, kMostArcs);
+  return std::clamp(kMostCells / 2 / RoomFor(slots), kFewestArcs, kMostArcs);
 }
 
-// One more than can be used, always empty: Owner() stops there.
+uint32_t ConsistentHash::CellsOf(uint32_t slots) {
+  return RoomFor(slots) * ArcsOf(slots) * 2;
+}
+
+// One entry more than can be used, always empty: Owner() stops there.
 size_t ConsistentHash::EntriesOf(uint32_t slots) {
-  return size_t{slots} * ArcsOf(slots) * 2 + kOverflow + 1;
+  return size_t{CellsOf(slots)} + kOverflow + 1;
 }
 
 size_t ConsistentHash::Bytes(uint32_t slots) {
@@ -33,7 +45,7 @@ size_t ConsistentHash::Bytes(uint32_t slots) {
 ConsistentHash::ConsistentHash(uint32_t slots)
     : slots_(slots),
       arcs_(ArcsOf(slots)),
-      cells_(slots * arcs_ * 2),
+      cells_(CellsOf(slots)),
       end_(cells_ + kOverflow),
       identities_(new uint64_t[slots]()),
       entries_(new Entry[EntriesOf(slots)]) {

@@ -97,9 +97,10 @@ class ConsistentHash {
   // std::bad_alloc.
   explicit ConsistentHash(uint32_t slots);
 
-  // 1.3 KB a slot, and no more than 4 MB altogether up to 2^19 slots. That
-  // many whether or not somebody sits there: an arc has its place and its length
-  // for good, so that a peer that comes moves no keys but its own.
+  // 1 KB for each slot of the next power of two, and no more than 8 MB up to
+  // 2^19 slots. That many whether or not somebody sits there: an arc has its
+  // place and its length for good, so that a peer that comes moves no keys but
+  // its own.
   static size_t Bytes(uint32_t slots);
 
   // What happened to the table may have changed who sits where: Advance() has
@@ -170,6 +171,7 @@ class ConsistentHash {
   static constexpr uint32_t kOverflow = 64;
 
   static uint32_t ArcsOf(uint32_t slots);
+  static uint32_t CellsOf(uint32_t slots);
   static size_t EntriesOf(uint32_t slots);
 
   void Replace(uint32_t slot, uint64_t identity);
