@@ -34,6 +34,7 @@ use Time::HiRes qw(sleep time);
 
 use DynamicWeight::FakeCluster;
 use DynamicWeight::Processes qw(children end_all);
+use DynamicWeight::SlowServers;
 
 our @EXPORT = qw(wait_for wait_ok free_port http_get);
 
@@ -136,6 +137,7 @@ sub new {
         allowed => [],
         load    => [],
         clusters => [],
+        preload  => [],         # libraries
         %opt,
     }, $class;
     weaken($worlds[@worlds] = $self);
@@ -242,13 +244,17 @@ sub command {
         "$self->{dir}/nginx.conf", @args);
 }
 
-# The environment for a module built with sanitizers.
+# The environment for a module built with sanitizers, and for `preload`.
 sub sanitized {
     my ($self, $code) = @_;
-    return $code->() unless $ENV{TEST_NGINX_SANITIZE};
+    my @preload = @{$self->{preload}};
+    if (!$ENV{TEST_NGINX_SANITIZE}) {
+        local $ENV{LD_PRELOAD} = "@preload" if @preload;
+        return $code->();
+    }
     chomp(my $asan = `g++ -print-file-name=libasan.so`);
     chomp(my $ubsan = `g++ -print-file-name=libubsan.so`);
-    local $ENV{LD_PRELOAD}    = "$asan $ubsan";
+    local $ENV{LD_PRELOAD}    = "$asan $ubsan @preload";
     local $ENV{ASAN_OPTIONS}  = 'detect_leaks=0:abort_on_error=1:'
         . "log_path=$self->{dir}/sanitizer/found:detect_odr_violation=0";
     local $ENV{UBSAN_OPTIONS} = "log_path=$self->{dir}/sanitizer/found:"
@@ -482,6 +488,16 @@ sub backend_counts {
     my %count;
     $count{$_->[0]}++ for $self->backend_requests($since);
     return \%count;
+}
+
+# Instead of them: servers at these addresses that can be told what to do, see
+# DynamicWeight/SlowServers.pm.
+sub slow_servers {
+    my ($self, %opt) = @_;
+    my $servers = DynamicWeight::SlowServers->new(
+        port => $self->{backend}, %opt);
+    push @{$self->{clusters}}, $servers;
+    return $servers;
 }
 
 # ---- Load: processes that ask / (`uri`: another, or several in turn) on a new
