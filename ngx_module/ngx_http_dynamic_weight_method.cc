@@ -46,12 +46,27 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
 
     ngx_http_dynamic_weight_refresh(rd->conf);
 
-    if (group->index->nonzero() == 0) {
-        return dynweight::PickIndex::kNone;
-    }
-
     if (rd->keyed) {
         return ngx_http_dynamic_weight_choose_by_key(rd, group, generation);
+    }
+
+    /*
+     * A peer that is due is probed by the first request that comes, which goes
+     * on to one that serves when that fails: no second probe.
+     */
+
+    slot = group->serving->due();
+
+    if (slot != dynweight::ServingWeights::kNone && rd->ntried == 0
+        && ngx_http_dynamic_weight_usable(rd, group, slot, generation, &ramp)
+           == NGX_HTTP_DW_USABLE
+        && ngx_http_dynamic_weight_admit(rd, group, slot))
+    {
+        return slot;
+    }
+
+    if (group->index->nonzero() == 0) {
+        return dynweight::PickIndex::kNone;
     }
 
     for (i = 0; i < NGX_HTTP_DW_DRAWS; i++) {
@@ -115,6 +130,10 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
     });
 
     range = { 0, static_cast<uint32_t>(group->nseats) };
+
+    if (group->index->nonzero() == 0) {
+        return dynweight::PickIndex::kNone;
+    }
 
     for (i = 0; i < NGX_HTTP_DW_HASH_DRAWS; i++) {
 

@@ -93,6 +93,16 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
 }
 
 
+/* those that serve, and one that is probed: not the last try of a request */
+
+static ngx_uint_t
+ngx_http_dynamic_weight_tries(const ngx_http_dynamic_weight_group_t *group)
+{
+    return group->index->nonzero()
+           + (group->serving->due() != dynweight::ServingWeights::kNone);
+}
+
+
 ngx_int_t
 ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
@@ -141,10 +151,10 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 
     ngx_http_dynamic_weight_refresh(dscf);
 
-    tries = dscf->primary.index->nonzero();
+    tries = ngx_http_dynamic_weight_tries(&dscf->primary);
 
     if (dscf->backup.nseats) {
-        tries += dscf->backup.index->nonzero();
+        tries += ngx_http_dynamic_weight_tries(&dscf->backup);
     }
 
     u = r->upstream;

@@ -50,15 +50,15 @@ TEST_F(LoadTest, PicksNoneWithoutWeights) {
 
 TEST_F(LoadTest, OfTwoPeersTheOneWithFewerConnectionsPerWeight) {
   Seat({10, 30});
-  Connect(0, 4);
+  Connect(0, 5);
   Connect(1, 10);
   for (uint64_t k = 0; k < 200; k++) {
-    ASSERT_EQ(Pick(k), 1u) << "5 to 10, 11 to 30";
+    ASSERT_EQ(Pick(k), 1u) << "6 to 10, 11 to 30";
   }
-  Connect(1, 5);
+  Connect(1, 25);
   int first = 0;
   for (uint64_t k = 0; k < 200; k++) first += Pick(k) == 0;
-  EXPECT_GE(first, 100) << "5 to 10, 16 to 30, whenever both were drawn";
+  EXPECT_GE(first, 100) << "6 to 10, 36 to 30, whenever both were drawn";
 }
 
 TEST_F(LoadTest, ThePeerOfTheSequenceStaysUpToItsShare) {
@@ -66,14 +66,20 @@ TEST_F(LoadTest, ThePeerOfTheSequenceStaysUpToItsShare) {
   Connect(0);
   Connect(1);
   Connect(2, 2);
-  // With one more of 5 a quarter is 2, rounded up; a half is 3.
+  // With one more of 5 a quarter is 1.25, and a half 2.5.
   for (uint64_t k = 0; k < 200; k++) {
     ASSERT_EQ(Pick(k), index_.Pick(k));
   }
   Connect(0);
   for (uint64_t k = 0; k < 200; k++) {
-    ASSERT_NE(Pick(k), 0u) << "3 of 6 are more than its quarter";
+    ASSERT_NE(Pick(k), 0u) << "2 of 5, and one to come";
   }
+}
+
+TEST_F(LoadTest, OfAFewRequestsNoneIsTooMany) {
+  Seat({10, 30});
+  Connect(0, 3);
+  for (uint64_t k = 0; k < 200; k++) ASSERT_EQ(Pick(k), index_.Pick(k));
 }
 
 TEST_F(LoadTest, ALonePeerIsPicked) {
@@ -85,26 +91,34 @@ TEST_F(LoadTest, ALonePeerIsPicked) {
 // Any number of requests in flight, all of which last equally long: each peer
 // gets its share, also the small ones beside large ones.
 TEST_F(LoadTest, PeersShareByWeightHoweverFewRequestsRun) {
-  const std::vector<uint32_t> weights = {200, 200, 10, 10, 10, 10};
-  Seat(weights);
-  for (const size_t in_flight : {0, 1, 2, 4, 16, 64}) {
-    std::vector<int> count(weights.size());
-    std::deque<uint32_t> running;
-    constexpr int kPicks = 44000;
-    for (uint64_t k = 0; k < kPicks; k++) {
-      const uint32_t slot = Pick(k);
-      count[slot]++;
-      Connect(slot);
-      running.push_back(slot);
-      if (running.size() <= in_flight) continue;
-      table_->Release(running.front(), table_->generation(running.front()), 0);
-      running.pop_front();
+  const std::vector<std::vector<uint32_t>> sets = {
+      {200, 200, 10, 10, 10, 10}, {5, 10, 10, 15}, {26, 10, 8, 6},
+      {9, 6, 5}, {10, 15, 20, 25, 30, 35, 40, 45, 50, 55}};
+  for (const std::vector<uint32_t>& weights : sets) {
+    Seat(weights);
+    const auto total = static_cast<double>(index_.total());
+    for (const size_t in_flight : {1, 2, 4, 8, 16, 64}) {
+      std::vector<int> count(weights.size());
+      std::deque<uint32_t> running;
+      const auto picks = static_cast<uint64_t>(400 * total);
+      for (uint64_t k = 0; k < picks; k++) {
+        if (running.size() == in_flight) {
+          const uint32_t done = running.front();
+          table_->Release(done, table_->generation(done), 0);
+          running.pop_front();
+        }
+        const uint32_t slot = Pick(k);
+        count[slot]++;
+        Connect(slot);
+        running.push_back(slot);
+      }
+      for (uint32_t i = 0; i < weights.size(); i++) {
+        EXPECT_NEAR(count[i] / 400.0 / weights[i], 1, 0.12)
+            << "peer " << i << " of " << weights.size() << ", " << in_flight
+            << " in flight";
+      }
+      table_->ClearWorker(0);
     }
-    for (uint32_t i = 0; i < weights.size(); i++) {
-      const double share = kPicks * weights[i] / 440.0;
-      EXPECT_NEAR(count[i], share, share * 0.05) << i << " of " << in_flight;
-    }
-    table_->ClearWorker(0);
   }
 }
 

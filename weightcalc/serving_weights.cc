@@ -17,6 +17,7 @@ ServingWeights::ServingWeights(uint32_t capacity, std::vector<SlotRange> lines,
 
 void ServingWeights::UpdateWithoutHealth(const PeerTable& table) {
   out_ = 0;
+  due_ = kNone;
   next_probe_ms_ = kNever;
   for (uint32_t i = 0; i < capacity_; i++) weights_[i] = table.weight(i);
 }

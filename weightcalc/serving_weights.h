@@ -29,6 +29,7 @@ namespace dynweight {
 class ServingWeights {
  public:
   static constexpr int64_t kNever = INT64_MAX;
+  static constexpr uint32_t kNone = UINT32_MAX;
 
   // For tables of `capacity` slots, in which the lines' ranges lie apart from
   // each other, in their order. Without `redistribute` the others of a line
@@ -43,6 +44,7 @@ class ServingWeights {
   template <typename PolicyOf>
   void Update(const PeerTable& table, int64_t now_ms, PolicyOf&& policy) {
     out_ = 0;
+    due_ = kNone;
     next_probe_ms_ = kNever;
     for (uint32_t i = 0; i < capacity_; i++) {
       const uint32_t w = table.weight(i);
@@ -50,8 +52,14 @@ class ServingWeights {
       weights_[i] = w;
       if (w == 0 || health.fails() == 0) continue;
       const HealthPolicy p = policy(i);
-      if (!health.Out(now_ms, p)) continue;
-      next_probe_ms_ = std::min(next_probe_ms_, health.due_ms(p));
+      if (!health.Failed(p)) continue;
+      if (health.Out(now_ms, p)) {
+        next_probe_ms_ = std::min(next_probe_ms_, health.due_ms(p));
+      } else if (redistribute_) {
+        if (due_ == kNone) due_ = i;
+      } else {
+        continue;
+      }
       weights_[i] = 0;
       out_++;
     }
@@ -66,7 +74,12 @@ class ServingWeights {
   // How many peers of some weight are out.
   uint32_t out() const { return out_; }
 
-  // When the first of them is due for a probe: Update() then lets it serve.
+  // One of them that is due for a probe, or kNone. It has no weight: if it came
+  // and went with each probe, the others' sequence would begin anew each time.
+  // (Without `redistribute` it serves: its keys find it.)
+  uint32_t due() const { return due_; }
+
+  // When the first of the others is due: Update() then names it.
   int64_t next_probe_ms() const { return next_probe_ms_; }
 
   // The slots among which the weight of a peer that is out is shared: those of
@@ -85,6 +98,7 @@ class ServingWeights {
   const bool redistribute_;
   std::unique_ptr<uint32_t[]> weights_;
   uint32_t out_ = 0;
+  uint32_t due_ = kNone;
   int64_t next_probe_ms_ = kNever;
 };
 

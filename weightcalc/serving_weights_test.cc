@@ -90,21 +90,35 @@ TEST_F(ServingWeightsTest, HugeWeightsStayInRange) {
   EXPECT_EQ(weights[5], 30u);
 }
 
-TEST_F(ServingWeightsTest, APeerThatIsDueForAProbeServes) {
-  Seat({10, 20, 0, 0, 0, 0, 0});
+TEST_F(ServingWeightsTest, APeerThatIsDueForAProbeIsNamed) {
+  Seat({10, 20, 30, 0, 0, 0, 0});
   TakeOut(0);
   now_ += 3000;
   TakeOut(1);
   Weights();
+  EXPECT_EQ(serving_.due(), ServingWeights::kNone);
   EXPECT_EQ(serving_.next_probe_ms(),
             now_ - 3000 + policy_.fail_timeout_ms + 1);
   now_ = serving_.next_probe_ms() - 1;
-  EXPECT_THAT(Weights(), ElementsAre(0, 0, 0, 0, 0, 0, 0));
+  Weights();
+  EXPECT_EQ(serving_.due(), ServingWeights::kNone);
   now_++;
-  EXPECT_THAT(Weights(), ElementsAre(10, 0, 0, 0, 0, 0, 0));
+  EXPECT_THAT(Weights(), ElementsAre(0, 0, 30, 0, 0, 0, 0));
+  EXPECT_EQ(serving_.due(), 0u);
   // While it is probed it is out for all others.
   EXPECT_EQ(table_->health(0).Admit(now_, policy_), Admission::kProbe);
-  EXPECT_THAT(Weights(), ElementsAre(0, 0, 0, 0, 0, 0, 0));
+  Weights();
+  EXPECT_EQ(serving_.due(), ServingWeights::kNone);
+}
+
+TEST_F(ServingWeightsTest, WhereKeysFindItAPeerThatIsDueServes) {
+  Seat({10, 20, 0, 0, 0, 0, 0});
+  ServingWeights own(kSlots, {{2, 3}, {5, 2}}, false);
+  TakeOut(0);
+  now_ += policy_.fail_timeout_ms + 1;
+  own.Update(*table_, now_, [&](uint32_t) { return policy_; });
+  EXPECT_EQ(own.weight(0), 10u);
+  EXPECT_EQ(own.due(), ServingWeights::kNone);
 }
 
 TEST_F(ServingWeightsTest, WithoutHealthAllServe) {
