@@ -85,8 +85,6 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
                     });
                 }
             }
-
-            group->table->ClearWorker(ngx_worker);
         }
     }
 
@@ -209,7 +207,8 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
-    group->table->Acquire(rd->slot, rd->generation, ngx_worker);
+    group->table->Acquire(rd->slot, rd->generation,
+                          ngx_http_dynamic_weight_column);
 
     auto &counters = group->table->counters(rd->slot);
 
@@ -314,7 +313,8 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     table = group->table;
 
-    table->Release(rd->slot, rd->generation, ngx_worker);
+    table->Release(rd->slot, rd->generation,
+                   ngx_http_dynamic_weight_column);
 
     /*
      * Another peer may sit in the slot by now; what this request learned is

@@ -28,6 +28,10 @@ class PeerHealth {
   // Only the table's writer, while it seats a peer.
   void Reset();
 
+  // Goes on where another one's stands; `slow_start`: its slow start as well.
+  // Only the table's writer, while it seats a peer.
+  void CopyFrom(const PeerHealth& other, bool slow_start);
+
   // Whether a request may go to the peer at `now`. True for a healthy peer;
   // for a failed one true only to the one caller who gets to probe it after
   // `fail_timeout`: call it last, when everything else speaks for the peer.
