@@ -77,7 +77,7 @@ typedef struct {
     ngx_msec_t                            slow_start;   /* 0: none */
     uint32_t                              max_conns;
 
-    uint32_t                              weight;    /* of a server */
+    uint64_t                              weight;    /* of a server */
     ngx_str_t                             server;    /* as in "server" */
     uint64_t                              identity;  /* hash: of a server, or
                                                         seed of its nodes' */
@@ -222,6 +222,12 @@ typedef struct {
     ngx_uint_t                            ntables;
     ngx_uint_t                            workers;
     ngx_int_t                             chain;     /* variable's index */
+    struct ngx_http_dynamic_weight_root_s
+                                         *root;      /* of the zone */
+    dynweight::SharedDocument            *retained;
+    std::atomic<uint64_t>                *owners;    /* of each column: a pid,
+                                                        or 0 */
+    ngx_uint_t                            columns;
     dynweight::WatcherConfig             *config;
     unsigned                              coalesce_set:1;
 } ngx_http_dynamic_weight_main_conf_t;
@@ -348,6 +354,18 @@ void ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf);
 bool ngx_http_dynamic_weight_is_out(
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
     const ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+
+/* _column.cc: where this process counts its connections */
+
+#define NGX_HTTP_DW_NO_COLUMN  UINT32_MAX   /* nowhere */
+
+extern ngx_uint_t  ngx_http_dynamic_weight_column;
+
+/* before the first request, and after the last */
+void ngx_http_dynamic_weight_claim_column(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+void ngx_http_dynamic_weight_release_column(
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 /* _method.cc: who sits in a slot, as a hash; 0: nobody */
 

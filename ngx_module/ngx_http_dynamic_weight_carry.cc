@@ -1,202 +1,104 @@
-// How the last good view, lines that are frozen and slow starts get into a new
-// cycle before its workers start: from the zone of the cycle before, or, the
-// view, from the state file.
+// How what is known, the peers' health and readiness get into a new cycle before
+// its workers start: from the zone of the cycle before, and, what is known, from
+// the state file.
 
 #include "ngx_http_dynamic_weight_zone.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "watcher/state_file.h"
 
 
-/* a line as the former cycle has it */
-
-typedef struct {
-    dynweight::PeerTable                         table;
-    uint32_t                                     first;    /* of its slots */
-    uint32_t                                     count;
-    dynweight::SharedRecord<dynweight::LineRecord>
-                                                 record;
-} ngx_http_dynamic_weight_former_line_t;
-
-
-static std::optional<ngx_http_dynamic_weight_former_line_t>
-    ngx_http_dynamic_weight_find_line(
-    ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line,
-    const ngx_http_dynamic_weight_former_t &former);
-static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
-    const ngx_http_dynamic_weight_former_line_t &old,
-    const dynweight::LineConfig &line, dynweight::PeerTable table);
-static void ngx_http_dynamic_weight_resume_slow_starts(
-    const ngx_http_dynamic_weight_former_line_t &old,
-    const dynweight::LineConfig &line, dynweight::PeerTable table);
-
-
-uint64_t
-ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line)
-{
-    return std::hash<std::string>()(
-               line.upstream + '\0' + dmcf->config->clusters[line.cluster].name
-               + '\0' + line.source.Key() + '\0' + std::to_string(line.port));
-}
-
-
-std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line, const dynweight::ClusterView &view,
-    dynweight::PeerTable table,
-    const ngx_http_dynamic_weight_former_t &former)
-{
-    bool                                   freeze = false;
-    std::optional<dynweight::HeldTarget>   held;
-    std::optional<dynweight::LineTarget>   target;
-    std::optional<dynweight::LineWeight>   frozen;
-
-    dynweight::Tuning::Selection  rules = dmcf->tuning.rules->Select(
-        line.upstream, dmcf->config->clusters[line.cluster].name);
-
-    for (const dynweight::TuningRule *rule : rules) {
-        freeze |= rule->freeze;
-    }
-
-    auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
-
-    if (freeze && old) {
-        frozen = ngx_http_dynamic_weight_copy_line(*old, line, table);
-    }
-
-    if (frozen) {
-        held = dynweight::ResumeFreeze(line, *frozen, rules, table);
-    }
-
-    target = dynweight::TargetOf(line, view, rules, &held);
-
-    if (!target) {
-        return std::nullopt;
-    }
-
-    dynweight::ApplySlotWrites(table, dynweight::PlanLine(line, *target, rules,
-                                                          table));
-
-    if (old) {
-        ngx_http_dynamic_weight_resume_slow_starts(*old, line, table);
-    }
-
-    return target->weight;
-}
-
-
-static std::optional<ngx_http_dynamic_weight_former_line_t>
-ngx_http_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const dynweight::LineConfig &line,
-    const ngx_http_dynamic_weight_former_t &former)
-{
-    u_char                          *base;
-    uint64_t                         i, hash;
-    ngx_http_dynamic_weight_area_t  *a, *t;
-    ngx_http_dynamic_weight_root_t  *root = former.root;
-
-    if (root == NULL) {
-        return std::nullopt;
-    }
-
-    hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
-    a = &root->areas[1 + root->nviews + root->ntables];
-
-    for (i = 0; i < root->nlines && a->hash != hash; i++) {
-        a++;
-    }
-
-    if (i == root->nlines) {
-        return std::nullopt;
-    }
-
-    base = former.zone->shm.addr;
-    t = &root->areas[a->table];
-
-    auto table = dynweight::PeerTable::Attach(base + t->offset, t->size);
-    auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
-                      base + a->offset, a->size);
-
-    if (!table.ok() || !record.ok()) {
-        return std::nullopt;
-    }
-
-    return ngx_http_dynamic_weight_former_line_t{
-               *table, static_cast<uint32_t>(a->first),
-               static_cast<uint32_t>(a->count), *record };
-}
+static void ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
+    const ngx_http_dynamic_weight_former_t &former,
+    std::vector<dynweight::ClusterView> *held);
 
 
 /*
- * What is frozen is not computed again: the slots as the former cycle has
- * them; and its weight, if the whole line was frozen then.
+ * A peer is the same under its address, whichever slot it has, and whichever
+ * of the upstream's two groups.  A server's slot has a name that stands for
+ * its address.
  */
 
-static std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_copy_line(
-    const ngx_http_dynamic_weight_former_line_t &old,
-    const dynweight::LineConfig &line, dynweight::PeerTable table)
+void
+ngx_http_dynamic_weight_carry_health(
+    const ngx_http_dynamic_weight_former_t &former, const uint64_t hashes[2],
+    dynweight::PeerTable table)
 {
-    uint32_t         i;
-    dynweight::Peer  peer;
+    using Key = std::tuple<dynweight::IpAddress, in_port_t, std::string>;
 
-    for (i = 0; i < ngx_min(old.count, line.range.count); i++) {
+    uint32_t                                                slot;
+    dynweight::Peer                                         peer;
+    std::multimap<Key, std::pair<dynweight::PeerTable, uint32_t>>  known;
 
-        if (old.table.Read(old.first + i, &peer)) {
-            table.SetPeer(line.range.first + i, peer.identity);
-            table.SetWeight(line.range.first + i,
-                            old.table.weight(old.first + i));
+    /* a node is known by its address alone: it may get its name later */
+
+    auto key = [](const dynweight::PeerIdentity &identity) {
+        return Key(identity.address, identity.port,
+                   identity.address.family == dynweight::IpAddress::kNone
+                   ? identity.node.data() : "");
+    };
+
+    for (int i = 0; i < 2; i++) {
+
+        auto *a = ngx_http_dynamic_weight_former_table(former, hashes[i]);
+
+        if (a == NULL) {
+            continue;
+        }
+
+        auto old = dynweight::PeerTable::Attach(
+                       former.zone->shm.addr + a->offset, a->size);
+        if (!old.ok()) {
+            continue;
+        }
+
+        for (slot = 0; slot < old->capacity(); slot++) {
+            if (old->Read(slot, &peer)) {
+                known.emplace(key(peer.identity), std::pair(*old, slot));
+            }
         }
     }
 
-    return dynweight::FrozenWeight(old.record.Read()
-                                   .value_or(dynweight::LineRecord()));
-}
-
-
-/* a node's share goes on growing from when it joined, or came back */
-
-static void
-ngx_http_dynamic_weight_resume_slow_starts(
-    const ngx_http_dynamic_weight_former_line_t &old,
-    const dynweight::LineConfig &line, dynweight::PeerTable table)
-{
-    int64_t                                  since;
-    uint32_t                                 i, slot;
-    dynweight::Peer                          peer;
-    std::map<dynweight::IpAddress, int64_t>  started;
-
-    for (i = 0; i < old.count; i++) {
-        slot = old.first + i;
-        since = old.table.health(slot).started_ms();
-
-        /* a drained node would start anew */
-
-        if (since && old.table.weight(slot) && old.table.Read(slot, &peer)) {
-            started[peer.identity.address] = since;
-        }
-    }
-
-    if (started.empty()) {
+    if (known.empty()) {
         return;
     }
 
-    for (i = 0; i < line.range.count; i++) {
-        slot = line.range.first + i;
+    for (slot = 0; slot < table.capacity(); slot++) {
 
         if (!table.Read(slot, &peer)) {
             continue;
         }
 
-        auto it = started.find(peer.identity.address);
+        auto it = known.find(key(peer.identity));
 
-        if (it != started.end()) {
-            table.health(slot).StartSlowly(it->second);
+        if (it == known.end()) {
+            continue;
+        }
+
+        auto [old, from] = it->second;
+
+        /* a drained node would start anew */
+
+        table.health(slot).CopyFrom(old.health(from),
+                                    old.weight(from) != 0);
+
+        table.counters(slot).down_since_ms.store(
+            old.counters(from).down_since_ms.load(std::memory_order_relaxed),
+            std::memory_order_relaxed);
+        table.counters(slot).downtime_ms.store(
+            old.counters(from).downtime_ms.load(std::memory_order_relaxed),
+            std::memory_order_relaxed);
+
+        /* of several with one address each has its own, in their order */
+
+        if (known.count(it->first) > 1) {
+            known.erase(it);
         }
     }
 }
@@ -256,46 +158,23 @@ ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
 }
 
 
-std::vector<dynweight::ClusterView>
+dynweight::TakenOver
 ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const ngx_http_dynamic_weight_former_t &former)
 {
-    int64_t                              now;
-    std::vector<dynweight::ClusterView>  views, held;
-
-    now = ngx_http_dynamic_weight_unix_msec();
+    std::vector<dynweight::ClusterView>  held;
 
     if (former.root) {
+        ngx_http_dynamic_weight_read_views(shm_zone, former, &held);
+    }
 
-        for (size_t i = 0; i < former.root->nviews; i++) {
-            const auto &a = former.root->areas[1 + i];
-
-            auto document = dynweight::SharedDocument::Attach(
-                                former.zone->shm.addr + a.offset, a.size);
-            if (!document.ok()) {
-                continue;
-            }
-
-            auto view = dynweight::DecodeClusterView(document->ReadText());
-            if (!view.ok()) {
-                std::string  why(view.status().message());
-
-                ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
-                              "the last view of a cluster can't be carried "
-                              "over: %s", why.c_str());
-                continue;
-            }
-
-            held.push_back(*std::move(view));
-        }
-
-    } else if (!dmcf->config->state_file.empty()) {
+    if (!dmcf->config->state_file.empty()) {
 
         auto file = dynweight::ReadStateFile(dmcf->config->state_file);
 
         if (file.ok()) {
-            held = *std::move(file);
+            std::move(file->begin(), file->end(), std::back_inserter(held));
 
         } else if (file.status().code() != absl::StatusCode::kNotFound) {
             std::string  why(file.status().message());
@@ -305,18 +184,54 @@ ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
         }
     }
 
-    for (size_t c = 0; c < dmcf->config->clusters.size(); c++) {
+    return dynweight::TakeOver(*dmcf->config, std::move(held),
+                               ngx_http_dynamic_weight_unix_msec());
+}
 
-        views.push_back(dynweight::InitialView(dmcf->config->clusters[c], now));
 
-        for (const dynweight::ClusterView &view : held) {
-            if (view.cluster == dmcf->config->clusters[c].name) {
-                dynweight::AdoptHeldView(*dmcf->config, c, view, &views[c]);
-            }
+/* of each cluster of the former cycle, and what that had retained */
+
+static void
+ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
+    const ngx_http_dynamic_weight_former_t &former,
+    std::vector<dynweight::ClusterView> *held)
+{
+    u_char  *base = former.zone->shm.addr;
+
+    for (size_t i = 0; i < former.root->nviews; i++) {
+        const auto &a = former.root->areas[1 + i];
+
+        auto document = dynweight::SharedDocument::Attach(base + a.offset,
+                                                          a.size);
+        if (!document.ok()) {
+            continue;
         }
+
+        auto view = dynweight::DecodeClusterView(document->ReadText());
+        if (!view.ok()) {
+            std::string  why(view.status().message());
+
+            ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
+                          "the last view of a cluster can't be carried "
+                          "over: %s", why.c_str());
+            continue;
+        }
+
+        held->push_back(*std::move(view));
     }
 
-    return views;
+    auto document = dynweight::SharedDocument::Attach(
+                        base + former.root->retained,
+                        former.root->retained_size);
+    if (!document.ok()) {
+        return;
+    }
+
+    auto views = dynweight::DecodeClusterViews(document->ReadText());
+
+    if (views.ok()) {
+        std::move(views->begin(), views->end(), std::back_inserter(*held));
+    }
 }
 
 
@@ -337,21 +252,78 @@ ngx_http_dynamic_weight_held_decisions(
 }
 
 
+ngx_http_dynamic_weight_area_t *
+ngx_http_dynamic_weight_former_table(
+    const ngx_http_dynamic_weight_former_t &former, uint64_t hash)
+{
+    for (size_t i = 0; former.root && i < former.root->ntables; i++) {
+        auto *a = &former.root->areas[1 + former.root->nviews + i];
+
+        if (a->hash == hash) {
+            return a;
+        }
+    }
+
+    return NULL;
+}
+
+
+bool
+ngx_http_dynamic_weight_was_ready(
+    const ngx_http_dynamic_weight_former_t &former, const uint64_t hashes[2])
+{
+    u_char                          *base = former.zone->shm.addr;
+    ngx_http_dynamic_weight_area_t  *a, *t, *areas = former.root->areas;
+    ngx_http_dynamic_weight_root_t  *root = former.root;
+
+    if (hashes == NULL) {
+
+        if (root->ready.load(std::memory_order_relaxed)) {
+            return true;
+        }
+
+    } else {
+        t = ngx_http_dynamic_weight_former_table(former, hashes[0]);
+
+        if (t && t->ready.load(std::memory_order_relaxed)) {
+            return true;
+        }
+    }
+
+    for (size_t i = 0; i < root->nlines; i++) {
+
+        a = &areas[1 + root->nviews + root->ntables + i];
+        t = &areas[a->table];
+
+        if (hashes && t->hash != hashes[0] && t->hash != hashes[1]) {
+            continue;
+        }
+
+        auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
+                          base + a->offset, a->size);
+
+        if (!record.ok()
+            || !record->Read().value_or(dynweight::LineRecord()).known)
+        {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
 /* the sequence goes on; a fresh one starts where chance says */
 
 uint64_t
 ngx_http_dynamic_weight_next_pick(
     const ngx_http_dynamic_weight_former_t &former, uint64_t hash)
 {
-    for (size_t i = 0; former.root && i < former.root->ntables; i++) {
-        const auto &a = former.root->areas[1 + former.root->nviews + i];
+    auto *a = ngx_http_dynamic_weight_former_table(former, hash);
 
-        if (a.hash != hash) {
-            continue;
-        }
-
+    if (a) {
         auto table = dynweight::PeerTable::Attach(
-                         former.zone->shm.addr + a.offset, a.size);
+                         former.zone->shm.addr + a->offset, a->size);
         if (table.ok()) {
             return table->picks();
         }

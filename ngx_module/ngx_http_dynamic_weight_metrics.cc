@@ -69,7 +69,7 @@ struct LineFamily {
 };
 
 
-template <uint64_t dynweight::LineRecord::*member>
+template <auto member>
 bool
 record_value(const Line &sample, std::string *out)
 {
@@ -107,6 +107,9 @@ const LineFamily  line_families[] = {
 
           return true;
       } },
+    { "upstream_cluster_provisional", "gauge",
+      "1: the weight is held from before, until the API has answered.",
+      record_value<&dynweight::LineRecord::provisional> },
     { "upstream_cluster_weight_changes_total", "counter",
       "How often that weight has changed.",
       [](const Line &sample, std::string *out) {
@@ -252,11 +255,9 @@ ngx_http_dynamic_weight_metrics_t::head(const char *name, const char *type,
 void
 ngx_http_dynamic_weight_metrics_t::clusters(void)
 {
-    bool                                   ready;
     std::vector<std::string>               labels;
     std::vector<dynweight::ClusterStatus>  status;
 
-    ready = true;
 
     for (size_t c = 0;
          query_.conf->documents && c < query_.conf->config->clusters.size();
@@ -269,7 +270,6 @@ ngx_http_dynamic_weight_metrics_t::clusters(void)
         labels.push_back(label + "\"");
         status.push_back(ngx_http_dynamic_weight_cluster_status(query_.conf,
                                                                 c));
-        ready = ready && status.back().complete;
     }
 
     auto family = [&](const char *name, const char *type, const char *help,
@@ -297,9 +297,9 @@ ngx_http_dynamic_weight_metrics_t::clusters(void)
     head("info", "gauge", "The version of nginx.");
     *out_ += NGX_HTTP_DW_METRIC "info{nginx=\"" NGINX_VERSION "\"} 1\n";
 
-    head("ready", "gauge", "1: every weight is known.");
+    head("ready", "gauge", "1: every line has, or once had, a weight.");
     *out_ += NGX_HTTP_DW_METRIC "ready ";
-    *out_ += ready ? "1\n" : "0\n";
+    *out_ += ngx_http_dynamic_weight_is_ready(query_.conf) ? "1\n" : "0\n";
 
     family("cluster_up", "gauge",
            "1: every source was read, and the last answers were good.", "",

@@ -496,6 +496,8 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 
     ngx_http_dynamic_weight_serves = true;
 
+    ngx_http_dynamic_weight_claim_column(cycle, dmcf);
+
     if (ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
             return ngx_http_dynamic_weight_init_worker(cycle, dmcf);
         })
@@ -533,7 +535,15 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 
 
 static void
-ngx_http_dynamic_weight_exit_process(ngx_cycle_t *)
+ngx_http_dynamic_weight_exit_process(ngx_cycle_t *cycle)
 {
+    ngx_http_dynamic_weight_main_conf_t  *dmcf;
+
     ngx_http_dynamic_weight_stop_watcher();
+
+    dmcf = ngx_http_dynamic_weight_cycle_conf(cycle);
+
+    if (dmcf && dmcf->zone) {
+        ngx_http_dynamic_weight_release_column(dmcf);
+    }
 }

@@ -320,6 +320,10 @@ Page::line(ngx_uint_t i)
         number(record->used_nodes);
         add(record->used_nodes == 1 ? " node" : " nodes");
 
+        if (record->provisional) {
+            add(" <small>provisional</small>");
+        }
+
     } else {
         add("?<td class=\"why\">");
         text(record ? record->reason.view() : std::string_view());

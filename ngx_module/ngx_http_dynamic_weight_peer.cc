@@ -84,8 +84,6 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
                     });
                 }
             }
-
-            group->table->ClearWorker(ngx_worker);
         }
     }
 
@@ -237,7 +235,8 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
-    group->table->Acquire(rd->slot, rd->generation, ngx_worker);
+    group->table->Acquire(rd->slot, rd->generation,
+                          ngx_http_dynamic_weight_column);
 
     /* before any variable is evaluated: $upstream_addr has this peer, then */
     rd->request->upstream->state->peer = pc->name;
@@ -373,7 +372,8 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     table = group->table;
 
-    table->Release(rd->slot, rd->generation, ngx_worker);
+    table->Release(rd->slot, rd->generation,
+                   ngx_http_dynamic_weight_column);
 
     /*
      * Another peer may sit in the slot by now; what this request learned is

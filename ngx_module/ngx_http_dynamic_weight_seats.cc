@@ -22,7 +22,7 @@ ngx_int_t
 ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
     ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup)
 {
-    uint64_t                          identity;
+    uint64_t                          identity, largest;
     ngx_uint_t                        i, j, n;
     ngx_http_upstream_server_t       *server;
     ngx_http_dynamic_weight_line_t   *line;
@@ -73,6 +73,7 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
 
     group->nseats = n;
     seat = group->seats;
+    largest = 0;
 
     for (i = 0; i < dscf->upstream->servers->nelts; i++) {
 
@@ -88,6 +89,7 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
             seat->weight = server[i].down ? 0
                            : dynweight::ServerWeight(server[i].weight,
                                                      dscf->base);
+            largest = ngx_max(largest, seat->weight);
             seat->health.max_fails = server[i].max_fails;
             seat->health.fail_timeout_ms = 1000
                           * static_cast<int64_t>(server[i].fail_timeout);
@@ -96,6 +98,16 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
                                  ngx_http_dynamic_weight_view(seat->name));
             seat++;
         }
+    }
+
+    if (largest > dynweight::kMaxWeight) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "upstream \"%V\": a weight of %uL is too large, more "
+                      "than %uD: all of its weights are divided by %uL; lower "
+                      "\"weight\" or \"dynamic_weight_base\" in %s:%ui",
+                      &dscf->upstream->host, largest, dynweight::kMaxWeight,
+                      dynweight::WeightScale(largest),
+                      dscf->upstream->file_name, dscf->upstream->line);
     }
 
     for (i = 0; i < dscf->lines.nelts; i++) {
@@ -228,6 +240,16 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
                           dmcf->config->clusters[i].name.c_str(),
                           place[i].file, place[i].line);
         }
+    }
+
+    if (!dmcf->config->lines.empty() && dmcf->state.len == 0) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "zone \"%V\" has no state file: after a restart or an "
+                      "upgrade of the binary no ingress node serves until the "
+                      "APIs have answered; write \"dynamic_weight_zone ... "
+                      "state=FILE\" in %s:%ui",
+                      &dmcf->zone->shm.name,
+                      dmcf->zone_place.file, dmcf->zone_place.line);
     }
 
     dmcf->config->state_file = ngx_http_dynamic_weight_view(dmcf->state);

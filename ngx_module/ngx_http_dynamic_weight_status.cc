@@ -16,8 +16,6 @@ static void ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     ngx_http_dynamic_weight_query_t *query);
 static ngx_int_t ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
     ngx_http_dynamic_weight_query_t *query);
-static ngx_int_t ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 
 char *
@@ -90,11 +88,9 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
         query.conf = static_cast<ngx_http_dynamic_weight_main_conf_t *>(
             ngx_http_get_module_main_conf(r, ngx_http_dynamic_weight_module));
 
-        if (rest == "ready") {
-            return ngx_http_dynamic_weight_ready(r, query.conf);
-        }
-
-        if (!rest.empty() && rest != "status" && rest != "metrics") {
+        if (!rest.empty() && rest != "status" && rest != "metrics"
+            && rest != "ready")
+        {
             return NGX_HTTP_NOT_FOUND;
         }
 
@@ -111,6 +107,10 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
                        "{\"error\":\"no upstream "
                        "of this name has dynamic_weight\",\"upstream\":"
                        + dynweight::JsonString(*query.upstream, 1024) + "}\n");
+        }
+
+        if (rest == "ready") {
+            return ngx_http_dynamic_weight_ready(r, query);
         }
 
         if (rest == "metrics") {
@@ -237,36 +237,4 @@ ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
 
     return ngx_http_dynamic_weight_send_document(r, "text/html; charset=utf-8",
                ngx_http_dynamic_weight_page(*query));
-}
-
-
-/* 503 while a weight is not known: its cluster has not said enough yet */
-
-static ngx_int_t
-ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_main_conf_t *dmcf)
-{
-    size_t       i;
-    std::string  missing;
-
-    for (i = 0; i < dmcf->config->clusters.size(); i++) {
-
-        if (dmcf->documents
-            && ngx_http_dynamic_weight_cluster_status(dmcf, i).complete)
-        {
-            continue;
-        }
-
-        missing += missing.empty() ? "" : ",";
-        dynweight::AppendJsonString(dmcf->config->clusters[i].name, 1024,
-                                    &missing);
-    }
-
-    if (missing.empty()) {
-        return ngx_http_dynamic_weight_send(r, NGX_HTTP_OK,
-                                            "{\"ready\":true}\n");
-    }
-
-    return ngx_http_dynamic_weight_send(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-               "{\"ready\":false,\"waiting_for\":[" + missing + "]}\n");
 }

@@ -2,6 +2,7 @@
 // piece, and the facts that they render.
 //
 //   ..._status.cc         the location: which document
+//   ..._ready.cc          /ready
 //   ..._status_send.cc    sends it without blocking
 //   ..._status_facts.cc   peers and shares as they stand now
 //   ..._status_json.cc    /status
@@ -82,6 +83,15 @@ std::unique_ptr<ngx_http_dynamic_weight_document_t>
 
 std::unique_ptr<ngx_http_dynamic_weight_document_t>
     ngx_http_dynamic_weight_page(const ngx_http_dynamic_weight_query_t &query);
+
+/* _ready.cc */
+
+ngx_int_t ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
+    const ngx_http_dynamic_weight_query_t &query);
+
+/* whether all upstreams have, or once had, a weight for each line */
+bool ngx_http_dynamic_weight_is_ready(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 /* what the page's style and script elements hold */
 extern const char  ngx_http_dynamic_weight_page_style[];

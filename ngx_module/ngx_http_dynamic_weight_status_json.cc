@@ -289,15 +289,17 @@ StatusJson::line(ngx_uint_t i)
         key("raw");
         out_->append(reinterpret_cast<char *>(raw), last - raw);
         number("weight", record->weight);
+        number("scale", record->scale);
         flag("clamped", record->weight != static_cast<uint64_t>(exact));
 
     } else {
         *out_ += ",\"pods\":null,\"ingress_nodes\":null,\"used_nodes\":null,"
                  "\"drained_nodes\":null,"
-                 "\"raw\":null,\"weight\":null,\"clamped\":false";
+                 "\"raw\":null,\"weight\":null,\"scale\":1,\"clamped\":false";
     }
 
     flag("frozen", known && record->frozen);
+    flag("provisional", known && record->provisional);
     share("target_share", sum->weight, summary_.group[backup].weight);
     share("observed_share", sum->recent, summary_.group[backup].recent);
     number("generation", record ? record->generation : 0);

@@ -91,11 +91,11 @@ ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
+    ngx_http_dynamic_weight_add_servers(dmcf);
+
     if (dmcf->tuning.file.len == 0) {
         return NGX_OK;
     }
-
-    ngx_http_dynamic_weight_add_servers(dmcf);
 
     std::string  file(ngx_http_dynamic_weight_view(dmcf->tuning.file));
 

@@ -119,6 +119,12 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
             : dynweight::InitialView(dmcf->config->clusters[i], 0));
     }
 
+    auto retained = dynweight::DecodeClusterViews(dmcf->retained->ReadText());
+
+    if (retained.ok()) {
+        held.retained = *std::move(retained);
+    }
+
     for (const auto &record : *dmcf->records) {
         held.lines.push_back(record.Read());
     }

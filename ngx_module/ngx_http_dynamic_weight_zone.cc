@@ -1,12 +1,16 @@
 // The zone: how much it needs, and what lies in it.
 //
 //   root            what there is and where, for the next cycle
+//   columns         which process counts its connections in which column of
+//                   the peer tables
 //   per cluster     two documents: the view, the status
 //   per upstream    one or two peer tables, each with its share window
 //                   and what tuning says of each peer
 //   per line        the record that explains its weight
 //   decisions       the last ones of all lines
 //   tuning          the file's last good text, and its status
+//   retained        what no configuration asks for any more, for a while: in
+//                   what the zone has to spare
 //
 // All of it is one slab allocation: nothing is allocated or freed at run time,
 // and the slab's lock, which a killed worker could hold, is never taken again.
@@ -20,9 +24,16 @@
 #include "watcher/cluster_status.h"
 
 
+/* of what is retained: room in any zone, and most in one with room to spare */
+#define NGX_HTTP_DW_RETAINED_BYTES      static_cast<size_t>(4096)
+#define NGX_HTTP_DW_MAX_RETAINED_BYTES  static_cast<size_t>(262144)
+
+
 typedef struct {
     size_t                               root;
     std::vector<size_t>                  views;    /* capacities */
+    size_t                               columns;
+    size_t                               retained; /* capacity, at least */
     size_t                               total;
 } ngx_http_dynamic_weight_layout_t;
 
@@ -33,7 +44,9 @@ typedef struct {
     ngx_shm_zone_t                       *zone;
     ngx_http_dynamic_weight_main_conf_t  *conf;
     ngx_http_dynamic_weight_former_t      former;
-    std::vector<dynweight::ClusterView>   views;    /* to begin with */
+    dynweight::TakenOver                  held;     /* to begin with */
+    std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
+                                          stand_ins;    /* one a line */
     ngx_http_dynamic_weight_root_t       *root;
     ngx_http_dynamic_weight_area_t       *area;     /* the next one */
     u_char                               *p;        /* what is still free */
@@ -50,6 +63,12 @@ static u_char *ngx_http_dynamic_weight_take(
     ngx_http_dynamic_weight_filling_t *filling, size_t size);
 static u_char *ngx_http_dynamic_weight_take_area(
     ngx_http_dynamic_weight_filling_t *filling, size_t size, uint64_t hash);
+static size_t ngx_http_dynamic_weight_spare(ngx_shm_zone_t *shm_zone,
+    size_t size);
+static void ngx_http_dynamic_weight_make_retained(
+    ngx_http_dynamic_weight_filling_t *filling, size_t capacity);
+static void ngx_http_dynamic_weight_carry_upstreams(
+    ngx_http_dynamic_weight_filling_t *filling);
 static void ngx_http_dynamic_weight_make_decisions(
     ngx_http_dynamic_weight_filling_t *filling);
 static void ngx_http_dynamic_weight_make_documents(
@@ -61,10 +80,14 @@ static void ngx_http_dynamic_weight_make_table(
     ngx_http_dynamic_weight_group_t *group);
 static void ngx_http_dynamic_weight_make_lines(
     ngx_http_dynamic_weight_filling_t *filling,
-    const std::vector<dynweight::PeerTable *> &tables);
-static void ngx_http_dynamic_weight_tune_servers(
+    const std::vector<dynweight::PeerTable *> &tables,
+    const std::vector<uint64_t> &scales);
+static std::vector<uint64_t> ngx_http_dynamic_weight_scales(
+    ngx_http_dynamic_weight_filling_t *filling);
+static void ngx_http_dynamic_weight_weigh_servers(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const std::vector<dynweight::PeerTable *> &tables);
+    const std::vector<dynweight::PeerTable *> &tables,
+    const std::vector<uint64_t> &scales);
 
 
 template <typename F>
@@ -116,7 +139,11 @@ ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
                                + dmcf->ntables + dmcf->config->lines.size())
                               * sizeof(ngx_http_dynamic_weight_area_t),
                             64);
-    layout.total = layout.root;
+    layout.columns = ngx_align(dmcf->columns * sizeof(std::atomic<uint64_t>),
+                               64);
+    layout.retained = NGX_HTTP_DW_RETAINED_BYTES;
+    layout.total = layout.root + layout.columns
+                   + dynweight::SharedDocument::Bytes(layout.retained);
 
     for (size_t c = 0; c < dmcf->config->clusters.size(); c++) {
         layout.views.push_back(dynweight::MaxEncodedViewBytes(*dmcf->config,
@@ -129,7 +156,7 @@ ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
     ngx_http_dynamic_weight_each_group(dmcf,
         [&](auto *, ngx_http_dynamic_weight_group_t *group) {
             layout.total += dynweight::PeerTable::Bytes(group->nseats,
-                                                        dmcf->workers);
+                                                        dmcf->columns);
             layout.total += dynweight::ShareWindow::Bytes(group->nseats);
             layout.total += ngx_http_dynamic_weight_marks_bytes(dmcf, group);
         });
@@ -148,6 +175,7 @@ static ngx_int_t
 ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
+    size_t                              spare;
     u_char                             *memory;
     ngx_core_conf_t                    *ccf;
     ngx_slab_pool_t                    *shpool;
@@ -159,7 +187,14 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
 
     dmcf->workers = ngx_max(ccf->worker_processes, 1);
 
+    /* workers that are to quit may serve on beside those of this cycle */
+    dmcf->columns = 2 * dmcf->workers;
+
     layout = ngx_http_dynamic_weight_measure(dmcf);
+
+    spare = ngx_http_dynamic_weight_spare(shm_zone, layout.total);
+    layout.retained += spare;
+    layout.total += 2 * spare;
 
     memory = ngx_http_dynamic_weight_allocate(shm_zone, dmcf, layout.total);
     if (memory == NULL) {
@@ -169,8 +204,11 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     filling.zone = shm_zone;
     filling.conf = dmcf;
     filling.former = ngx_http_dynamic_weight_find_former(shm_zone);
-    filling.views = ngx_http_dynamic_weight_held_views(shm_zone, dmcf,
-                                                       filling.former);
+    filling.held = ngx_http_dynamic_weight_held_views(shm_zone, dmcf,
+                                                      filling.former);
+
+    filling.stand_ins = ngx_http_dynamic_weight_stand_ins(dmcf,
+                            filling.held.views, filling.former);
 
     filling.root = reinterpret_cast<ngx_http_dynamic_weight_root_t *>(memory);
     filling.root->nviews = dmcf->config->clusters.size();
@@ -180,6 +218,13 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     filling.area = filling.root->areas;
     filling.p = memory + layout.root;
 
+    dmcf->root = filling.root;
+    dmcf->owners = reinterpret_cast<std::atomic<uint64_t> *>(
+        ngx_http_dynamic_weight_take(&filling, layout.columns));
+
+    ngx_memzero(static_cast<void *>(dmcf->owners), layout.columns);
+
+    ngx_http_dynamic_weight_make_retained(&filling, layout.retained);
     ngx_http_dynamic_weight_make_decisions(&filling);
     ngx_http_dynamic_weight_make_documents(&filling, layout.views);
 
@@ -197,8 +242,11 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
         ngx_http_dynamic_weight_take(&filling,
                               ngx_http_dynamic_weight_tuning_bytes(dmcf)));
 
-    ngx_http_dynamic_weight_make_lines(&filling, tables);
-    ngx_http_dynamic_weight_tune_servers(dmcf, tables);
+    std::vector<uint64_t>  scales = ngx_http_dynamic_weight_scales(&filling);
+
+    ngx_http_dynamic_weight_make_lines(&filling, tables, scales);
+    ngx_http_dynamic_weight_weigh_servers(dmcf, tables, scales);
+    ngx_http_dynamic_weight_carry_upstreams(&filling);
 
     for (dynweight::PeerTable *table : tables) {
         table->Publish();
@@ -224,10 +272,10 @@ ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
     size_t            pages, needed;
     ngx_slab_pool_t  *shpool;
 
-    if (dmcf->workers > dynweight::PeerTable::kMaxWorkers) {
+    if (dmcf->columns > dynweight::PeerTable::kMaxWorkers) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "%ui worker processes, more than %uD",
-                      dmcf->workers, dynweight::PeerTable::kMaxWorkers);
+                      dmcf->workers, dynweight::PeerTable::kMaxWorkers / 2);
         return NULL;
     }
 
@@ -257,6 +305,69 @@ ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
 }
 
 
+/* what half of the zone's free rest can retain beyond the least */
+
+static size_t
+ngx_http_dynamic_weight_spare(ngx_shm_zone_t *shm_zone, size_t size)
+{
+    size_t            pages;
+    ngx_slab_pool_t  *shpool;
+
+    shpool = reinterpret_cast<ngx_slab_pool_t *>(shm_zone->shm.addr);
+
+    pages = (size + ngx_pagesize - 1) / ngx_pagesize;
+
+    if (pages >= shpool->pfree) {
+        return 0;
+    }
+
+    /* a document has two halves */
+
+    return ngx_min((shpool->pfree - pages) * ngx_pagesize / 2,
+                   NGX_HTTP_DW_MAX_RETAINED_BYTES) / 64 * 64;
+}
+
+
+/* what each upstream has learnt of its peers, and whether it was ready */
+
+static void
+ngx_http_dynamic_weight_carry_upstreams(
+    ngx_http_dynamic_weight_filling_t *filling)
+{
+    ngx_http_dynamic_weight_root_t       *root = filling->root;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
+
+    ngx_http_dynamic_weight_each_group(dmcf,
+        [&](ngx_http_dynamic_weight_srv_conf_t *dscf,
+            ngx_http_dynamic_weight_group_t *group)
+        {
+            auto  name = ngx_http_dynamic_weight_view(dscf->upstream->host);
+
+            uint64_t  hashes[2] = {
+                ngx_http_dynamic_weight_table_hash(name, false),
+                ngx_http_dynamic_weight_table_hash(name, true)
+            };
+
+            ngx_http_dynamic_weight_carry_health(filling->former, hashes,
+                                                 *group->table);
+
+            auto *a = ngx_http_dynamic_weight_former_table(filling->former,
+                                                           hashes[0]);
+
+            if (group == &dscf->primary && a) {
+                root->areas[1 + root->nviews + group->id].ready.store(
+                    ngx_http_dynamic_weight_was_ready(filling->former, hashes),
+                    std::memory_order_relaxed);
+            }
+        });
+
+    root->ready.store(filling->former.root
+                      && ngx_http_dynamic_weight_was_ready(filling->former,
+                                                           NULL),
+                      std::memory_order_relaxed);
+}
+
+
 static u_char *
 ngx_http_dynamic_weight_take(ngx_http_dynamic_weight_filling_t *filling,
     size_t size)
@@ -278,6 +389,7 @@ ngx_http_dynamic_weight_take_area(ngx_http_dynamic_weight_filling_t *filling,
     filling->area->offset = filling->p - filling->zone->shm.addr;
     filling->area->size = size;
     filling->area->hash = hash;
+    filling->area->ready.store(0, std::memory_order_relaxed);
     filling->area++;
 
     return ngx_http_dynamic_weight_take(filling, size);
@@ -300,6 +412,32 @@ ngx_http_dynamic_weight_keep(ngx_http_dynamic_weight_filling_t *filling,
     }
 
     return kept;
+}
+
+
+/* written once: a cycle asks the same for as long as it lives */
+
+static void
+ngx_http_dynamic_weight_make_retained(
+    ngx_http_dynamic_weight_filling_t *filling, size_t capacity)
+{
+    u_char                               *p;
+    size_t                                size;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
+
+    size = dynweight::SharedDocument::Bytes(capacity);
+    p = ngx_http_dynamic_weight_take(filling, size);
+
+    filling->root->retained = p - filling->zone->shm.addr;
+    filling->root->retained_size = size;
+
+    dmcf->retained = ngx_http_dynamic_weight_keep(filling,
+        dynweight::SharedDocument::Create(p, capacity));
+
+    /* it fits: what does not is left out */
+    (void) dmcf->retained->Write(
+        dynweight::EncodeClusterViews(filling->held.retained,
+                                      dynweight::kMaxViewNodes, capacity));
 }
 
 
@@ -348,7 +486,7 @@ ngx_http_dynamic_weight_make_documents(
     }
 
     for (c = 0; c < n; c++) {
-        const dynweight::ClusterView  &view = filling->views[c];
+        const dynweight::ClusterView  &view = filling->held.views[c];
 
         size = dynweight::SharedDocument::Bytes(capacities[c]);
 
@@ -387,21 +525,22 @@ ngx_http_dynamic_weight_make_table(ngx_http_dynamic_weight_filling_t *filling,
     ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group)
 {
+    u_char                               *last, name[16];
     size_t                                size;
     uint64_t                              hash;
     ngx_uint_t                            i;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
 
-    hash = std::hash<std::string_view>()(
-               ngx_http_dynamic_weight_view(dscf->upstream->host))
-           * 2 + (group == &dscf->backup);
+    hash = ngx_http_dynamic_weight_table_hash(
+               ngx_http_dynamic_weight_view(dscf->upstream->host),
+               group == &dscf->backup);
 
-    size = dynweight::PeerTable::Bytes(group->nseats, dmcf->workers);
+    size = dynweight::PeerTable::Bytes(group->nseats, dmcf->columns);
 
     group->table = ngx_http_dynamic_weight_keep(filling,
         dynweight::PeerTable::Create(
             ngx_http_dynamic_weight_take_area(filling, size, hash),
-            group->nseats, dmcf->workers));
+            group->nseats, dmcf->columns));
 
     size = dynweight::ShareWindow::Bytes(group->nseats);
 
@@ -421,8 +560,16 @@ ngx_http_dynamic_weight_make_table(ngx_http_dynamic_weight_filling_t *filling,
     for (i = 0; i < group->nseats; i++) {
 
         if (group->seats[i].sockaddr) {
-            group->table->SetPeer(i, dynweight::PeerIdentity());
-            group->table->SetWeight(i, group->seats[i].weight);
+            dynweight::PeerIdentity  identity;
+
+            /* the next cycle knows it by this */
+
+            last = ngx_snprintf(name, sizeof(name), "%016xL",
+                                group->seats[i].identity);
+            identity.set_node({ reinterpret_cast<char *>(name),
+                                static_cast<size_t>(last - name) });
+
+            group->table->SetPeer(i, identity);
         }
     }
 }
@@ -432,7 +579,8 @@ ngx_http_dynamic_weight_make_table(ngx_http_dynamic_weight_filling_t *filling,
 
 static void
 ngx_http_dynamic_weight_make_lines(ngx_http_dynamic_weight_filling_t *filling,
-    const std::vector<dynweight::PeerTable *> &tables)
+    const std::vector<dynweight::PeerTable *> &tables,
+    const std::vector<uint64_t> &scales)
 {
     using Record = dynweight::SharedRecord<dynweight::LineRecord>;
 
@@ -454,7 +602,9 @@ ngx_http_dynamic_weight_make_lines(ngx_http_dynamic_weight_filling_t *filling,
             ngx_http_dynamic_weight_take_area(filling, Record::Bytes(), hash));
 
         auto weight = ngx_http_dynamic_weight_seed_line(dmcf, line,
-                          filling->views[line.cluster], *tables[line.table],
+                          filling->held.views[line.cluster], *tables[line.table],
+                          scales[line.table],
+                          filling->stand_ins[dmcf->records->size()],
                           filling->former);
 
         record.Write(dynweight::MakeLineRecord(line, weight));
@@ -463,18 +613,50 @@ ngx_http_dynamic_weight_make_lines(ngx_http_dynamic_weight_filling_t *filling,
 }
 
 
-/* rules of the tuning file for servers; those for nodes are in their lines */
+/* of each table, by the largest weight that it begins with */
+
+static std::vector<uint64_t>
+ngx_http_dynamic_weight_scales(ngx_http_dynamic_weight_filling_t *filling)
+{
+    std::vector<uint64_t>                 largest(filling->conf->ntables);
+    ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
+
+    for (const dynweight::ServerConfig &server : dmcf->config->servers) {
+        largest[server.table] = ngx_max(largest[server.table],
+            dynweight::TunedWeight(server,
+                dmcf->tuning.rules->Select(server.upstream, "")));
+    }
+
+    for (size_t i = 0; i < dmcf->config->lines.size(); i++) {
+        const dynweight::LineConfig  &line = dmcf->config->lines[i];
+
+        largest[line.table] = ngx_max(largest[line.table],
+            ngx_http_dynamic_weight_largest(dmcf, line,
+                filling->held.views[line.cluster], filling->stand_ins[i],
+                filling->former));
+    }
+
+    for (uint64_t &scale : largest) {
+        scale = dynweight::WeightScale(scale);
+    }
+
+    return largest;
+}
+
+
+/* the servers' weights, as rules of the tuning file want them */
 
 static void
-ngx_http_dynamic_weight_tune_servers(
+ngx_http_dynamic_weight_weigh_servers(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const std::vector<dynweight::PeerTable *> &tables)
+    const std::vector<dynweight::PeerTable *> &tables,
+    const std::vector<uint64_t> &scales)
 {
     for (const dynweight::ServerConfig &server : dmcf->config->servers) {
 
         auto write = dynweight::PlanServer(server,
                          dmcf->tuning.rules->Select(server.upstream, ""),
-                         *tables[server.table]);
+                         *tables[server.table], scales[server.table]);
         if (write) {
             dynweight::ApplySlotWrites(*tables[server.table], { *write });
         }

@@ -59,6 +59,15 @@ std::string CauseText(const std::optional<LineWeight>& before,
   if (after.frozen != (before && before->frozen)) {
     absl::StrAppend(&text, after.frozen ? ", frozen" : ", no longer frozen");
   }
+  const uint64_t scale = before ? before->scale : 1;
+  if (after.scale != scale) {
+    absl::StrAppend(&text, ", ",
+                    Change("scale", std::optional<uint64_t>(scale),
+                           after.scale));
+  }
+  if (after.provisional != (before && before->provisional)) {
+    absl::StrAppend(&text, after.provisional ? ", provisional" : ", confirmed");
+  }
   return text;
 }
 
@@ -66,9 +75,17 @@ std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
                              const std::optional<LineWeight>& before,
                              const LineWeight& after) {
   std::optional<uint32_t> weight;
-  if (before) weight = before->weight;
+  if (before) weight = before->in_force();
   return absl::StrCat(LineName(line, cluster), CauseText(before, after), ", ",
-                      Change("weight", weight, after.weight));
+                      Change("weight", weight, after.in_force()));
+}
+
+std::string ScaleText(const LineConfig& line, uint64_t largest,
+                      uint64_t scale) {
+  return absl::StrCat("upstream \"", line.upstream, "\": a weight of ", largest,
+                      " is too large: all of the upstream's weights are "
+                      "divided by ",
+                      scale, "; lower dynamic_weight_base (", line.base, ")");
 }
 
 std::string SlotShortageText(const LineConfig& line, const std::string& cluster,

@@ -10,6 +10,7 @@
 #include "watcher/json_value.h"
 #include "watcher/node_order.h"
 #include "watcher/object_meta.h"
+#include "weightcalc/mix.h"
 
 namespace dynweight {
 namespace {
@@ -27,7 +28,17 @@ constexpr std::string_view kAddress = "{\"address\":\"";
 constexpr std::string_view kNodeName = "\",\"name\":";
 constexpr std::string_view kApps = "},\"apps\":{";
 constexpr std::string_view kPods = ":{\"pods\":";
-constexpr std::string_view kEnd = "}}";
+constexpr std::string_view kAppsEnd = "}";
+constexpr std::string_view kProvisional = ",\"provisional\":true";
+constexpr std::string_view kApi = ",\"api\":[";
+constexpr std::string_view kSince = ",\"since\":";
+constexpr std::string_view kLines = ",\"lines\":[";
+constexpr std::string_view kUpstream = "{\"upstream\":";
+constexpr std::string_view kLineSource = ",\"source\":";
+constexpr std::string_view kAssumed = ",\"pods\":";
+constexpr std::string_view kEnd = "}";
+constexpr size_t kMaxApis = 1000;
+constexpr size_t kMaxViews = 10000;
 constexpr size_t kMaxDigits = 16;  // of kMaxJsonInteger
 constexpr size_t kMaxAddressText = 45;
 constexpr size_t kNoLimit = SIZE_MAX;
@@ -41,10 +52,11 @@ void AppendTime(int64_t ms, std::string* out) {
 }
 
 void AppendNodes(const NodeSet& set, size_t max_nodes, std::string* out) {
+  if (set.provisional) *out += kProvisional;
   *out += kObserved;
   AppendTime(set.observed_ms, out);
   *out += kTotal;
-  AppendCount(set.nodes.size(), out);
+  AppendCount(set.nodes.size() + set.cut, out);
   *out += kNodes;
   const size_t n = std::min(set.nodes.size(), max_nodes);
   for (size_t i = 0; i < n; i++) {
@@ -58,23 +70,72 @@ void AppendNodes(const NodeSet& set, size_t max_nodes, std::string* out) {
   *out += ']';
 }
 
-// The keys of the sources that lines of this cluster use.
-std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
-                                               uint32_t cluster) {
-  std::set<std::string, std::less<>> keys;
-  for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster) keys.insert(line.source.Key());
+void AppendIdentity(const ClusterView& view, std::string* out) {
+  if (!view.api.empty()) {
+    *out += kApi;
+    for (size_t i = 0; i < view.api.size(); i++) {
+      if (i != 0) *out += ',';
+      AppendCount(view.api[i], out);
+    }
+    *out += ']';
   }
-  return keys;
+  if (view.since_ms != 0) {
+    *out += kSince;
+    AppendTime(view.since_ms, out);
+  }
 }
 
-// What of held nodes may be trusted; a document of a former version or a
-// damaged one can hold anything.
-NodeSet SaneNodes(const NodeSet& held) {
-  NodeSet set = held;
-  SortNodes(&set.nodes);
-  if (set.nodes.size() > kMaxViewNodes) set.nodes.resize(kMaxViewNodes);
-  return set;
+void AppendLines(const std::vector<ViewLine>& lines, std::string* out) {
+  if (lines.empty()) return;
+  *out += kLines;
+  for (const ViewLine& line : lines) {
+    if (&line != &lines.front()) *out += ',';
+    *out += kUpstream;
+    AppendJsonString(line.upstream, kNoLimit, out);
+    *out += kLineSource;
+    AppendJsonString(line.source, kNoLimit, out);
+    if (line.assumed.has_value()) {
+      *out += kAssumed;
+      AppendCount(line.assumed->pods, out);
+      *out += kObserved;
+      AppendTime(line.assumed->observed_ms, out);
+    }
+    *out += '}';
+  }
+  *out += ']';
+}
+
+std::vector<ViewLine> ReadLines(const cJSON* root, JsonReader* reader) {
+  std::vector<ViewLine> lines;
+  const cJSON* array = reader->Array(root, "lines");
+  if (array == nullptr) return lines;
+  reader->ForEachObject(
+      array, "lines", kMaxViewApps, [&lines, reader](const cJSON* element) {
+        ViewLine& line = lines.emplace_back();
+        line.upstream = std::string(
+            reader->RequiredString(element, "upstream", kMaxTextBytes));
+        line.source = std::string(
+            reader->RequiredString(element, "source", kMaxTextBytes));
+        const std::optional<uint64_t> pods = reader->Count(element, "pods");
+        if (!pods.has_value()) return;
+        line.assumed = PodCount{
+            *pods,
+            static_cast<int64_t>(reader->RequiredCount(element, "observed"))};
+      });
+  return lines;
+}
+
+std::vector<uint64_t> ReadApi(const cJSON* root, JsonReader* reader) {
+  std::vector<uint64_t> api;
+  const cJSON* array = reader->Array(root, "api");
+  for (const cJSON* element = array == nullptr ? nullptr : array->child;
+       element != nullptr && api.size() < kMaxApis; element = element->next) {
+    if (cJSON_IsNumber(element) && element->valuedouble >= 0 &&
+        element->valuedouble <= static_cast<double>(kMaxJsonInteger)) {
+      api.push_back(static_cast<uint64_t>(element->valuedouble));
+    }
+  }
+  return api;
 }
 
 std::optional<NodeSet> ReadNodes(const cJSON* ingress, JsonReader* reader) {
@@ -83,6 +144,7 @@ std::optional<NodeSet> ReadNodes(const cJSON* ingress, JsonReader* reader) {
   NodeSet set;
   set.observed_ms =
       static_cast<int64_t>(reader->RequiredCount(ingress, "observed"));
+  set.provisional = reader->Bool(ingress, "provisional").value_or(false);
   reader->ForEachObject(
       array, "nodes", kMaxViewNodes, [&set, reader](const cJSON* element) {
         const std::optional<IpAddress> address = IpAddress::Parse(
@@ -95,6 +157,8 @@ std::optional<NodeSet> ReadNodes(const cJSON* ingress, JsonReader* reader) {
                                            element, "name", kMaxNameBytes))});
       });
   SortNodes(&set.nodes);
+  const uint64_t total = reader->Count(ingress, "total").value_or(0);
+  set.cut = total > set.nodes.size() ? total - set.nodes.size() : 0;
   return set;
 }
 
@@ -114,30 +178,45 @@ ClusterView InitialView(const ClusterConfig& cluster, int64_t now_ms) {
   return view;
 }
 
-void AdoptHeldView(const WatcherConfig& config, uint32_t cluster,
-                   const ClusterView& held, ClusterView* view) {
-  const ClusterConfig& asked = config.clusters[cluster];
-  if (held.cluster != asked.name) return;
-  const bool fixed = asked.nodes.kind == NodeSource::Kind::kAddresses;
-  if (!fixed && held.nodes.has_value() &&
-      held.node_source == asked.nodes.Key() &&
-      (!view->nodes.has_value() ||
-       view->nodes->observed_ms < held.nodes->observed_ms)) {
-    view->nodes = SaneNodes(*held.nodes);
+std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
+                                               uint32_t cluster) {
+  std::set<std::string, std::less<>> keys;
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster == cluster) keys.insert(line.source.Key());
   }
-  for (const std::string& key : UsedSources(config, cluster)) {
-    const auto known = held.pods.find(key);
-    if (known == held.pods.end()) continue;
-    const auto [at, fresh] = view->pods.try_emplace(key, known->second);
-    if (!fresh && at->second.observed_ms < known->second.observed_ms) {
-      at->second = known->second;
+  return keys;
+}
+
+NodeSet SaneNodes(const NodeSet& held) {
+  NodeSet set = held;
+  SortNodes(&set.nodes);
+  if (set.nodes.size() > kMaxViewNodes) set.nodes.resize(kMaxViewNodes);
+  return set;
+}
+
+uint64_t ApiId(std::string_view url) {
+  return HashBytes(url) & kMaxJsonInteger;
+}
+
+const PodCount* CountOf(const ClusterView& view, const LineConfig& line,
+                        bool* provisional) {
+  const std::string key = line.source.Key();
+  *provisional = false;
+  const auto known = view.pods.find(key);
+  if (known != view.pods.end()) return &known->second;
+  for (const ViewLine& held : view.lines) {
+    if (held.assumed.has_value() && held.upstream == line.upstream &&
+        held.source == key) {
+      *provisional = true;
+      return &*held.assumed;
     }
   }
+  return nullptr;
 }
 
 bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
                   const ClusterView& view) {
-  if (!view.nodes.has_value()) return false;
+  if (!view.nodes.has_value() || view.nodes->provisional) return false;
   for (const LineConfig& line : config.lines) {
     if (line.cluster == cluster && view.pods.count(line.source.Key()) == 0) {
       return false;
@@ -154,6 +233,7 @@ std::string EncodeClusterView(const ClusterView& view, size_t max_nodes) {
                    : 0));
   out += kBegin;
   AppendJsonString(view.cluster, kNoLimit, &out);
+  AppendIdentity(view, &out);
   out += kSource;
   AppendJsonString(view.node_source, kNoLimit, &out);
   if (view.nodes.has_value()) AppendNodes(*view.nodes, max_nodes, &out);
@@ -169,8 +249,25 @@ std::string EncodeClusterView(const ClusterView& view, size_t max_nodes) {
     AppendTime(count.observed_ms, &out);
     out += '}';
   }
+  out += kAppsEnd;
+  AppendLines(view.lines, &out);
   out += kEnd;
   return out;
+}
+
+std::string EncodeClusterViews(const std::vector<ClusterView>& views,
+                               size_t max_nodes, size_t max_bytes) {
+  std::string out = "[";
+  for (const ClusterView& view : views) {
+    const std::string text = EncodeClusterView(view, max_nodes);
+    if (out.size() + text.size() + std::string_view(",]").size() > max_bytes) {
+      continue;
+    }
+    if (out.size() > 1) out += ',';
+    out += text;
+  }
+  out += ']';
+  return out.size() <= max_bytes ? out : std::string();
 }
 
 absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object) {
@@ -192,6 +289,10 @@ absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object) {
                              reader.RequiredCount(app, "observed"));
                          view.pods.try_emplace(app->string, count);
                        });
+  view.api = ReadApi(root, &reader);
+  view.lines = ReadLines(root, &reader);
+  view.since_ms =
+      static_cast<int64_t>(reader.Count(root, "since").value_or(0));
   if (!reader.ok()) return reader.status();
   return view;
 }
@@ -205,6 +306,25 @@ absl::StatusOr<ClusterView> DecodeClusterView(std::string_view text) {
   return ReadClusterView(document->get());
 }
 
+absl::StatusOr<std::vector<ClusterView>> DecodeClusterViews(
+    std::string_view text) {
+  std::vector<ClusterView> views;
+  if (text.empty()) return views;
+  absl::StatusOr<JsonDocument> document = ParseJson(text);
+  if (!document.ok()) return document.status();
+  if (!cJSON_IsArray(document->get())) {
+    return absl::InvalidArgumentError("views: not an array");
+  }
+  for (const cJSON* element = document->get()->child;
+       element != nullptr && views.size() < kMaxViews;
+       element = element->next) {
+    absl::StatusOr<ClusterView> view = ReadClusterView(element);
+    if (!view.ok()) return view.status();
+    views.push_back(*std::move(view));
+  }
+  return views;
+}
+
 size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
   const ClusterConfig& asked = config.clusters[cluster];
   constexpr size_t kNodeBytes =
@@ -213,13 +333,26 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
   constexpr size_t kAppBytes = kPods.size() + kMaxDigits + kObserved.size() +
                                kMaxDigits + std::string_view("},").size();
   size_t bytes = kBegin.size() + MaxJsonStringBytes(asked.name.size()) +
-                 kSource.size() + MaxJsonStringBytes(asked.nodes.Key().size()) +
+                 kSource.size() +
+                 MaxJsonStringBytes(
+                     std::max(asked.nodes.Key().size(), kMaxForeignKeyBytes)) +
+                 kApi.size() + asked.api.size() * (kMaxDigits + 1) +
+                 std::string_view("]").size() + kProvisional.size() +
                  kObserved.size() + kMaxDigits + kTotal.size() + kMaxDigits +
                  kNodes.size() + std::string_view("]").size() + kApps.size() +
-                 kEnd.size();
+                 kAppsEnd.size() + kLines.size() +
+                 std::string_view("]").size() + kEnd.size();
   bytes += MaxUsableNodes(config, cluster) * kNodeBytes;
   for (const std::string& key : UsedSources(config, cluster)) {
     bytes += MaxJsonStringBytes(key.size()) + kAppBytes;
+  }
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster != cluster) continue;
+    bytes += kUpstream.size() + MaxJsonStringBytes(line.upstream.size()) +
+             kLineSource.size() +
+             MaxJsonStringBytes(line.source.Key().size()) + kAssumed.size() +
+             kMaxDigits + kObserved.size() + kMaxDigits +
+             std::string_view("},").size();
   }
   return bytes;
 }

@@ -76,83 +76,14 @@ TEST(InitialView, KnowsNothingElse) {
   EXPECT_TRUE(view.pods.empty());
 }
 
-TEST(AdoptHeldView, TakesWhatTheConfigurationAsksFor) {
-  const WatcherConfig config = TwoClusters();
-  ClusterView view = InitialView(config.clusters[0], 1);
-  AdoptHeldView(config, 0, HeldView(), &view);
-  ASSERT_TRUE(view.nodes.has_value());
-  EXPECT_EQ(view.nodes->nodes.size(), 2u);
-  EXPECT_EQ(view.nodes->observed_ms, 100);
-  EXPECT_EQ(view.pods.size(), 1u);
-  EXPECT_EQ(view.pods["service=prod/orders"].pods, 12u);
-}
-
-TEST(AdoptHeldView, LeavesNodesOfAnotherSource) {
-  WatcherConfig config = TwoClusters();
-  config.clusters[0].nodes = NodeSource::Parse({"nodes=role=edge"}).value();
-  ClusterView view = InitialView(config.clusters[0], 1);
-  AdoptHeldView(config, 0, HeldView(), &view);
-  EXPECT_FALSE(view.nodes.has_value());
-  EXPECT_EQ(view.pods.size(), 1u);
-}
-
-TEST(AdoptHeldView, FixedAddressesOfTheConfigurationWin) {
-  const WatcherConfig config = TwoClusters();
-  ClusterView view = InitialView(config.clusters[1], 1);
-  ClusterView held = HeldView();
-  held.cluster = "sh";
-  held.node_source = view.node_source;
-  AdoptHeldView(config, 1, held, &view);
-  EXPECT_EQ(view.nodes->nodes[0], Node("10.9.0.1"));
-}
-
-TEST(AdoptHeldView, LeavesAnotherClustersView) {
-  const WatcherConfig config = TwoClusters();
-  ClusterView view = InitialView(config.clusters[0], 1);
-  ClusterView held = HeldView();
-  held.cluster = "gz";
-  AdoptHeldView(config, 0, held, &view);
-  EXPECT_FALSE(view.nodes.has_value());
-  EXPECT_TRUE(view.pods.empty());
-}
-
-TEST(AdoptHeldView, TheLaterObservationWinsInAnyOrder) {
-  const WatcherConfig config = TwoClusters();
-  ClusterView later = HeldView();
-  later.nodes->nodes.pop_back();
-  later.nodes->observed_ms = 200;
-  later.pods["service=prod/orders"] = {30, 201};
-  for (const bool later_first : {true, false}) {
-    ClusterView view = InitialView(config.clusters[0], 1);
-    AdoptHeldView(config, 0, later_first ? later : HeldView(), &view);
-    AdoptHeldView(config, 0, later_first ? HeldView() : later, &view);
-    EXPECT_EQ(view.nodes->nodes.size(), 1u);
-    EXPECT_EQ(view.pods["service=prod/orders"].pods, 30u);
-  }
-}
-
-TEST(AdoptHeldView, MendsWhatNoRealViewHolds) {
-  const WatcherConfig config = TwoClusters();
-  ClusterView held = HeldView();
-  held.nodes->nodes = {Node("10.0.0.2"), Node("10.0.0.1"), Node("10.0.0.2"),
-                       IngressNode()};
-  for (uint32_t i = 0; i < kMaxViewNodes; i++) {
-    held.nodes->nodes.push_back(
-        Node(absl::StrCat("10.1.", i / 256, ".", i % 256)));
-  }
-  ClusterView view = InitialView(config.clusters[0], 1);
-  AdoptHeldView(config, 0, held, &view);
-  EXPECT_EQ(view.nodes->nodes.size(), kMaxViewNodes);
-  EXPECT_EQ(view.nodes->nodes[0], Node("10.0.0.1"));
-  EXPECT_EQ(view.nodes->nodes[1], Node("10.0.0.2"));
-}
-
 TEST(ViewComplete, NeedsNodesAndEverySourceOfThisCluster) {
   const WatcherConfig config = TwoClusters();
   ClusterView view = HeldView();
   EXPECT_FALSE(ViewComplete(config, 0, view));
   view.pods["service=prod/users"] = {0, 1};
   EXPECT_TRUE(ViewComplete(config, 0, view));
+  view.nodes->provisional = true;
+  EXPECT_FALSE(ViewComplete(config, 0, view));
   view.nodes.reset();
   EXPECT_FALSE(ViewComplete(config, 0, view));
 }

@@ -104,16 +104,21 @@ void ClusterWatcher::OnPods(const std::string& source, uint64_t pods) {
 }
 
 void ClusterWatcher::OnNodes(std::vector<IngressNode> nodes) {
-  if (!view_->nodes || view_->nodes->nodes != nodes) changes_.nodes = true;
+  if (!view_->nodes || view_->nodes->provisional ||
+      view_->nodes->nodes != nodes) {
+    changes_.nodes = true;
+  }
   view_->node_source = config_.nodes.Key();
-  view_->nodes = NodeSet{std::move(nodes), clock_->UnixMs()};
+  view_->nodes = NodeSet{std::move(nodes), clock_->UnixMs(), false, 0};
   changes_.observed = true;
 }
 
 void ClusterWatcher::OnStillTrue(const Subscription::Want& want, bool nodes) {
   const int64_t now = clock_->UnixMs();
   if (nodes) {
-    if (view_->nodes) view_->nodes->observed_ms = now;
+    if (view_->nodes && !view_->nodes->provisional) {
+      view_->nodes->observed_ms = now;
+    }
   } else {
     const auto it = view_->pods.find(want.pod_source);
     if (it != view_->pods.end()) it->second.observed_ms = now;

@@ -74,7 +74,7 @@ struct ServerConfig {
   std::string address;  // "10.20.0.11:8080"
   uint32_t table = 0;
   uint32_t slot = 0;
-  uint32_t weight = 0;  // 0: down
+  uint64_t weight = 0;  // ServerWeight(); 0: down
 };
 
 struct WatcherConfig {

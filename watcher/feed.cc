@@ -17,11 +17,13 @@ constexpr int64_t kAskSpacingMs = 1000;
 // How often a server that says nothing new is taken to confirm what it said.
 constexpr int64_t kStillTrueMs = 10000;
 
+// What a drop is measured against: not what is held provisionally, which says
+// nothing of this source.
 std::optional<uint64_t> HeldSize(const ClusterView& view,
                                  const Subscription::Want& want, bool nodes) {
   if (nodes) {
-    if (!view.nodes) return std::nullopt;
-    return view.nodes->nodes.size();
+    if (!view.nodes || view.nodes->provisional) return std::nullopt;
+    return view.nodes->nodes.size() + view.nodes->cut;
   }
   const auto it = view.pods.find(want.pod_source);
   if (it == view.pods.end()) return std::nullopt;
@@ -220,6 +222,8 @@ bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
 }
 
 uint64_t Feed::SizeInForce(const Quantity& quantity) const {
+  const std::optional<NodeSet>& nodes = owner_->view().nodes;
+  if (quantity.nodes && nodes) return nodes->nodes.size() + nodes->cut;
   return HeldSize(owner_->view(), subscription_.wants[quantity.want],
                   quantity.nodes)
       .value_or(0);

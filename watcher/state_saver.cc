@@ -36,7 +36,9 @@ int64_t StateSaver::DeadlineMs() const {
   return writer_.busy() ? hang_ms_ : due_ms_;
 }
 
-void StateSaver::Tick(const std::vector<ClusterView>& views, int64_t now_ms) {
+void StateSaver::Tick(const std::vector<ClusterView>& views,
+                      const std::vector<ClusterView>& retained,
+                      int64_t now_ms) {
   if (const std::optional<absl::Status> result = writer_.TakeResult()) {
     hang_ms_ = kNever;
     if (result->ok()) {
@@ -46,7 +48,7 @@ void StateSaver::Tick(const std::vector<ClusterView>& views, int64_t now_ms) {
     }
   }
   if (!writer_.busy()) {
-    if (now_ms >= due_ms_) Save(views, now_ms);
+    if (now_ms >= due_ms_) Save(views, retained, now_ms);
   } else if (now_ms >= hang_ms_) {
     hang_ms_ = kNever;
     LogFailure(absl::StrCat("state file \"", path_,
@@ -57,16 +59,22 @@ void StateSaver::Tick(const std::vector<ClusterView>& views, int64_t now_ms) {
   }
 }
 
-void StateSaver::Flush(const std::vector<ClusterView>& views, int64_t now_ms) {
-  if (unsaved_) Save(views, now_ms);
+void StateSaver::Flush(const std::vector<ClusterView>& views,
+                       const std::vector<ClusterView>& retained,
+                       int64_t now_ms) {
+  if (unsaved_) Save(views, retained, now_ms);
   writer_.Finish(kPatienceMs);
 }
 
-void StateSaver::Save(const std::vector<ClusterView>& views, int64_t now_ms) {
+void StateSaver::Save(const std::vector<ClusterView>& views,
+                      const std::vector<ClusterView>& retained,
+                      int64_t now_ms) {
   unsaved_ = false;
   due_ms_ = kNever;
   hang_ms_ = now_ms + kHangMs;
-  std::string text = EncodeState(views, author_);
+  std::vector<ClusterView> all = views;
+  all.insert(all.end(), retained.begin(), retained.end());
+  std::string text = EncodeState(all, author_);
   not_before_ms_ =
       now_ms +
       std::max(kPaceMs, static_cast<int64_t>(text.size() / kBytesPerMs));

@@ -53,18 +53,21 @@ class StateSaver {
   // When Tick() has something to do; kNever when all is saved.
   int64_t DeadlineMs() const;
 
-  // Begins to save if it is time.
-  void Tick(const std::vector<ClusterView>& views, int64_t now_ms);
+  // Begins to save if it is time: the views, and what is retained.
+  void Tick(const std::vector<ClusterView>& views,
+            const std::vector<ClusterView>& retained, int64_t now_ms);
 
   // Saves now if other numbers are unsaved, and waits for kPatienceMs at most:
   // before the thread ends.
-  void Flush(const std::vector<ClusterView>& views, int64_t now_ms);
+  void Flush(const std::vector<ClusterView>& views,
+             const std::vector<ClusterView>& retained, int64_t now_ms);
 
   // For tests: until Tick() has a result to look at.
   void WaitForWriter() { writer_.Finish(60000); }
 
  private:
-  void Save(const std::vector<ClusterView>& views, int64_t now_ms);
+  void Save(const std::vector<ClusterView>& views,
+            const std::vector<ClusterView>& retained, int64_t now_ms);
   void OnSaved(int64_t now_ms);
   void OnFailure(std::string failure, int64_t now_ms);
   void LogFailure(std::string failure, int64_t now_ms);

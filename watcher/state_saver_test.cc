@@ -19,9 +19,9 @@ class StateSaverTest : public ::testing::Test {
  protected:
   // Saves if it is time, and takes notice of how it went.
   void Tick(int64_t now_ms) {
-    saver_.Tick(views_, now_ms);
+    saver_.Tick(views_, {}, now_ms);
     saver_.WaitForWriter();
-    saver_.Tick(views_, now_ms);
+    saver_.Tick(views_, {}, now_ms);
   }
   StateSaver::Write Write() {
     return [this](const std::string&, std::string_view, const StateAuthor&) {
@@ -69,15 +69,15 @@ TEST_F(StateSaverTest, NewerTimesOfObservationAloneCanWait) {
   saver_.OnObserved(1000);
   saver_.OnObserved(5000);
   EXPECT_EQ(saver_.DeadlineMs(), 61000);
-  saver_.Flush(views_, 5000);
+  saver_.Flush(views_, {}, 5000);
   EXPECT_EQ(writes_, 0);
 }
 
 TEST_F(StateSaverTest, FlushSavesWhatIsUnsaved) {
   saver_.OnChanged(1000);
-  saver_.Flush(views_, 1001);
+  saver_.Flush(views_, {}, 1001);
   EXPECT_EQ(writes_, 1);
-  saver_.Flush(views_, 1002);
+  saver_.Flush(views_, {}, 1002);
   EXPECT_EQ(writes_, 1);
 }
 
@@ -122,20 +122,20 @@ TEST_F(StateSaverTest, ADiskThatHangsIsToldOfAndDelaysNothing) {
       },
       &log_, nullptr);
   saver.OnChanged(0);
-  saver.Tick(views_, 200);
+  saver.Tick(views_, {}, 200);
   EXPECT_EQ(saver.DeadlineMs(), 200 + StateSaver::kHangMs);
   saver.OnChanged(300);
-  saver.Tick(views_, saver.DeadlineMs());
+  saver.Tick(views_, {}, saver.DeadlineMs());
   auto lines = log_.Take(100000);
   ASSERT_THAT(lines, SizeIs(1));
   EXPECT_EQ(lines[0].level, LogLine::Level::kError);
   EXPECT_THAT(lines[0].text, HasSubstr("see to the disk"));
   EXPECT_EQ(saver.DeadlineMs(), kNever);
-  saver.Flush(views_, 20000);  // or this test takes for ever
+  saver.Flush(views_, {}, 20000);  // or this test takes for ever
 
   release.set_value();
   saver.WaitForWriter();
-  saver.Tick(views_, 30000);
+  saver.Tick(views_, {}, 30000);
   lines = log_.Take(200000);
   ASSERT_THAT(lines, SizeIs(1));
   EXPECT_THAT(lines[0].text, HasSubstr("written again"));
@@ -146,7 +146,7 @@ TEST_F(StateSaverTest, WithoutAPathNothingIsSaved) {
   none.OnChanged(0);
   none.OnObserved(0);
   EXPECT_EQ(none.DeadlineMs(), kNever);
-  none.Flush(views_, 10);
+  none.Flush(views_, {}, 10);
   EXPECT_EQ(writes_, 0);
   EXPECT_THAT(log_.Take(10), IsEmpty());
 }

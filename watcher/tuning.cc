@@ -41,15 +41,16 @@ bool IsFor(const TuningRule& rule, const TunedPeer& peer) {
   return rule.address && SamePeer(*rule.address, peer.address);
 }
 
-uint32_t Moderated(const TuningEffect& effect, uint32_t weight) {
+uint64_t Moderated(const TuningEffect& effect, uint64_t weight) {
   if (weight == 0) return 0;
   if (effect.scale != nullptr) {
-    const double scaled = std::round(weight * *effect.scale->scale);
-    weight = static_cast<uint32_t>(
-        std::clamp(scaled, 1.0, static_cast<double>(kMaxWeight)));
+    const double scaled =
+        std::round(static_cast<double>(weight) * *effect.scale->scale);
+    weight = static_cast<uint64_t>(
+        std::clamp(scaled, 1.0, static_cast<double>(kMaxFullWeight)));
   }
-  if (effect.min != nullptr) weight = std::max(weight, *effect.min->min);
-  if (effect.max != nullptr) weight = std::min(weight, *effect.max->max);
+  if (effect.min != nullptr) weight = std::max<uint64_t>(weight, *effect.min->min);
+  if (effect.max != nullptr) weight = std::min<uint64_t>(weight, *effect.max->max);
   return weight;
 }
 
@@ -77,13 +78,13 @@ const TuningRule* TuningEffect::Deciding() const {
   return nullptr;
 }
 
-uint32_t TuningEffect::OnNode(uint32_t given) const {
+uint64_t TuningEffect::OnNode(uint64_t given) const {
   if (drain != nullptr) return 0;
   if (weight != nullptr) return *weight->weight;
   return Moderated(*this, given);
 }
 
-uint32_t TuningEffect::OnServer(uint32_t given) const {
+uint64_t TuningEffect::OnServer(uint64_t given) const {
   return given == 0 ? 0 : OnNode(given);
 }
 

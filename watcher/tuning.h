@@ -94,8 +94,8 @@ struct TuningEffect {
   // Where that is 0, no pod is there or the server is down: only `weight`,
   // which says more than scale and its like, is stronger, and never for a
   // server. Pure.
-  uint32_t OnNode(uint32_t given) const;
-  uint32_t OnServer(uint32_t given) const;
+  uint64_t OnNode(uint64_t given) const;
+  uint64_t OnServer(uint64_t given) const;
 };
 
 // A value; const functions are thread-safe.

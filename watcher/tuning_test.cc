@@ -32,12 +32,12 @@ class TuningTest : public ::testing::Test {
     identity.set_node(name);
     return EffectOn(tuning_.Select("orders", cluster), AsTunedPeer(identity));
   }
-  uint32_t Node(uint32_t given, const char* cluster = "bj",
+  uint64_t Node(uint64_t given, const char* cluster = "bj",
                 const char* address = "10.0.0.1",
                 const char* name = "n1") const {
     return OnNode(cluster, address, name).OnNode(given);
   }
-  uint32_t Server(size_t index) const {
+  uint64_t Server(size_t index) const {
     const ServerConfig& server = config_.servers[index];
     return EffectOn(tuning_.Select(server.upstream, ""), AsTunedPeer(server))
         .OnServer(server.weight);
@@ -86,7 +86,7 @@ TEST_F(TuningTest, ScaleThenMinThenMax) {
   Rules(R"({"cluster":"bj","scale":0.001})");
   EXPECT_EQ(Node(10), 1u);
   Rules(R"({"cluster":"bj","scale":1000})");
-  EXPECT_EQ(Node(kMaxWeight), kMaxWeight);
+  EXPECT_EQ(Node(kMaxWeight), uint64_t{kMaxWeight} * 1000);
   Rules(R"({"cluster":"bj","scale":0.5,"min":30,"max":35})");
   EXPECT_EQ(Node(40), 30u);
   EXPECT_EQ(Node(66), 33u);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace dynweight {
 namespace {
@@ -31,9 +32,7 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
       lines_(config.lines.size()),
       clusters_(config.clusters.size()) {
   tables_.reserve(tables.size());
-  for (const PeerTable& table : tables) {
-    tables_.push_back({table, {}, {}, false, INT64_MIN, false});
-  }
+  for (const PeerTable& table : tables) tables_.emplace_back(table);
   for (uint32_t i = 0; i < config.servers.size(); ++i) {
     const uint32_t table = config.servers[i].table;
     tables_[table].servers.push_back(i);
@@ -53,6 +52,15 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
     } else {
       lines_[i].weight = WeighLine(line, views[line.cluster], rules);
     }
+    // As the master or a predecessor left it.
+    const LineRecord& record = journal->record(i);
+    Table& table = tables_[line.table];
+    table.lines.push_back(i);
+    if (record.known != 0) {
+      table.scale = std::max<uint64_t>(record.scale, 1);
+      lines_[i].largest = record.weight * table.scale;
+    }
+    if (lines_[i].weight) lines_[i].weight->scale = table.scale;
     MarkLine(i, now_ms);
   }
   for (uint32_t i = 0; i < clusters_.size(); ++i) {
@@ -165,15 +173,17 @@ void UpdatePlanner::PlanTable(uint32_t index, int64_t now_ms, Update* update) {
   table.waits = false;
   TableUpdate writes;
   writes.table = index;
+  const uint64_t former_scale = Rescale(index, now_ms);
   for (const uint32_t line : table.dirty_lines) {
-    PlanLineOf(line, table.table, now_ms, update, &writes.writes);
+    PlanLineOf(line, former_scale, now_ms, update, &writes.writes);
   }
   table.dirty_lines.clear();
   if (table.dirty_servers) {
     for (const uint32_t i : table.servers) {
       const ServerConfig& server = config_.servers[i];
       const std::optional<SlotWrite> write = PlanServer(
-          server, tuning_->tuning().Select(server.upstream, ""), table.table);
+          server, tuning_->tuning().Select(server.upstream, ""), table.table,
+          table.scale);
       if (write) writes.writes.push_back(*write);
     }
     table.dirty_servers = false;
@@ -188,20 +198,65 @@ void UpdatePlanner::PlanTable(uint32_t index, int64_t now_ms, Update* update) {
   }
 }
 
-void UpdatePlanner::PlanLineOf(uint32_t index, const PeerTable& table,
+// What is to change may make other weights of the table too large, or let them
+// be larger again: then all of them change. Returns the scale that the table
+// has.
+uint64_t UpdatePlanner::Rescale(uint32_t index, int64_t now_ms) {
+  Table& table = tables_[index];
+  for (const uint32_t i : table.dirty_lines) {
+    const LineConfig& config = config_.lines[i];
+    const Tuning::Selection rules = RulesFor(config);
+    const std::optional<LineTarget> target =
+        TargetOf(config, views_[config.cluster], rules, &lines_[i].held);
+    if (target) lines_[i].largest = LargestWeight(config, *target, rules);
+  }
+  if (table.dirty_servers) {
+    table.largest_server = 0;
+    for (const uint32_t i : table.servers) {
+      const ServerConfig& server = config_.servers[i];
+      table.largest_server = std::max(
+          table.largest_server,
+          TunedWeight(server, tuning_->tuning().Select(server.upstream, "")));
+    }
+  }
+  uint64_t largest = table.largest_server;
+  for (const uint32_t i : table.lines) {
+    largest = std::max(largest, lines_[i].largest);
+  }
+  const uint64_t former = std::exchange(table.scale, WeightScale(largest));
+  if (table.scale != former) {
+    for (const uint32_t i : table.lines) {
+      if (std::exchange(lines_[i].dirty, true)) continue;
+      table.dirty_lines.push_back(i);
+    }
+    table.dirty_servers = !table.servers.empty();
+  }
+  if (table.scale > 1 && table.scale != table.warned_scale &&
+      !table.lines.empty()) {
+    log_->Add(LogLine::Level::kWarn,
+              ScaleText(config_.lines[table.lines[0]], largest, table.scale),
+              now_ms);
+  }
+  table.warned_scale = table.scale;
+  return former;
+}
+
+void UpdatePlanner::PlanLineOf(uint32_t index, uint64_t former_scale,
                                int64_t now_ms, Update* update,
                                std::vector<SlotWrite>* writes) {
   Line& line = lines_[index];
   const LineConfig& config = config_.lines[index];
   const Tuning::Selection rules = RulesFor(config);
   line.dirty = false;
-  const std::optional<LineTarget> target =
+  const PeerTable& table = tables_[config.table].table;
+  std::optional<LineTarget> target =
       TargetOf(config, views_[config.cluster], rules, &line.held);
   std::optional<LineWeight> weight;
   std::vector<SlotWrite> plan;
   if (target) {
+    target->weight.scale = tables_[config.table].scale;
     weight = target->weight;
-    plan = PlanLine(config, *target, rules, table);
+    plan = PlanLine(config, *target, rules, table, former_scale);
   }
   if (!plan.empty() || !(weight == line.weight)) {
     clusters_[config.cluster].explains = true;

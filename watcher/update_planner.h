@@ -79,16 +79,23 @@ class UpdatePlanner {
 
  private:
   struct Table {
+    explicit Table(const PeerTable& t) : table(t) {}
+
     PeerTable table;
     std::vector<uint32_t> dirty_lines;
     std::vector<uint32_t> servers;  // of it
     bool dirty_servers = false;
+    std::vector<uint32_t> lines;       // of it
+    uint64_t largest_server = 0;       // weight, tuned
+    uint64_t scale = 1;                // of the weights in the table
+    uint64_t warned_scale = 1;
     int64_t next_write_ms = INT64_MIN;  // not before, because of coalescing
     bool waits = false;                 // stands in due_tables_
   };
   struct Line {
     std::optional<LineWeight> weight;  // as last planned
     std::optional<HeldTarget> held;    // TargetOf()'s
+    uint64_t largest = 0;              // weight of its nodes, tuned
     uint64_t warned_nodes = 0;         // too many for the slots, and said so
     bool dirty = false;
     bool recorded = false;  // its record was handed out
@@ -110,7 +117,8 @@ class UpdatePlanner {
   void MarkTable(uint32_t table, int64_t now_ms);
   Tuning::Selection RulesFor(const LineConfig& line) const;
   void PlanTable(uint32_t table, int64_t now_ms, Update* update);
-  void PlanLineOf(uint32_t line, const PeerTable& table, int64_t now_ms,
+  uint64_t Rescale(uint32_t table, int64_t now_ms);
+  void PlanLineOf(uint32_t line, uint64_t former_scale, int64_t now_ms,
                   Update* update, std::vector<SlotWrite>* writes);
   void AddTuning(int64_t now_ms, Update* update);
   void NoteWeight(uint32_t line, const std::optional<LineWeight>& weight,

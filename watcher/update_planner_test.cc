@@ -102,6 +102,29 @@ class UpdatePlannerTest : public ::testing::Test {
   std::unique_ptr<UpdatePlanner> planner_;
 };
 
+TEST_F(UpdatePlannerTest, WeightsTooLargeAreScaledDownTogether) {
+  Configure(1);
+  config_.lines[0].base = kMaxBase;
+  ServerConfig server;
+  server.upstream = "u0";
+  server.slot = kSlots - 1;
+  server.weight = 3000 * uint64_t{kMaxBase};
+  config_.servers.push_back(server);
+  config_.lines[0].range.count = kSlots - 1;
+  views_[0].pods[config_.lines[0].source.Key()].pods = 27000;
+  Settle();
+  const PeerTable table = memory_[0]->table();
+  EXPECT_EQ(table.weight(0), 562500000u);
+  EXPECT_EQ(table.weight(kSlots - 1), 187500000u);
+  EXPECT_EQ(journal_->record(0).scale, 16u);
+
+  SetPods(0, 9000, 1000);
+  Apply(Build(1000));
+  EXPECT_EQ(table.weight(0), 750000000u);
+  EXPECT_EQ(table.weight(kSlots - 1), 750000000u);
+  EXPECT_EQ(journal_->record(0).scale, 4u);
+}
+
 TEST_F(UpdatePlannerTest, AtStartEveryLineAndDocumentIsDue) {
   Configure(3);
   Start();

@@ -23,6 +23,7 @@
 #include "watcher/cluster_watcher.h"
 #include "watcher/curl_transport.h"
 #include "watcher/handoff.h"
+#include "watcher/held_views.h"
 #include "watcher/json_value.h"
 #include "watcher/reflector.h"
 #include "watcher/state_file.h"
@@ -75,12 +76,12 @@ class WatcherThread : public Watcher {
         tuning_(config, ReadTuningFile, &clock_, &log_),
         saver_(config.state_file, WriteStateFile, &log_,
                [this] { handoff_.Wake(); }) {
-    for (uint32_t i = 0; i < config.clusters.size(); ++i) {
-      views_.push_back(InitialView(config.clusters[i], clock_.UnixMs()));
-      if (i < held.views.size()) {
-        AdoptHeldView(config, i, held.views[i], &views_[i]);
-      }
-    }
+    std::vector<ClusterView> known = held.views;
+    known.insert(known.end(), held.retained.begin(), held.retained.end());
+    TakenOver taken = TakeOver(config, std::move(known), clock_.UnixMs());
+    views_ = std::move(taken.views);
+    retained_ = std::move(taken.retained);
+    if (!retained_.empty()) saver_.OnObserved(clock_.MonotonicMs());
     complete_.resize(views_.size());
     journal_.Restore(held.lines, held.decisions);
     tuning_.Restore(held.tuning);
@@ -136,6 +137,7 @@ class WatcherThread : public Watcher {
   StateSaver saver_;
   std::vector<ClusterView> views_;
   std::vector<bool> complete_;  // whether the view is
+  std::vector<ClusterView> retained_;
 
   std::once_flag joined_;
   std::thread thread_;
@@ -157,7 +159,7 @@ void WatcherThread::Main() noexcept {
     retry_ms = std::min(retry_ms * 2, kMaxRetryMs);
   }
   try {
-    saver_.Flush(views_, clock_.MonotonicMs());
+    saver_.Flush(views_, retained_, clock_.MonotonicMs());
   } catch (...) {
     // The file keeps what it had; nobody reads the log any more.
   }
@@ -229,7 +231,7 @@ void WatcherThread::Turn(Run* run) {
       handoff_.Offer(std::move(update));
     }
   }
-  saver_.Tick(views_, now);
+  saver_.Tick(views_, retained_, now);
 }
 
 void WatcherThread::Wait(const Run& run) {

@@ -67,6 +67,7 @@ struct TuningUpdate {
 // What is held from before, by a former run or a killed predecessor.
 struct Held {
   std::vector<ClusterView> views;                // one a cluster
+  std::vector<ClusterView> retained;             // see held_views.h
   std::vector<std::optional<LineRecord>> lines;  // one a line
   std::string decisions;                         // EncodeDecisions()
   std::string tuning;                            // the file's last good content

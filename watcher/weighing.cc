@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "weightcalc/weight.h"
-
 namespace dynweight {
 namespace {
 
@@ -46,15 +44,17 @@ std::optional<LineWeight> WeighLine(const LineConfig& line,
                                     const ClusterView& view,
                                     const Tuning::Selection& rules) {
   if (!view.nodes.has_value() || view.nodes->nodes.empty()) return std::nullopt;
-  const auto app = view.pods.find(line.source.Key());
-  if (app == view.pods.end()) return std::nullopt;
+  bool assumed;
+  const PodCount* count = CountOf(view, line, &assumed);
+  if (count == nullptr) return std::nullopt;
 
   LineWeight result;
-  result.pods = app->second.pods;
-  result.ingress_nodes = view.nodes->nodes.size();
+  result.pods = count->pods;
+  result.provisional = assumed || view.nodes->provisional;
+  result.ingress_nodes = view.nodes->nodes.size() + view.nodes->cut;
   // The cluster's whole share goes to the nodes that have a slot.
   const auto seated =
-      std::min<uint64_t>(result.ingress_nodes, line.range.count);
+      std::min<uint64_t>(view.nodes->nodes.size(), line.range.count);
   result.drained_nodes = DrainedNodes(line, view.nodes->nodes, seated, rules);
   result.used_nodes = seated - result.drained_nodes;
   result.weight =
@@ -98,13 +98,30 @@ HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
   return target;
 }
 
+uint64_t LargestWeight(const LineConfig& line, const LineTarget& target,
+                       const Tuning::Selection& rules) {
+  if (rules.empty()) return target.weight.weight;
+  uint64_t largest = 0;
+  for (const IngressNode& node : target.nodes) {
+    PeerIdentity identity;
+    identity.address = node.address;
+    identity.port = line.port;
+    identity.set_node(node.name);
+    largest = std::max(largest, EffectOn(rules, AsTunedPeer(identity))
+                                    .OnNode(target.weight.weight));
+  }
+  return largest;
+}
+
 std::vector<SlotWrite> PlanLine(const LineConfig& line,
                                 const LineTarget& target,
                                 const Tuning::Selection& rules,
-                                const PeerTable& table) {
-  const uint32_t weight = target.weight.weight;
+                                const PeerTable& table,
+                                uint64_t former_scale) {
+  const uint64_t scale = target.weight.scale;
   if (rules.empty()) {
-    return PlanSlots(table, line.range, line.port, target.nodes, weight);
+    return PlanSlots(table, line.range, line.port, target.nodes,
+                     target.weight.in_force());
   }
   return PlanSlots(table, line.range, line.port, target.nodes,
                    [&](const PeerIdentity& identity, uint32_t present) {
@@ -115,19 +132,24 @@ std::vector<SlotWrite> PlanLine(const LineConfig& line,
                      if (effect.freeze != nullptr && !target.weight.frozen &&
                          effect.drain == nullptr && effect.weight == nullptr &&
                          present != 0) {
-                       return present;
+                       return ScaledWeight(present * former_scale, scale);
                      }
-                     return effect.OnNode(weight);
+                     return ScaledWeight(effect.OnNode(target.weight.weight),
+                                         scale);
                    });
+}
+
+uint64_t TunedWeight(const ServerConfig& server,
+                     const Tuning::Selection& rules) {
+  return rules.empty()
+             ? server.weight
+             : EffectOn(rules, AsTunedPeer(server)).OnServer(server.weight);
 }
 
 std::optional<SlotWrite> PlanServer(const ServerConfig& server,
                                     const Tuning::Selection& rules,
-                                    const PeerTable& table) {
-  const uint32_t weight =
-      rules.empty()
-          ? server.weight
-          : EffectOn(rules, AsTunedPeer(server)).OnServer(server.weight);
+                                    const PeerTable& table, uint64_t scale) {
+  const uint32_t weight = ScaledWeight(TunedWeight(server, rules), scale);
   if (table.weight(server.slot) == weight) return std::nullopt;
   return SlotWrite{server.slot, false, weight, PeerIdentity()};
 }

@@ -14,6 +14,7 @@
 #include "watcher/config.h"
 #include "watcher/tuning.h"
 #include "weightcalc/peer_table.h"
+#include "weightcalc/weight.h"
 
 namespace dynweight {
 
@@ -23,16 +24,23 @@ struct LineWeight {
   uint64_t ingress_nodes = 0;  // live in the cluster
   uint64_t used_nodes = 0;     // what is divided by: at most the line's slots,
                                // without drained ones
-  uint32_t weight = 0;         // of each node, before tuning
+  uint64_t weight = 0;         // of each node, before tuning and scaling
   uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
   bool frozen = false;         // by tuning: all this is what it was then
+  bool provisional = false;    // nodes or pods are held from before: their
+                               // source has not answered yet
+  uint64_t scale = 1;          // what the weights of the table are divided by
+
+  // Of each node, before tuning, as the table has it.
+  uint32_t in_force() const { return ScaledWeight(weight, scale); }
 
   uint64_t seated_nodes() const { return used_nodes + drained_nodes; }
 
   friend bool operator==(const LineWeight& a, const LineWeight& b) {
     return a.pods == b.pods && a.ingress_nodes == b.ingress_nodes &&
            a.used_nodes == b.used_nodes && a.drained_nodes == b.drained_nodes &&
-           a.weight == b.weight && a.frozen == b.frozen;
+           a.weight == b.weight && a.frozen == b.frozen &&
+           a.provisional == b.provisional && a.scale == b.scale;
   }
 };
 
@@ -71,17 +79,29 @@ std::optional<LineTarget> TargetOf(const LineConfig& line,
 HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
                         const Tuning::Selection& rules, const PeerTable& table);
 
-// The target, tuned, as writes to the line's table; empty when nothing is to
-// change.
+// The largest weight of the target's nodes, tuned. The scale of the table is
+// that of the largest of its lines and servers.
+uint64_t LargestWeight(const LineConfig& line, const LineTarget& target,
+                       const Tuning::Selection& rules);
+
+// The target, tuned and divided by its weight's scale, as writes to the line's
+// table; empty when nothing is to change. `former_scale` is the scale of the
+// weights that the table has.
 std::vector<SlotWrite> PlanLine(const LineConfig& line,
                                 const LineTarget& target,
                                 const Tuning::Selection& rules,
-                                const PeerTable& table);
+                                const PeerTable& table,
+                                uint64_t former_scale = 1);
 
-// The weight of a server, tuned, as a write if it is to change.
+// The weight of a server, tuned.
+uint64_t TunedWeight(const ServerConfig& server,
+                     const Tuning::Selection& rules);
+
+// The same, divided by the table's scale, as a write if it is to change.
 std::optional<SlotWrite> PlanServer(const ServerConfig& server,
                                     const Tuning::Selection& rules,
-                                    const PeerTable& table);
+                                    const PeerTable& table,
+                                    uint64_t scale = 1);
 
 // How rules see the tenant of a slot, and a server.
 TunedPeer AsTunedPeer(const PeerIdentity& identity);

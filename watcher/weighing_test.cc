@@ -49,6 +49,20 @@ class WeighingTest : public testing::Test {
   ClusterView view_;
 };
 
+TEST_F(WeighingTest, IsProvisionalWhileNodesOrPodsAreHeldFromBefore) {
+  Know(12, 3);
+  EXPECT_FALSE(WeighLine(line_, view_)->provisional);
+  view_.nodes->provisional = true;
+  EXPECT_TRUE(WeighLine(line_, view_)->provisional);
+  view_.nodes->provisional = false;
+  view_.pods.clear();
+  view_.lines = {{"", "service=prod/orders", PodCount{6, 1}}};
+  EXPECT_TRUE(WeighLine(line_, view_)->provisional);
+  EXPECT_EQ(WeighLine(line_, view_)->weight, 20u);
+  view_.lines[0].upstream = "another";
+  EXPECT_FALSE(WeighLine(line_, view_).has_value());
+}
+
 TEST_F(WeighingTest, WeighsByTheFormula) {
   Know(12, 3);
   EXPECT_EQ(WeighLine(line_, view_), (LineWeight{12, 3, 3, 40}));

@@ -16,6 +16,9 @@ namespace {
 // Why the weight is what it is, for a person.
 std::string Reason(const LineConfig& line, const LineWeight& weight) {
   if (weight.frozen) return "frozen by tuning: the numbers of that time hold";
+  if (weight.provisional) {
+    return "provisional: the former numbers hold until the API has answered";
+  }
   if (weight.pods == 0) {
     return weight.weight == 0 ? "no ready pod, empty=drain: no request"
                               : "no ready pod, empty=keep: the least weight";
@@ -29,8 +32,10 @@ std::string Reason(const LineConfig& line, const LineWeight& weight) {
     absl::StrAppend(&reason, ", slots=", line.range.count,
                     " of them are used: raise slots=");
   }
-  if (weight.weight == kMaxWeight)
-    return reason + ", cut to the largest weight";
+  if (weight.scale != 1) {
+    absl::StrAppend(&reason, ", divided by ", weight.scale,
+                    " with the whole upstream: too large");
+  }
   if (weight.pods * line.base < weight.used_nodes) {
     return reason + ", raised to the least weight";
   }
@@ -52,7 +57,9 @@ LineRecord MakeLineRecord(const LineConfig& line,
   record.used_nodes = weight->used_nodes;
   record.drained_nodes = weight->drained_nodes;
   record.frozen = weight->frozen;
-  record.weight = weight->weight;
+  record.provisional = weight->provisional;
+  record.weight = weight->in_force();
+  record.scale = weight->scale;
   record.reason.Set(Reason(line, *weight));
   return record;
 }
@@ -64,7 +71,8 @@ std::optional<LineWeight> FrozenWeight(const LineRecord& record) {
   weight.ingress_nodes = record.ingress_nodes;
   weight.used_nodes = record.used_nodes;
   weight.drained_nodes = record.drained_nodes;
-  weight.weight = record.weight;
+  weight.scale = std::max<uint64_t>(record.scale, 1);
+  weight.weight = record.weight * weight.scale;
   weight.frozen = true;
   return weight;
 }
@@ -103,13 +111,13 @@ bool WeightJournal::Note(uint32_t index,
   if (!(before == after)) {
     Decision decision;
     decision.time_ms = clock_->UnixMs();
-    decision.old_weight = before ? before->weight : 0;
-    decision.new_weight = after->weight;
+    decision.old_weight = before ? before->in_force() : 0;
+    decision.new_weight = after->in_force();
     decision.first = before ? 0 : 1;
     decision.upstream.Set(line.upstream);
     decision.cluster.Set(config_.clusters[line.cluster].name);
     decision.why.Set(CauseText(before, *after));
-    if (!before || before->weight != after->weight) {
+    if (!before || before->in_force() != after->in_force()) {
       ++record.generation;
       record.changed_ms = decision.time_ms;
     }

@@ -45,7 +45,9 @@ struct LineRecord {
   uint32_t known = 0;          // 0: the API has not said enough; weights hold
   uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
   uint32_t frozen = 0;         // by tuning
-  FixedText<124> reason;
+  uint32_t provisional = 0;    // nodes or pods are held from before
+  uint64_t scale = 1;  // what the upstream's weights are divided by
+  FixedText<120> reason;
 };
 static_assert(std::has_unique_object_representations_v<LineRecord>);
 

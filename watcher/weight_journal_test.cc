@@ -116,8 +116,15 @@ TEST_F(WeightJournalTest, AReasonForEachCase) {
   EXPECT_EQ(reason(Weigh(0, 3, 0)), "no ready pod, empty=drain: no request");
   EXPECT_EQ(reason(Weigh(1, 20, 1)),
             "pods * base / ingress_nodes, raised to the least weight");
-  EXPECT_EQ(reason(Weigh(1u << 30, 1, kMaxWeight)),
-            "pods * base / ingress_nodes, cut to the largest weight");
+  LineWeight large = Weigh(1u << 30, 1, kMaxWeight);
+  large.scale = 16;
+  EXPECT_EQ(reason(large),
+            "pods * base / ingress_nodes, divided by 16 with the whole "
+            "upstream: too large");
+  LineWeight held = Weigh(12, 3, 40);
+  held.provisional = true;
+  EXPECT_EQ(reason(held),
+            "provisional: the former numbers hold until the API has answered");
   EXPECT_EQ(reason(LineWeight{12, 6, 4, 30}),
             "pods * base / ingress_nodes, slots=4 of them are used: raise "
             "slots=");

@@ -18,6 +18,19 @@ void PeerHealth::Reset() {
   started_ms_.store(0, std::memory_order_relaxed);
 }
 
+// Its workers go on meanwhile: read in an order in which a failure that comes
+// is missed or seen whole.
+void PeerHealth::CopyFrom(const PeerHealth& other, bool slow_start) {
+  fails_.store(other.fails_.load(std::memory_order_acquire),
+               std::memory_order_relaxed);
+  checked_.store(other.checked_.load(std::memory_order_acquire),
+                 std::memory_order_relaxed);
+  accessed_.store(other.accessed_.load(std::memory_order_relaxed),
+                  std::memory_order_relaxed);
+  started_ms_.store(slow_start ? other.started_ms() : 0,
+                    std::memory_order_relaxed);
+}
+
 Admission PeerHealth::Admit(int64_t now_ms, const HealthPolicy& policy) {
   const bool failed = Failed(policy);
   int64_t checked = checked_.load(std::memory_order_relaxed);

@@ -36,6 +36,10 @@ class PeerHealth {
   // Only the table's writer, while it seats a peer.
   void Reset();
 
+  // Goes on where another one's stands; `slow_start`: its slow start as well.
+  // Only the table's writer, while it seats a peer.
+  void CopyFrom(const PeerHealth& other, bool slow_start);
+
   // Whether a request may go to the peer now. Yes for a healthy peer; a failed
   // one may be probed by one caller each time that `fail_timeout_ms` has
   // passed: call it last, when everything else speaks for the peer.

@@ -53,6 +53,21 @@ TEST_F(PeerHealthTest, SaysOnceThatThePeerIsOut) {
   EXPECT_FALSE(Fail());
 }
 
+TEST_F(PeerHealthTest, ACopyGoesOnWhereItStands) {
+  Fail();
+  health_.StartSlowly(5);
+  PeerHealth copy;
+  copy.Reset();
+  copy.CopyFrom(health_, /*slow_start=*/true);
+  EXPECT_TRUE(copy.Failed(policy_));
+  EXPECT_EQ(copy.started_ms(), 5);
+  EXPECT_FALSE(copy.Admit(now_ + policy_.fail_timeout_ms, policy_));
+  EXPECT_TRUE(copy.Admit(now_ + policy_.fail_timeout_ms + 1, policy_));
+  EXPECT_TRUE(copy.OnSuccess(policy_));
+  copy.CopyFrom(health_, /*slow_start=*/false);
+  EXPECT_EQ(copy.started_ms(), 0);
+}
+
 TEST_F(PeerHealthTest, MaxFailsZeroNeverTakesThePeerOut) {
   policy_.max_fails = 0;
   for (int i = 0; i < 100; i++) EXPECT_FALSE(Fail());

@@ -199,6 +199,7 @@ bool PeerTable::Read(uint32_t slot, Peer* peer) const {
 }
 
 void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
+  if (worker >= workers()) return;
   // One writer: no need for an atomic addition.
   std::atomic<uint64_t>& total = ActiveWord(capacity(), worker);
   total.store(total.load(std::memory_order_relaxed) + 1,
@@ -219,6 +220,7 @@ void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
 }
 
 void PeerTable::Release(uint32_t slot, uint64_t generation, uint32_t worker) {
+  if (worker >= workers()) return;
   std::atomic<uint64_t>& total = ActiveWord(capacity(), worker);
   const uint64_t all = total.load(std::memory_order_relaxed);
   if (all != 0) total.store(all - 1, std::memory_order_relaxed);
@@ -229,6 +231,7 @@ void PeerTable::Release(uint32_t slot, uint64_t generation, uint32_t worker) {
 }
 
 void PeerTable::ClearWorker(uint32_t worker) {
+  if (worker >= workers()) return;
   for (uint32_t slot = 0; slot <= capacity(); slot++) {
     ActiveWord(slot, worker).store(0, std::memory_order_relaxed);
   }

@@ -7,8 +7,8 @@
 //
 //   weights[capacity]       what the pick index is built from, packed
 //   slots[capacity]         per peer: identity (seqlock), health, counters
-//   active[capacity + 1][workers]   connections, one word per peer and worker,
-//                           and one per worker for all of them
+//   active[capacity + 1][workers]   connections, one word per peer and worker
+//                           process, and one per process for all of them
 //
 // A slot holds at most one peer. Its generation is a sequence lock: odd while
 // the writer rewrites the identity, else it names the slot's present tenant.
@@ -87,7 +87,7 @@ struct PeerCounters {
 class PeerTable {
  public:
   static constexpr uint32_t kMaxCapacity = 1u << 20;
-  static constexpr uint32_t kMaxWorkers = 1024;
+  static constexpr uint32_t kMaxWorkers = 2048;
 
   // Bytes that Create() needs, a multiple of 64. Both arguments at least 1
   // and at most the limits above.
@@ -174,8 +174,9 @@ class PeerTable {
     return slots_[slot].counters;
   }
 
-  // ---- Connections. `worker` < workers(); only that worker may call the
-  // first three with its number.
+  // ---- Connections. `worker` is a number that one living process has, and
+  // only that may call the first three with it. One that is not below
+  // workers() counts nothing.
 
   // Counts one more connection of `generation` to `slot`.
   void Acquire(uint32_t slot, uint64_t generation, uint32_t worker);

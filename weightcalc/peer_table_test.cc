@@ -238,6 +238,17 @@ TEST_F(PeerTableTest, ActiveSumsTheWorkers) {
   EXPECT_EQ(table_->Active(2), 0u);
 }
 
+TEST_F(PeerTableTest, AWorkerWithoutANumberCountsNothing) {
+  const uint64_t generation = Seat(0, 5);
+  for (const uint32_t worker : {table_->workers(), UINT32_MAX}) {
+    table_->Acquire(0, generation, worker);
+    EXPECT_EQ(table_->Active(0), 0u);
+    EXPECT_EQ(table_->ActiveTotal(), 0u);
+    table_->Release(0, generation, worker);
+    table_->ClearWorker(worker);
+  }
+}
+
 TEST_F(PeerTableTest, ReleaseNeverGoesBelowZero) {
   const uint64_t generation = Seat(1, 5);
   table_->Release(1, generation, 0);

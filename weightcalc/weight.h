@@ -7,7 +7,11 @@
 //     weight = max(1, floor(pods * base / ingress_nodes))
 //
 // Pure functions of their arguments: thread-safe, no allocation, no errors.
-// Integers only; every intermediate value is 64 bits wide and saturates.
+// Integers only; no intermediate value overflows.
+//
+// A peer table holds weights up to kMaxWeight. Where the formula gives more for
+// one of its peers, the weights of all are divided by the same scale, so that
+// they keep their proportion.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_H_
@@ -31,15 +35,25 @@ enum class EmptyPolicy : uint8_t {
   kDrain,  // weight 0: the cluster gets no request for this application
 };
 
+// The largest weight before scaling; with 2^53 pods the formula passes it.
+inline constexpr uint64_t kMaxFullWeight = uint64_t{1} << 62;
+
 // Weight of each of `ingress_nodes` nodes that together serve `pods` ready
 // pods. Returns 0 when there is no node, or when there is no pod and `empty`
-// is kDrain; otherwise a value in [1, kMaxWeight].
-uint32_t IngressNodeWeight(uint64_t pods, uint64_t ingress_nodes, uint32_t base,
+// is kDrain; otherwise a value in [1, kMaxFullWeight].
+uint64_t IngressNodeWeight(uint64_t pods, uint64_t ingress_nodes, uint32_t base,
                            EmptyPolicy empty);
 
 // Weight of a KVM, a `server` line with parameter weight=`weight` (>= 1).
-// Returns a value in [0, kMaxWeight]; 0 only for weight 0.
-uint32_t ServerWeight(uint64_t weight, uint32_t base);
+// Returns a value in [0, kMaxFullWeight]; 0 only for weight 0.
+uint64_t ServerWeight(uint64_t weight, uint32_t base);
+
+// What the weights of a table are to be divided by, of which `largest` is the
+// largest: the least power of two that makes it fit. 1 where it fits as it is.
+uint64_t WeightScale(uint64_t largest);
+
+// `weight` over `scale`, rounded; only 0 becomes 0. At most kMaxWeight.
+uint32_t ScaledWeight(uint64_t weight, uint64_t scale);
 
 }  // namespace dynweight
 

@@ -11,10 +11,10 @@ struct Case {
   uint64_t pods;
   uint64_t nodes;
   uint32_t base;
-  uint32_t weight;
+  uint64_t weight;
 };
 
-// max(1, floor(pods * base / nodes)), at most kMaxWeight; no node, no weight.
+// max(1, floor(pods * base / nodes)), no node, no weight.
 constexpr Case kCases[] = {
     {0, 0, 1, 0},
     {0, 0, 10, 0},
@@ -56,23 +56,23 @@ constexpr Case kCases[] = {
     {1000000, 0, 10, 0},
     {1000000, 1, 1, 1000000},
     {1000000, 1, 10, 10000000},
-    {1000000, 1, 1000000, kMaxWeight},
+    {1000000, 1, 1000000, 1000000000000},
     {1000000, 3, 1, 333333},
     {1000000, 3, 10, 3333333},
-    {1000000, 3, 1000000, kMaxWeight},
+    {1000000, 3, 1000000, 333333333333},
     {1000000, 40, 1, 25000},
     {1000000, 40, 10, 250000},
-    {1000000, 40, 1000000, kMaxWeight},
+    {1000000, 40, 1000000, 25000000000},
     {UINT64_MAX, 0, 10, 0},
-    {UINT64_MAX, 1, 1, kMaxWeight},
-    {UINT64_MAX, 1, 10, kMaxWeight},
-    {UINT64_MAX, 1, 1000000, kMaxWeight},
-    {UINT64_MAX, 3, 1, kMaxWeight},
-    {UINT64_MAX, 3, 10, kMaxWeight},
-    {UINT64_MAX, 3, 1000000, kMaxWeight},
-    {UINT64_MAX, 40, 1, kMaxWeight},
-    {UINT64_MAX, 40, 10, kMaxWeight},
-    {UINT64_MAX, 40, 1000000, kMaxWeight},
+    {UINT64_MAX, 1, 1, kMaxFullWeight},
+    {UINT64_MAX, 1, 10, kMaxFullWeight},
+    {UINT64_MAX, 1, 1000000, kMaxFullWeight},
+    {UINT64_MAX, 3, 1, kMaxFullWeight},
+    {UINT64_MAX, 3, 10, kMaxFullWeight},
+    {UINT64_MAX, 3, 1000000, kMaxFullWeight},
+    {UINT64_MAX, 40, 1, 461168601842738790u},
+    {UINT64_MAX, 40, 10, 4611686018427387903u},
+    {UINT64_MAX, 40, 1000000, kMaxFullWeight},
     {UINT64_MAX, UINT64_MAX, 1, 1},
     {1, UINT64_MAX, 1, 1},
     // The article's example.
@@ -82,7 +82,7 @@ constexpr Case kCases[] = {
     // The edge of kMaxWeight.
     {kMaxWeight, 1, 1, kMaxWeight},
     {kMaxWeight - 1, 1, 1, kMaxWeight - 1},
-    {kMaxWeight + 1ull, 1, 1, kMaxWeight},
+    {kMaxWeight + 1ull, 1, 1, kMaxWeight + 1ull},
 };
 
 class WeightFormula : public testing::TestWithParam<Case> {};
@@ -115,9 +115,9 @@ TEST(ServerWeight, IsZeroOnlyForZero) {
 }
 
 TEST(ServerWeight, Saturates) {
-  EXPECT_EQ(ServerWeight(UINT64_MAX, kMaxBase), kMaxWeight);
-  EXPECT_EQ(ServerWeight(kMaxWeight, kMaxBase), kMaxWeight);
-  EXPECT_EQ(ServerWeight(UINT64_MAX, 1), kMaxWeight);
+  EXPECT_EQ(ServerWeight(UINT64_MAX, kMaxBase), kMaxFullWeight);
+  EXPECT_EQ(ServerWeight(kMaxWeight, kMaxBase), uint64_t{kMaxWeight} * kMaxBase);
+  EXPECT_EQ(ServerWeight(UINT64_MAX, 1), kMaxFullWeight);
 }
 
 TEST(ServerWeight, OneKvmWeighsAsMuchAsOnePod) {
@@ -125,6 +125,31 @@ TEST(ServerWeight, OneKvmWeighsAsMuchAsOnePod) {
     EXPECT_EQ(ServerWeight(1, base),
               IngressNodeWeight(1, 1, base, EmptyPolicy::kKeep));
   }
+}
+
+TEST(WeightScale, IsOneForWhatFits) {
+  for (const uint64_t largest : {uint64_t{0}, uint64_t{1}, uint64_t{kMaxWeight}}) {
+    EXPECT_EQ(WeightScale(largest), 1u);
+    EXPECT_EQ(ScaledWeight(largest, 1), largest);
+  }
+}
+
+TEST(WeightScale, MakesTheLargestFitAndKeepsProportions) {
+  // 9000 and 3000 pods on a node each, and 3000 KVMs' worth.
+  const uint64_t nine = IngressNodeWeight(9000, 1, kMaxBase, EmptyPolicy::kKeep);
+  const uint64_t three = ServerWeight(3000, kMaxBase);
+  const uint64_t scale = WeightScale(nine);
+  EXPECT_EQ(scale, 16u);
+  EXPECT_EQ(ScaledWeight(nine, scale), 562500000u);
+  EXPECT_EQ(ScaledWeight(three, scale), 187500000u);
+  EXPECT_EQ(ScaledWeight(ServerWeight(1, kMaxBase), scale), 62500u);
+}
+
+TEST(WeightScale, OnlyZeroBecomesZero) {
+  const uint64_t scale = WeightScale(kMaxFullWeight);
+  EXPECT_EQ(ScaledWeight(kMaxFullWeight, scale), kMaxWeight);
+  EXPECT_EQ(ScaledWeight(1, scale), 1u);
+  EXPECT_EQ(ScaledWeight(0, scale), 0u);
 }
 
 }  // namespace

@@ -1,0 +1,129 @@
+// /ready: 200 when every line has a weight, and from then on, also across
+// reloads: an edge that serves is not taken out because one source that is new
+// does not answer. A provisional weight is one: it serves. Whatever is waited
+// for is named.
+
+#include "ngx_http_dynamic_weight_status.h"
+
+#include <set>
+#include <string>
+
+#include "ngx_http_dynamic_weight_zone.h"
+#include "watcher/json_text.h"
+
+
+/* lines that are named one by one */
+#define NGX_HTTP_DW_READY_LINES  100
+
+
+static std::optional<dynweight::LineRecord>
+ngx_http_dynamic_weight_record(const ngx_http_dynamic_weight_main_conf_t *dmcf,
+    size_t line)
+{
+    return dmcf->records ? (*dmcf->records)[line].Read() : std::nullopt;
+}
+
+
+bool
+ngx_http_dynamic_weight_is_ready(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    if (dmcf->root && dmcf->root->ready.load(std::memory_order_relaxed)) {
+        return true;
+    }
+
+    for (size_t i = 0; i < dmcf->config->lines.size(); i++) {
+
+        auto record = ngx_http_dynamic_weight_record(dmcf, i);
+
+        if (!record || !record->known) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+ngx_int_t
+ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
+    const ngx_http_dynamic_weight_query_t &query)
+{
+    bool                                        known, ready;
+    ngx_uint_t                                  n, first, last;
+    std::string                                 text, names, lines;
+    std::set<uint32_t>                          clusters;
+    const ngx_http_dynamic_weight_main_conf_t  *dmcf = query.conf;
+
+    first = 0;
+    last = dmcf->config->lines.size();
+
+    if (query.upstream) {
+        auto  *dscf = ngx_http_dynamic_weight_asked_upstreams(query)[0];
+
+        first = dscf->first_line;
+        last = first + dscf->lines.nelts;
+
+        ready = dmcf->root && dmcf->root->areas[1 + dmcf->root->nviews
+                                                + dscf->primary.id]
+                              .ready.load(std::memory_order_relaxed);
+
+    } else {
+        ready = dmcf->root
+                && dmcf->root->ready.load(std::memory_order_relaxed);
+    }
+
+    known = true;
+    n = 0;
+
+    for (ngx_uint_t i = first; i < last; i++) {
+
+        const dynweight::LineConfig  &line = dmcf->config->lines[i];
+
+        auto record = ngx_http_dynamic_weight_record(dmcf, i);
+
+        if (record && record->known && !record->provisional) {
+            continue;
+        }
+
+        known = known && record && record->known;
+        clusters.insert(line.cluster);
+
+        if (n++ >= NGX_HTTP_DW_READY_LINES) {
+            continue;
+        }
+
+        lines += lines.empty() ? "{\"upstream\":" : ",{\"upstream\":";
+        lines += dynweight::JsonString(line.upstream, 1024);
+        lines += ",\"cluster\":";
+        lines += dynweight::JsonString(
+                     dmcf->config->clusters[line.cluster].name, 1024);
+        lines += ",\"source\":";
+        lines += dynweight::JsonString(line.source.Key(), 1024);
+        lines += ",\"provisional\":";
+        lines += record && record->known ? "true}" : "false}";
+    }
+
+    for (uint32_t cluster : clusters) {
+        names += names.empty() ? "" : ",";
+        names += dynweight::JsonString(dmcf->config->clusters[cluster].name,
+                                       1024);
+    }
+
+    ready = ready || known;
+
+    text = ready ? "{\"ready\":true" : "{\"ready\":false";
+
+    if (n) {
+        text += ",\"waiting_for\":[" + names + "],\"lines\":[" + lines + "]";
+
+        if (n > NGX_HTTP_DW_READY_LINES) {
+            text += ",\"more\":";
+            ngx_http_dynamic_weight_number(&text, n - NGX_HTTP_DW_READY_LINES);
+        }
+    }
+
+    return ngx_http_dynamic_weight_send(r, ready ? NGX_HTTP_OK
+                                                 : NGX_HTTP_SERVICE_UNAVAILABLE,
+                                        text + "}\n");
+}
