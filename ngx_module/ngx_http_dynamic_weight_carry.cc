@@ -60,7 +60,7 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
         line.upstream, dmcf->config->clusters[line.cluster].name);
 
     for (const dynweight::TuningRule *rule : rules) {
-        freeze |= rule->freeze;
+        freeze |= rule->freeze.value_or(false);
     }
 
     auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);

@@ -206,7 +206,10 @@ void UpdatePlanner::PlanLineOf(uint32_t index, const PeerTable& table,
   if (!plan.empty() || !(weight == line.weight)) {
     clusters_[config.cluster].explains = true;
   }
-  if (journal_->Note(index, line.weight, weight) || !line.recorded) {
+  const bool changed =
+      weight ? journal_->Note(index, line.weight, weight)
+             : journal_->NoteUnknown(index, views_[config.cluster]);
+  if (changed || !line.recorded) {
     line.recorded = true;
     update->lines.push_back({index, journal_->record(index)});
   }
