@@ -16,9 +16,11 @@ my $t = DynamicWeight->new;
 
 $t->write_file('token', "secret-token\n");
 for my $name ('ca', 'other') {
-    my $said = qx(openssl req -x509 -newkey ec -pkeyopt \
-        ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=$name \
-        -keyout $t->{dir}/$name.key -out $t->{dir}/$name.crt 2>&1);
+    my $command = 'openssl req -x509 -newkey ec -days 30 -nodes'
+        . ' -pkeyopt ec_paramgen_curve:prime256v1'
+        . " -subj /CN=$name -keyout $t->{dir}/$name.key"
+        . " -out $t->{dir}/$name.crt";
+    my $said = `$command 2>&1`;
     die "openssl: $said" if $?;
 }
 chmod 0644, "$t->{dir}/token", glob "$t->{dir}/*.crt $t->{dir}/*.key";
