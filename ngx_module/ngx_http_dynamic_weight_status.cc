@@ -102,8 +102,8 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
 
         if (!wrong.empty()) {
             return ngx_http_dynamic_weight_send(r, NGX_HTTP_BAD_REQUEST,
-                                "{\"error\":" + dynweight::JsonString(wrong, 1024)
-                                + "}\n");
+                       "{\"error\":" + dynweight::JsonString(wrong, 1024)
+                       + "}\n");
         }
 
         if (rest.empty()) {

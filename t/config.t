@@ -302,11 +302,15 @@ clusters: [{name: k, cluster: {server: "https://127.0.0.1:1"}}]
 users: [{name: u, user: {USER}}]
 EOF
 $t->write_file('kubeconfig', $kubeconfig =~ s/USER/token: abc/r);
-$t->write_file('no-ca', $kubeconfig =~ s/:1"/:1", certificate-authority: nothing.crt/r
-    =~ s/USER/token: abc/r);
-$t->write_file('insecure', $kubeconfig =~ s/:1"/:1", insecure-skip-tls-verify: true,
-    certificate-authority-data: @{[encode_base64($ca, '')]}/r =~ s/USER/token: abc/r);
-$t->write_file('words', $kubeconfig =~ s/USER/token: secret-token secret-token/r);
+sub kubeconfig {
+    my ($cluster, $token) = @_;
+    return $kubeconfig =~ s/:1"/:1", $cluster/r =~ s/USER/token: $token/r;
+}
+$t->write_file('no-ca',
+    kubeconfig('certificate-authority: nothing.crt', 'abc'));
+$t->write_file('insecure', kubeconfig('insecure-skip-tls-verify: true, '
+    . 'certificate-authority-data: ' . encode_base64($ca, ''), 'abc'));
+$t->write_file('words', kubeconfig('', 'secret-token secret-token'));
 $t->write_file('exec',
     $kubeconfig =~ s/USER/exec: {command: aws, apiVersion: v1}/r);
 

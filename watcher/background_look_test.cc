@@ -17,7 +17,9 @@ using Look = BackgroundLook<std::string>;
 
 template <typename Condition>
 void WaitUntil(const Condition& condition) {
-  while (!condition()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (!condition()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 TEST(BackgroundLook, GivesWhatHasChangedOnce) {

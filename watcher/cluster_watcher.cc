@@ -82,7 +82,8 @@ void ClusterWatcher::OnCredentialsError(const absl::Status& error) {
     return;
   }
   OnLog(LogLine::Level::kWarn,
-        absl::StrCat("credentials: ", text, "; the last good ones stay in use"));
+        absl::StrCat("credentials: ", text,
+                     "; the last good ones stay in use"));
   OnStatusChanged(/*at_once=*/true);
 }
 

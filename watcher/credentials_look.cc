@@ -15,7 +15,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "watcher/kubeconfig.h"
 
 namespace dynweight {
@@ -41,12 +40,13 @@ struct Pem {
   std::string_view text;
 };
 
-absl::Status Refuse(const Pem& pem, std::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat(pem.place, " ", std::string(why)));
+absl::Status Refuse(const Pem& pem, const std::string& why) {
+  return absl::InvalidArgumentError(absl::StrCat(pem.place, " ", why));
 }
 
 Bio Open(const Pem& pem) {
-  return Bio(BIO_new_mem_buf(pem.text.data(), static_cast<int>(pem.text.size())));
+  return Bio(
+      BIO_new_mem_buf(pem.text.data(), static_cast<int>(pem.text.size())));
 }
 
 // What a text without "-----BEGIN" may be.

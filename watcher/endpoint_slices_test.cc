@@ -393,7 +393,8 @@ TEST_F(EndpointSlicesTest, AnswersNothingForServicesNobodyAskedFor) {
 
 constexpr char kTerminating[] =
     R"({"ready":false,"serving":true,"terminating":true})";
-constexpr char kGone[] = R"({"ready":false,"serving":false,"terminating":true})";
+constexpr char kGone[] =
+    R"({"ready":false,"serving":false,"terminating":true})";
 
 std::string Labelled(const std::string& slice, const std::string& label) {
   std::string text = slice;

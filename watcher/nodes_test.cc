@@ -187,7 +187,8 @@ TEST_F(NodesTest, WhyThereIsNone) {
   constexpr char kExclude[] =
       R"(,"labels":{"node.kubernetes.io/)"
       R"(exclude-from-external-load-balancers":""})";
-  List({NodeJson("a", "10.0.0.1", kExclude), NodeJson("b", "10.0.0.2", kExclude),
+  List({NodeJson("a", "10.0.0.1", kExclude),
+        NodeJson("b", "10.0.0.2", kExclude),
         NodeJson("c", "10.0.0.3", kExclude)});
   EXPECT_EQ(nodes_->WhyNone(),
             "3 match, 3 excluded by label "

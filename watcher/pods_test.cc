@@ -176,7 +176,8 @@ TEST_F(PodsTest, WhyThereIsNone) {
   EXPECT_EQ(pods_->WhyNone(), "no pod matches");
   List({PodJson("a", "10.0.0.1", "False"),
         PodJson("b", "10.0.0.1", "False", "Succeeded")});
-  EXPECT_EQ(pods_->WhyNone(), "2 match, 1 not ready, 1 terminating or finished");
+  EXPECT_EQ(pods_->WhyNone(),
+            "2 match, 1 not ready, 1 terminating or finished");
 }
 
 }  // namespace
