@@ -291,6 +291,7 @@ class PlayedCluster {
   }
 
   void Change(uint64_t truth) {
+    if (guard_.in_force() == truth_) true_ms_ = now_;
     if (truth != truth_) changed_ms_ = now_;
     uint64_t meant = 0;
     if (truth < truth_ && Random(3) == 0) meant = Random(truth_ - truth + 1);
@@ -309,10 +310,14 @@ class PlayedCluster {
         asked_ms_ = now_;
         answer_ms_ = now_ + Random(max_list_ms_);
       }
-      if (now_ - changed_ms_ >
-          policy_.confirm_ms + max_list_ms_ + 2 * kStepMs) {
+      if (guard_.in_force() == truth_) true_ms_ = now_;
+      const int64_t in_time =
+          now_ - policy_.confirm_ms - max_list_ms_ - 2 * kStepMs;
+      if (changed_ms_ < in_time) {
         ASSERT_EQ(guard_.in_force(), truth_) << "at " << now_;
       }
+      // Also where the truth never stands still.
+      ASSERT_GE(true_ms_, in_time) << "at " << now_;
     }
   }
 
@@ -351,7 +356,8 @@ class PlayedCluster {
   DropGuard guard_;
   uint64_t truth_ = kPods;
   int64_t now_ = 0;
-  int64_t changed_ms_ = 0;
+  int64_t changed_ms_ = 0;  // the truth
+  int64_t true_ms_ = 0;     // what is in force last was
   int64_t asked_ms_ = 0;
   int64_t answer_ms_ = kNever;  // to the list under way
   std::deque<std::pair<int64_t, uint64_t>> in_force_;  // since when, what
