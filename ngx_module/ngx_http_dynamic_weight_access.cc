@@ -118,7 +118,8 @@ ngx_http_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
 
         const auto &cluster = dmcf->config->clusters[i];
 
-        for (const std::string *file : { &cluster.credentials.token_file,
+        for (const std::string *file : { &cluster.credentials.kubeconfig,
+                                 &cluster.credentials.token_file,
                                  &cluster.credentials.ca_file,
                                  &cluster.credentials.client_certificate,
                                  &cluster.credentials.client_certificate_key })

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "watcher/api_url.h"
+#include "watcher/credentials_look.h"
 #include "watcher/kubeconfig.h"
 
 
@@ -226,6 +227,9 @@ ngx_http_dynamic_weight_kubeconfig(ngx_conf_t *cf,
     block->kubeconfig = value[1];
     block->cluster->api.push_back(*std::move(url));
     block->cluster->credentials = std::move(config->credentials);
+    block->cluster->credentials.kubeconfig = ngx_http_dynamic_weight_view(file);
+    block->cluster->credentials.kubeconfig_context = context;
+    block->cluster->credentials.kubeconfig_server = config->server;
 
     return NGX_CONF_OK;
 }
@@ -443,6 +447,10 @@ ngx_http_dynamic_weight_directive(ngx_conf_t *cf, ngx_command_t *, void *conf)
         value = static_cast<ngx_str_t *>(cf->args->elts);
         name = ngx_http_dynamic_weight_view(value[0]);
 
+        if (name == "include" && cf->args->nelts == 2) {
+            return ngx_conf_include(cf, NULL, conf);
+        }
+
         for (i = 0; i < std::size(ngx_http_dynamic_weight_setters); i++) {
 
             const auto &setter = ngx_http_dynamic_weight_setters[i];
@@ -530,6 +538,17 @@ ngx_http_dynamic_weight_finish_block(ngx_conf_t *cf,
     if (wrong) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "cluster \"%V\" %s",
                            &block->name, wrong);
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    absl::Status  status = dynweight::CheckCredentials(cred);
+
+    if (!status.ok()) {
+        std::string  text(status.message());
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "credentials of cluster \"%V\": %s",
+                           &block->name, text.c_str());
         return NGX_HTTP_DW_CONF_ERROR;
     }
 

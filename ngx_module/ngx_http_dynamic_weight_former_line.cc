@@ -50,9 +50,7 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     dynweight::Tuning::Selection  rules = dmcf->tuning.rules->Select(
         line.upstream, dmcf->config->clusters[line.cluster].name);
 
-    for (const dynweight::TuningRule *rule : rules) {
-        freeze |= rule->freeze;
-    }
+    freeze = dynweight::LineFreeze(rules) != NULL;
 
     auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
 

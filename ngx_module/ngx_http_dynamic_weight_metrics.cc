@@ -214,6 +214,11 @@ ngx_http_dynamic_weight_metrics_t::step(std::string *out)
     case kLines:
 
         if (lines()) {
+
+            if (query_.peers == query_.kNone) {
+                return true;
+            }
+
             phase_ = kServers;
             i_ = 0;
         }
@@ -312,6 +317,17 @@ ngx_http_dynamic_weight_metrics_t::clusters(void)
                *out_ += '.';
                *out_ += std::to_string(1000 + s.last_success_ms % 1000)
                         .substr(1);
+           });
+
+    family("cluster_observed_timestamp_seconds", "gauge",
+           "When the oldest part of what is in force was last said, maybe to a "
+           "former run; 0: nothing is known.", "",
+           [&](auto &s) { number(s.observed_ms / 1000); });
+
+    family("cluster_warnings", "gauge",
+           "What to look into though nothing fails; /status has the texts.", "",
+           [&](auto &s) {
+               number(s.warnings.size() + s.warnings_left_out);
            });
 
     for (const ClusterFamily &f : cluster_families) {

@@ -61,7 +61,11 @@ ngx_http_dynamic_weight_metrics_t::reserve(void)
     size_t  servers = 0, lines = 0;
 
     for (ngx_http_dynamic_weight_srv_conf_t *dscf : upstreams_) {
-        servers += dscf->primary.nseats + dscf->backup.nseats;
+
+        if (query_.peers == query_.kAll) {
+            servers += dscf->primary.nseats + dscf->backup.nseats;
+        }
+
         lines += dscf->lines.nelts + 2;
     }
 
@@ -81,10 +85,19 @@ ngx_http_dynamic_weight_metrics_t::snapshot(void)
     ngx_uint_t                             n;
     ngx_http_dynamic_weight_peer_facts_t   facts;
 
+    if (query_.peers == query_.kNone) {
+        return true;
+    }
+
     n = NGX_HTTP_DW_METRICS_SLOTS;
 
     while ((rc = cursor_.next(&n, &facts)) == NGX_OK) {
-        snapshot_peer(facts);
+
+        if (query_.peers == query_.kAll
+            || facts.state != ngx_http_dynamic_weight_up)
+        {
+            snapshot_peer(facts);
+        }
     }
 
     return rc == NGX_DONE;

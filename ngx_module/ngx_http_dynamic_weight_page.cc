@@ -189,6 +189,12 @@ Page::clusters(void)
             add("</div>");
         }
 
+        for (const std::string &warning : status.warnings) {
+            add("<div class=\"error\">");
+            text(warning);
+            add("</div>");
+        }
+
         add("<td>");
 
         if (status.last_success_ms) {
@@ -197,6 +203,12 @@ Page::clusters(void)
 
         } else {
             add("never");
+
+            if (status.observed_ms) {
+                add(", by a former run ");
+                number(ngx_max(now - status.observed_ms, 0) / 1000);
+                add(" s ago");
+            }
         }
 
         add("<td>");

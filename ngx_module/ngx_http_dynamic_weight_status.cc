@@ -12,7 +12,7 @@
 
 static ngx_int_t ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r);
 static std::string_view ngx_http_dynamic_weight_rest(ngx_http_request_t *r);
-static void ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
+static std::string ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     ngx_http_dynamic_weight_query_t *query);
 static ngx_int_t ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
     ngx_http_dynamic_weight_query_t *query);
@@ -94,7 +94,13 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
             return NGX_HTTP_NOT_FOUND;
         }
 
-        ngx_http_dynamic_weight_read_query(r, &query);
+        std::string  wrong = ngx_http_dynamic_weight_read_query(r, &query);
+
+        if (!wrong.empty()) {
+            return ngx_http_dynamic_weight_send(r, NGX_HTTP_BAD_REQUEST,
+                       "{\"error\":" + dynweight::JsonString(wrong, 1024)
+                       + "}\n");
+        }
 
         if (rest.empty()) {
             return ngx_http_dynamic_weight_send_page(r, &query);
@@ -180,13 +186,36 @@ ngx_http_dynamic_weight_arg(ngx_http_request_t *r, std::string_view name,
 }
 
 
-/* ?upstream=NAME, ?filter=PART, ?peers=no|down */
+/*
+ * ?upstream=NAME, ?filter=PART, ?peers=no|down|all.  What is wrong with it, or
+ * "": a misspelt argument would give 46 MB instead of some kB.
+ */
 
-static void
+static std::string
 ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     ngx_http_dynamic_weight_query_t *query)
 {
-    std::string  value;
+    size_t            end;
+    std::string       value;
+    std::string_view  args, name;
+
+    args = ngx_http_dynamic_weight_view(r->args);
+
+    while (!args.empty()) {
+        end = ngx_min(args.find('&'), args.size());
+        name = args.substr(0, end);
+        name = name.substr(0, name.find('='));
+
+        if (!name.empty() && name != "upstream" && name != "filter"
+            && name != "peers")
+        {
+            return "unknown argument \"" + std::string(name.substr(0, 64))
+                   + "\": there are upstream=NAME, filter=PART and "
+                     "peers=no|down|all";
+        }
+
+        args.remove_prefix(ngx_min(end + 1, args.size()));
+    }
 
     if (ngx_http_dynamic_weight_arg(r, "upstream", &value)) {
         query->upstream = value;
@@ -195,10 +224,19 @@ ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     (void) ngx_http_dynamic_weight_arg(r, "filter", &query->filter);
 
     value.clear();
-    (void) ngx_http_dynamic_weight_arg(r, "peers", &value);
+    query->peers = query->kAll;
 
-    query->peers = value == "no" ? query->kNone
-                   : value == "down" ? query->kDown : query->kAll;
+    if (!ngx_http_dynamic_weight_arg(r, "peers", &value) || value == "all") {
+        return "";
+    }
+
+    if (value != "no" && value != "down") {
+        return "unknown \"peers\": write peers=no, peers=down or peers=all";
+    }
+
+    query->peers = value == "no" ? query->kNone : query->kDown;
+
+    return "";
 }
 
 

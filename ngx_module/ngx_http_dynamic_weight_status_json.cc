@@ -174,9 +174,12 @@ StatusJson::cluster(void)
 
     key("age");
 
-    if (status.last_success_ms) {
+    /* before the first answer it is what a former run was told */
+
+    if (status.last_success_ms || status.observed_ms) {
         ngx_http_dynamic_weight_number(out_,
-                                   ngx_max(now_ - status.last_success_ms, 0));
+            ngx_max(now_ - (status.last_success_ms ? status.last_success_ms
+                                                   : status.observed_ms), 0));
     } else {
         *out_ += "null";
     }

@@ -9,13 +9,29 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use DynamicWeight;
+use MIME::Base64 qw(encode_base64);
 use Test::More;
 
 my $t = DynamicWeight->new;
 
 $t->write_file('token', "secret-token\n");
-$t->write_file('ca.crt', "not read at -t\n");
-chmod 0644, "$t->{dir}/token", "$t->{dir}/ca.crt";
+for my $name ('ca', 'other') {
+    my $command = 'openssl req -x509 -newkey ec -days 30 -nodes'
+        . ' -pkeyopt ec_paramgen_curve:prime256v1'
+        . " -subj /CN=$name -keyout $t->{dir}/$name.key"
+        . " -out $t->{dir}/$name.crt";
+    my $said = `$command 2>&1`;
+    die "openssl: $said" if $?;
+}
+chmod 0644, "$t->{dir}/token", glob "$t->{dir}/*.crt $t->{dir}/*.key";
+my $ca = $t->read_file('ca.crt');
+$t->write_file('base64.crt', encode_base64($ca, ''));
+$t->write_file('text.crt', "no certificate\n");
+$t->write_file('empty', '');
+$t->write_file('two-words', "Bearer secret-token\n");
+$t->write_file('bundle.crt', $ca . $t->read_file('other.crt'));
+$t->write_file('part.conf', "mode poll;\ninterval 1s;\n");
+$t->write_file('broken.conf', "mode poll;\n\nintervall 1s;\n");
 
 my $zone = 'dynamic_weight_zone main:1m;';
 my $cluster = 'dynamic_weight_cluster bj { api http://127.0.0.1:1;'
@@ -49,9 +65,15 @@ my %good = (
         . upstream(),
     'every directive of a cluster' => bj('api https://127.0.0.1:1;',
         'api https://127.0.0.1:2/prefix/; token_file %%DIR%%/token;',
-        'ca_file %%DIR%%/ca.crt; tls_server_name api.local; tls_verify off;',
+        'ca_file %%DIR%%/bundle.crt; tls_server_name api.local;',
+        'client_certificate %%DIR%%/ca.crt;',
+        'client_certificate_key %%DIR%%/ca.key; tls_verify on;',
         'ingress_nodes service=a/b; mode poll; interval 1s; timeout 2s;',
         'guard drop=30% confirm=2s;'),
+    'verification switched off' => bj('api https://127.0.0.1:1;',
+        'tls_verify off; ingress_nodes service=a/b;'),
+    'a part of a cluster from a file' => bj('api http://127.0.0.1:1;',
+        'include %%DIR%%/part.conf; ingress_nodes service=a/b;'),
     'mode watch, guard off' => bj('api http://127.0.0.1:1;',
         'ingress_nodes pods=ns/app=ingress; mode watch; guard off;'),
     'nodes by selector and type' => bj('api http://127.0.0.1:1;',
@@ -238,6 +260,34 @@ my @wrong = (
     ['certificate without key',
         bj("$api $nodes client_certificate %%DIR%%/ca.crt;"),
         qr/needs both "client_certificate" and/],
+    ['key of another certificate', bj("$api $nodes",
+        'client_certificate %%DIR%%/ca.crt;',
+        'client_certificate_key %%DIR%%/other.key;'),
+        qr/cluster "bj": ".*other.key" is the key of another certificate/],
+    ['CA in base64', bj("$api $nodes ca_file %%DIR%%/base64.crt;"),
+        qr/base64.crt" is base64 of PEM: decode it first/],
+    ['CA of text', bj("$api $nodes ca_file %%DIR%%/text.crt;"),
+        qr/text.crt" holds no PEM/],
+    ['CA a key', bj("$api $nodes ca_file %%DIR%%/ca.key;"),
+        qr/ca.key" holds no certificate/],
+    ['CA empty', bj("$api $nodes ca_file %%DIR%%/empty;"), qr/is empty/],
+    ['CA a folder', bj("$api $nodes ca_file %%DIR%%;"), qr/no regular file/],
+    ['CA without verification',
+        bj("$api $nodes ca_file %%DIR%%/ca.crt; tls_verify off;"),
+        qr/ca_file is without effect beside tls_verify off/],
+    ['token of two words', bj("$api $nodes token_file %%DIR%%/two-words;"),
+        qr/two-words".* one word/],
+    ['token empty', bj("$api $nodes token_file %%DIR%%/empty;"),
+        qr/empty": is empty/],
+    ['kubeconfig with a CA that is not there', bj("kubeconfig",
+        "%%DIR%%/no-ca; $nodes"), qr/nothing.crt/],
+    ['kubeconfig with CA data and insecure', bj("kubeconfig",
+        "%%DIR%%/insecure; $nodes"),
+        qr/without effect beside insecure-skip-tls-verify/],
+    ['kubeconfig with a token of two words', bj("kubeconfig",
+        "%%DIR%%/words; $nodes"), qr/one word/],
+    ['included part of a cluster', bj("$api include %%DIR%%/broken.conf;"),
+        qr/unknown directive "intervall" in cluster "bj".*broken.conf:3/],
     ['token file twice', bj("$api $nodes token_file %%DIR%%/token; "
         . 'token_file %%DIR%%/token;'), qr/"token_file" .*is duplicate/],
     ['mode twice', bj("$api $nodes mode poll; mode poll;"), qr/is duplicate/],
@@ -281,6 +331,15 @@ clusters: [{name: k, cluster: {server: "https://127.0.0.1:1"}}]
 users: [{name: u, user: {USER}}]
 EOF
 $t->write_file('kubeconfig', $kubeconfig =~ s/USER/token: abc/r);
+sub kubeconfig {
+    my ($cluster, $token) = @_;
+    return $kubeconfig =~ s/:1"/:1", $cluster/r =~ s/USER/token: $token/r;
+}
+$t->write_file('no-ca',
+    kubeconfig('certificate-authority: nothing.crt', 'abc'));
+$t->write_file('insecure', kubeconfig('insecure-skip-tls-verify: true, '
+    . 'certificate-authority-data: ' . encode_base64($ca, ''), 'abc'));
+$t->write_file('words', kubeconfig('', 'secret-token secret-token'));
 $t->write_file('exec',
     $kubeconfig =~ s/USER/exec: {command: aws, apiVersion: v1}/r);
 
@@ -290,7 +349,8 @@ for my $case (@wrong) {
     my ($status, $said) = $t->test_conf;
     isnt($status, 0, "refused: $name");
     like($said, $message, "told: $name");
-    like($said, qr/nginx\.conf:\d+/, "place: $name");
+    like($said, qr/\.conf:\d+/, "place: $name");
+    unlike($said, qr/secret-token/, "no secret: $name");
 }
 
 $t->conf(http => bj("kubeconfig %%DIR%%/kubeconfig; $nodes"));
@@ -301,7 +361,8 @@ is($status, 0, 'taken: kubeconfig') or diag($said);
 
 mkdir "$t->{dir}/clusters";
 for my $name ('bj', 'sh') {
-    $t->write_file("clusters/$name$_", "x\n") for '.token', '-ca.crt';
+    $t->write_file("clusters/$name.token", "x\n");
+    $t->write_file("clusters/$name-ca.crt", $ca);
 }
 mkdir "$t->{dir}/conf.d";
 $t->write_file('conf.d/tuning.json', do {

@@ -2,7 +2,8 @@
 
 # A control plane that loses sight of its kubelets marks every endpoint
 # NotReady, one after the other within a second, and all come back three
-# seconds later: no weight changes at all. A pod that leaves alone counts.
+# seconds later: no weight changes at all. A pod that leaves alone counts. Nodes
+# that are NotReady for good stay while they are more than half.
 
 use strict;
 use warnings;
@@ -68,6 +69,8 @@ my $change = qr/upstream "\w+" cluster "bj": pods/;
 my $held = qr/held back: a second list/;
 my $passed = qr/the drop that was held back has passed/;
 
+sub held_back { $t->status->{clusters}{bj}{watch}{held_back} }
+
 # Steps all parts; how long that took.
 sub steps {
     my $began = time;
@@ -79,10 +82,10 @@ sub steps {
 # story: then once more.
 my $told;
 for my $round (1 .. 20) {
-    my ($changes, $held_before) = (count($change), count($held));
+    my ($changes, $held_before) = (count($change), held_back());
     my $began = time;
     my $fall = steps(reverse 0 .. 11);
-    wait_ok { count($held) >= $held_before + keys(%pods) + 1 }
+    wait_ok { held_back() >= $held_before + keys(%pods) }
         'the drops are held back';
     sleep 3;
     my $rise = steps(1 .. 12);
@@ -112,6 +115,22 @@ ok($t->wait_weights('orders', weights(11, @nodes)), 'a lone pod leaves');
 $bj->nodes(map { { name => "node-$_", address => $nodes[$_] } } 0, 1);
 ok($t->wait_weights('orders', weights(11, @nodes[0, 1])), 'a lone node leaves');
 is($bj->requests->{lists}, $requests, 'nothing was listed for that');
+
+# Two of three nodes for longer than the guard waits, and then the last.
+$bj->nodes(map { { name => "node-$_", address => $nodes[$_] } } 0 .. 2);
+ok($t->wait_weights('orders', weights(11, @nodes)), 'the node is back');
+for my $ready (1, 0) {
+    $bj->nodes(map { {
+        name => "node-$_", address => $nodes[$_],
+        ready => $_ < $ready ? JSON::PP::true : JSON::PP::false,
+    } } 0 .. $#nodes);
+    $bj->app('prod', 'carts', 0, not_ready => 6) if $ready;
+    wait_ok { grep { /are not ready; as they are more than half/ }
+        @{$t->status->{clusters}{bj}{watch}{warnings}} } 'that is told';
+}
+wait_ok { $t->log =~ /carts: pods 6 -> 0 confirmed by a second list/ }
+    'carts is gone after the time to confirm', 60;
+ok($t->wait_weights('orders', weights(11, @nodes)), 'the nodes all stay');
 
 my $load = $t->stop_load;
 is($load->{failed}, 0, 'no request failed') or diag(explain($load));

@@ -170,6 +170,26 @@ my $tests = slurp("$conf_d/alerts_test.yml");
 is(join(' ', grep { $tests !~ /alertname: $_\n    exp_alerts/ } @alerts), '',
     'each alert fires in a test');
 
+# Without peers, or with those alone that are not up.
+
+sub families {
+    my ($query) = @_;
+    my $body = http_get($t->port, "/dw/metrics$query")->{body};
+    return { map { $_ => 1 } $body =~ /^$prefix(\w+)/mg };
+}
+my $whole = families('?peers=all');
+my $without = families('?peers=no');
+ok($whole->{upstream_server_weight}, 'all peers');
+is(join(' ', grep { /^upstream_server_/ } keys %$without), '',
+    'peers=no: not one');
+ok($without->{upstream_cluster_pods} && $without->{cluster_up},
+    'but clusters and lines');
+my @down = http_get($t->port, '/dw/metrics?peers=down')->{body}
+    =~ /^${prefix}upstream_server_state\S* (\d)/mg;
+is(join(' ', grep { $_ == 1 } @down), '', 'peers=down: none that is up');
+is(http_get($t->port, "/dw/metrics?$_")->{status}, 400, "$_ is refused")
+    for 'peers=some', 'peer=no', 'upstream=orders&peers=no&x';
+
 # A real Prometheus.
 
 my $port = free_port;

@@ -279,6 +279,11 @@ ok(!(grep { $_->{upstream} ne 'orders' } @{$status->{decisions}}),
 is_deeply([keys %{$status->{upstreams}}], ['pay & <co>'], 'only the odd one');
 ($status) = fetch('?peers=no', 'without peers');
 ok(!exists $status->{upstreams}{orders}{peers}, 'no peers');
+for my $query ('peers=none', 'peer=no', 'filter=&colour=red') {
+    my $answer = http_get($t->port, "/dw/status?$query");
+    is($answer->{status}, 400, "?$query is refused");
+    like($answer->{body}, qr/peers=no/, 'and told what there is');
+}
 is(http_get($t->port, '/dw/status?upstream=nobody')->{status}, 404,
     'an unknown upstream');
 is(status('?upstream=%3C%22%0a')->{upstream}, qq{<"\n}, 'and it is named');

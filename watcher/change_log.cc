@@ -101,14 +101,38 @@ void ChangeLog::Add(LogLine::Level level, std::string_view text,
   CloseWindow(now_ms);
   if (now_ms >= window_end_) {
     window_end_ = now_ms + kWindowMs;
-    in_window_ = 0;
+    in_window_ = warnings_in_window_ = 0;
   }
-  if (in_window_ >= kMaxLines || lines_.size() >= kMaxWaiting) {
+  if (level != LogLine::Level::kError) {
+    uint32_t* const lines =
+        level == LogLine::Level::kWarn ? &warnings_in_window_ : &in_window_;
+    if (*lines >= kMaxLines) {
+      ++dropped_;
+      return;
+    }
+    ++*lines;
+  }
+  if (lines_.size() >= kMaxWaiting && !MakeRoom(level)) {
     ++dropped_;
     return;
   }
-  ++in_window_;
   lines_.push_back(LogLine{level, PrintableText(text)});
+}
+
+// Drops the last waiting line of less weight than `level`; whether there is
+// one.
+bool ChangeLog::MakeRoom(LogLine::Level level) {
+  auto least = lines_.end();
+  for (auto line = lines_.begin(); line != lines_.end(); ++line) {
+    if (line->level > level &&
+        (least == lines_.end() || line->level >= least->level)) {
+      least = line;
+    }
+  }
+  if (least == lines_.end()) return false;
+  lines_.erase(least);
+  ++dropped_;
+  return true;
 }
 
 int64_t ChangeLog::DeadlineMs() const {

@@ -42,9 +42,10 @@ std::string ScaleText(const LineConfig& line, uint64_t largest, uint64_t scale);
 std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight);
 
-// Lines waiting for the event loop, at most kMaxLines in a second; what is
-// beyond is counted, and one line tells the count when the second is over.
-// Not thread-safe.
+// Lines waiting for the event loop, at most kMaxLines in a second, and as many
+// warnings; what is beyond is counted, and one line tells the count when the
+// second is over. Errors are not among those: who reports them says each once,
+// and a line of less weight makes room where none is left. Not thread-safe.
 class ChangeLog {
  public:
   static constexpr uint32_t kMaxLines = 100;
@@ -61,10 +62,12 @@ class ChangeLog {
 
  private:
   void CloseWindow(int64_t now_ms);
+  bool MakeRoom(LogLine::Level level);
 
   std::vector<LogLine> lines_;
   int64_t window_end_ = INT64_MIN;
-  uint32_t in_window_ = 0;
+  uint32_t in_window_ = 0;  // notices and less
+  uint32_t warnings_in_window_ = 0;
   uint64_t dropped_ = 0;
 };
 

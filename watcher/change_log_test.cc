@@ -113,5 +113,27 @@ TEST(ChangeLog, LinesThatNobodyTakesAreBounded) {
   EXPECT_LE(log.Take(100000).size(), ChangeLog::kMaxWaiting + 1);
 }
 
+TEST(ChangeLog, AnErrorIsNeverTheLineThatIsDropped) {
+  ChangeLog log;
+  for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 10);
+  log.Add(LogLine::Level::kError, "HTTP 403", 10);
+  EXPECT_EQ(log.Take(10).back().text, "HTTP 403");
+  // Also where nobody takes them.
+  for (int64_t second = 1; second < 100; ++second) {
+    for (int i = 0; i < 100; ++i) log.Add(kNotice, "x", second * 1000);
+  }
+  log.Add(LogLine::Level::kError, "HTTP 401", 99000);
+  bool told = false;
+  for (const LogLine& line : log.Take(99000)) told |= line.text == "HTTP 401";
+  EXPECT_TRUE(told);
+}
+
+TEST(ChangeLog, NoticesLeaveRoomForWarnings) {
+  ChangeLog log;
+  for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 10);
+  log.Add(LogLine::Level::kWarn, "held back", 10);
+  EXPECT_EQ(log.Take(10).back().text, "held back");
+}
+
 }  // namespace
 }  // namespace dynweight

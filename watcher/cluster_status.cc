@@ -20,6 +20,8 @@ constexpr size_t kMaxModeBytes = 16;
 constexpr size_t kMaxErrorBytes = 512;
 constexpr size_t kMaxPathBytes = 512;
 constexpr size_t kMaxVersionBytes = 128;
+constexpr size_t kMaxWarningBytes = 256;
+constexpr size_t kMaxWarnings = 4;
 
 void AppendMember(const char* name, uint64_t value, std::string* out) {
   absl::StrAppend(out, ",\"", name, "\":", std::min(value, kMaxJsonInteger));
@@ -36,6 +38,7 @@ void ForEachNumber(Status& status, Function&& function) {
   function(status.complete);
   function(status.synced);
   function(status.last_success_ms);
+  function(status.observed_ms);
   function(status.last_error_ms);
   function(status.failing_since_ms);
   function(status.requests);
@@ -87,6 +90,13 @@ std::string PackClusterStatus(const ClusterStatus& status) {
   PackText(status.api, kMaxApiBytes, &out);
   PackText(status.mode, kMaxModeBytes, &out);
   PackText(status.last_error, kMaxErrorBytes, &out);
+  const size_t warnings = std::min(status.warnings.size(), kMaxWarnings);
+  PackNumber(status.warnings_left_out + status.warnings.size() - warnings,
+             &out);
+  PackNumber(warnings, &out);
+  for (size_t i = 0; i < warnings; ++i) {
+    PackText(status.warnings[i], kMaxWarningBytes, &out);
+  }
   std::string versions;
   uint64_t packed = 0;
   for (const auto& [path, version] : status.resource_versions) {
@@ -115,6 +125,10 @@ ClusterStatus UnpackClusterStatus(std::string_view bytes) {
   status.api = UnpackText(&bytes);
   status.mode = UnpackText(&bytes);
   status.last_error = UnpackText(&bytes);
+  status.warnings_left_out = UnpackNumber(&bytes);
+  for (uint64_t n = UnpackNumber(&bytes); n > 0 && !bytes.empty(); --n) {
+    status.warnings.push_back(UnpackText(&bytes));
+  }
   status.versions_left_out = UnpackNumber(&bytes);
   for (uint64_t n = UnpackNumber(&bytes); n > 0 && !bytes.empty(); --n) {
     std::string path = UnpackText(&bytes);
@@ -132,6 +146,7 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   absl::StrAppend(&out, ",\"complete\":", status.complete ? "true" : "false");
   absl::StrAppend(&out, ",\"synced\":", status.synced ? "true" : "false");
   AppendTime("last_success", status.last_success_ms, &out);
+  AppendTime("observed", status.observed_ms, &out);
   out += ",\"last_error\":";
   AppendJsonString(status.last_error, kMaxErrorBytes, &out);
   AppendTime("last_error_at", status.last_error_ms, &out);
@@ -145,6 +160,23 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   AppendMember("bytes", status.bytes, &out);
   AppendMember("rejected", status.rejected, &out);
   AppendMember("held_back", status.held_back, &out);
+
+  // Escaped, a text may take six times its room.
+  constexpr size_t kBehindWarnings = 256;
+  std::string warnings;
+  uint64_t unsaid = status.warnings_left_out;
+  for (const std::string& warning : status.warnings) {
+    std::string entry = warnings.empty() ? "" : ",";
+    AppendJsonString(warning, kMaxWarningBytes, &entry);
+    if (out.size() + warnings.size() + entry.size() + kBehindWarnings >
+        kMaxStatusBytes) {
+      ++unsaid;
+    } else {
+      warnings += entry;
+    }
+  }
+  absl::StrAppend(&out, ",\"warnings\":[", warnings, "]");
+  if (unsaid != 0) AppendMember("warnings_left_out", unsaid, &out);
 
   // As many versions as there is room for; the rest is counted.
   constexpr size_t kTailBytes = 64;

@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dynweight {
 
@@ -21,6 +22,8 @@ struct ClusterStatus {
   bool complete = false;  // nothing that a line needs is unknown: ready
   bool synced = false;    // every source was listed since this worker started
   int64_t last_success_ms = 0;   // Unix ms; 0: never
+  int64_t observed_ms = 0;  // Unix ms; when the oldest part of what is in force
+                            // was last said, maybe to a former run; 0: nothing
   std::string last_error;        // "" when all is well
   int64_t last_error_ms = 0;     // Unix ms; when it was last seen
   int64_t failing_since_ms = 0;  // Unix ms; 0: not failing
@@ -35,6 +38,8 @@ struct ClusterStatus {
   uint64_t held_back = 0;        // of these by a guard
   std::map<std::string, std::string> resource_versions;  // by source path
   uint64_t versions_left_out = 0;  // for which there was no room
+  std::vector<std::string> warnings;  // what to look into though nothing fails
+  uint64_t warnings_left_out = 0;     // for which there was no room
 };
 
 // What lies in shared memory: at most kMaxStatusBytes, read without parsing.

@@ -24,20 +24,23 @@ TEST(ClusterStatus, WritesEveryMember) {
   status.requests = 4;
   status.rejected = 5;
   status.held_back = 1;
+  status.warnings = {"look here"};
   status.resource_versions["/api/v1/nodes"] = "77";
   EXPECT_EQ(
       EncodeClusterStatus(status),
       R"({"api":"https://10.0.0.1:6443","mode":"watch","complete":false,)"
-      R"("synced":true,"last_success":1700000000001,"last_error":"HTTP 403",)"
+      R"("synced":true,"last_success":1700000000001,"observed":0,)"
+      R"("last_error":"HTTP 403",)"
       R"("last_error_at":2,"failing_since":3,"requests":4,"lists":0,)"
       R"("watches":0,"events":0,"relists":0,"failures":0,"bytes":0,)"
-      R"("rejected":5,"held_back":1,)"
+      R"("rejected":5,"held_back":1,"warnings":["look here"],)"
       R"("resource_versions":{"/api/v1/nodes":"77"}})");
 }
 
 TEST(ClusterStatus, StaysWithinItsRoomWhateverItHolds) {
   ClusterStatus status;
   status.api = status.mode = status.last_error = std::string(20000, '\x01');
+  status.warnings.assign(10, std::string(20000, '\x01'));
   status.last_success_ms = std::numeric_limits<int64_t>::min();
   status.last_error_ms = std::numeric_limits<int64_t>::max();
   status.bytes = std::numeric_limits<uint64_t>::max();
@@ -52,6 +55,7 @@ TEST(ClusterStatus, StaysWithinItsRoomWhateverItHolds) {
   JsonReader reader("status");
   EXPECT_GT(reader.Count(document.get(), "versions_left_out").value_or(0),
             900u);
+  EXPECT_GT(reader.Count(document.get(), "warnings_left_out").value_or(0), 5u);
 }
 
 TEST(ClusterStatus, IsTheSameAfterPacking) {
@@ -62,6 +66,8 @@ TEST(ClusterStatus, IsTheSameAfterPacking) {
   status.last_error = "</script>\"\n";
   status.last_error_ms = 7;
   status.bytes = std::numeric_limits<uint64_t>::max();
+  status.observed_ms = 9;
+  status.warnings = {"one", "two"};
   status.resource_versions["/api/v1/nodes"] = "77";
   status.resource_versions["/api/v1/pods"] = "";
   const std::string packed = PackClusterStatus(status);
@@ -75,6 +81,7 @@ TEST(ClusterStatus, IsTheSameAfterPacking) {
 TEST(ClusterStatus, PackedItStaysWithinItsRoom) {
   ClusterStatus status;
   status.api = status.mode = status.last_error = std::string(20000, 'x');
+  status.warnings.assign(10, std::string(20000, 'x'));
   for (int i = 0; i < 1000; i++) {
     status.resource_versions[absl::StrCat("path", i)] = std::string(500, 'v');
   }

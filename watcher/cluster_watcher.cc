@@ -9,12 +9,27 @@
 #include "watcher/subscriptions.h"
 
 namespace dynweight {
+namespace {
+
+// What is held from before is told of when it is older.
+constexpr int64_t kOldViewMs = 3600000;
+// How often it is looked whether there are credentials by now; it is told of,
+// too.
+constexpr int64_t kLookMs = 500;
+
+}  // namespace
 
 ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
                                ClusterView* view, const Clock* clock,
                                ChangeLog* log,
-                               const ReflectorFactory& create_reflector)
-    : config_(config.clusters[cluster]), view_(view), clock_(clock), log_(log) {
+                               const ReflectorFactory& create_reflector,
+                               NewCredentials new_credentials)
+    : config_(config.clusters[cluster]),
+      view_(view),
+      clock_(clock),
+      log_(log),
+      new_credentials_(std::move(new_credentials)),
+      credentials_(config_.credentials) {
   if (config_.api.empty()) return;  // fixed addresses and no line
   for (Subscription& subscription : PlanSubscriptions(config, cluster)) {
     FeedOwner* owner = this;
@@ -24,15 +39,77 @@ ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
 }
 
 void ClusterWatcher::Start() {
-  for (const auto& feed : feeds_) feed->Start();
+  if (new_credentials_ == nullptr) {
+    started_ = true;
+    for (const auto& feed : feeds_) feed->Start();
+  }
+  old_view_due_ms_ = clock_->MonotonicMs() + 2 * config_.timeout_ms;
   OnStatusChanged(/*at_once=*/true);
 }
 
 void ClusterWatcher::Tick() {
-  for (const auto& feed : feeds_) feed->Tick();
+  TakeCredentials();
+  if (started_) {
+    for (const auto& feed : feeds_) feed->Tick();
+  }
+  if (clock_->MonotonicMs() < old_view_due_ms_) return;
+  old_view_due_ms_ = kNever;
+  const std::string old = OldViewText();
+  if (!old.empty()) OnLog(LogLine::Level::kWarn, old);
+}
+
+void ClusterWatcher::TakeCredentials() {
+  if (new_credentials_ == nullptr) return;
+  std::optional<absl::StatusOr<Credentials>> fresh = new_credentials_();
+  if (!fresh) return;
+  if (!fresh->ok()) return OnCredentialsError(fresh->status());
+  credentials_ = **std::move(fresh);
+  if (!std::exchange(credentials_error_, std::string()).empty() && started_) {
+    OnLog(LogLine::Level::kNotice, "credentials can be read again");
+  }
+  OnStatusChanged(/*at_once=*/true);
+  if (std::exchange(started_, true)) return;
+  for (const auto& feed : feeds_) feed->Start();
+}
+
+// The last good ones stay in use: what they say may be just being written.
+void ClusterWatcher::OnCredentialsError(const absl::Status& error) {
+  const std::string text(error.message());
+  if (text == credentials_error_) return;
+  credentials_error_ = text;
+  if (!started_) {
+    for (const auto& feed : feeds_) feed->Fail(error);
+    return;
+  }
+  OnLog(LogLine::Level::kWarn,
+        absl::StrCat("credentials: ", text,
+                     "; the last good ones stay in use"));
+  OnStatusChanged(/*at_once=*/true);
+}
+
+// When the oldest part of what is in force was said; 0: nothing is known.
+int64_t ClusterWatcher::ObservedMs() const {
+  int64_t oldest = kNever;
+  const bool fixed = config_.nodes.kind == NodeSource::Kind::kAddresses;
+  if (view_->nodes && !fixed) oldest = view_->nodes->observed_ms;
+  for (const auto& [source, count] : view_->pods) {
+    oldest = std::min(oldest, count.observed_ms);
+  }
+  return oldest == kNever ? 0 : std::max<int64_t>(oldest, 0);
+}
+
+// The warning that weights come from a former run and are old; else "".
+std::string ClusterWatcher::OldViewText() const {
+  const int64_t observed = ObservedMs();
+  const int64_t age_ms = clock_->UnixMs() - observed;
+  if (observed == 0 || synced() || age_ms < kOldViewMs) return std::string();
+  return absl::StrCat(
+      "weights hold at what a former run was told ", age_ms / 3600000,
+      " h ago: the API has not answered in full since this one began");
 }
 
 int64_t ClusterWatcher::DeadlineMs() const {
+  if (!started_) return clock_->MonotonicMs() + kLookMs;
   int64_t deadline = kNever;
   for (const auto& feed : feeds_) {
     deadline = std::min(deadline, feed->DeadlineMs());
@@ -54,6 +131,13 @@ ClusterStatus ClusterWatcher::Status() const {
   if (!config_.api.empty()) status.api = config_.api[api_];
   status.mode = config_.mode == ClusterConfig::Mode::kWatch ? "watch" : "poll";
   status.synced = synced();
+  status.observed_ms = ObservedMs();
+  std::string old = OldViewText();
+  if (!old.empty()) status.warnings.push_back(std::move(old));
+  if (started_ && !credentials_error_.empty()) {
+    status.warnings.push_back(
+        absl::StrCat("credentials: ", credentials_error_));
+  }
   bool first = true;
   for (const auto& feed : feeds_) {
     const SourceHealth& health = feed->health();
@@ -84,6 +168,9 @@ ClusterStatus ClusterWatcher::Status() const {
     status.rejected += stats.rejected + feed->held_back();
     status.held_back += feed->held_back();
     status.resource_versions[feed->name()] = stats.resource_version;
+    for (std::string& warning : feed->Warnings()) {
+      status.warnings.push_back(std::move(warning));
+    }
   }
   return status;
 }

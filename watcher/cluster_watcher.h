@@ -5,11 +5,14 @@
 #define DYNAMIC_WEIGHT_WATCHER_CLUSTER_WATCHER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "watcher/change_log.h"
 #include "watcher/clock.h"
 #include "watcher/cluster_status.h"
@@ -32,10 +35,16 @@ struct ClusterChanges {
 // Not thread-safe; lives on the watcher thread. All pointers outlive it.
 class ClusterWatcher : private FeedOwner {
  public:
-  // `view` is what is held from before, and is kept up to date.
+  // Gives what the credential files say when that has changed; never waits.
+  using NewCredentials =
+      std::function<std::optional<absl::StatusOr<Credentials>>()>;
+
+  // `view` is what is held from before, and is kept up to date. Without
+  // `new_credentials` those of the configuration are used as they are.
   ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
                  ClusterView* view, const Clock* clock, ChangeLog* log,
-                 const ReflectorFactory& create_reflector);
+                 const ReflectorFactory& create_reflector,
+                 NewCredentials new_credentials = nullptr);
 
   void Start();
   // Before the transport delivers, and when DeadlineMs() has come.
@@ -50,6 +59,7 @@ class ClusterWatcher : private FeedOwner {
  private:
   const ClusterConfig& config() const override { return config_; }
   const ClusterView& view() const override { return *view_; }
+  const Credentials* credentials() override { return &credentials_; }
   std::string ApiBase() override;
   void OnApiFailure(const std::string& base) override;
   void OnPods(const std::string& source, uint64_t pods) override;
@@ -58,11 +68,21 @@ class ClusterWatcher : private FeedOwner {
   void OnStatusChanged(bool at_once) override;
   void OnLog(LogLine::Level level, std::string_view text) override;
 
+  void TakeCredentials();
+  void OnCredentialsError(const absl::Status& error);
+  int64_t ObservedMs() const;
+  std::string OldViewText() const;
+
   const ClusterConfig& config_;
   ClusterView* view_;
   const Clock* clock_;
   ChangeLog* log_;
   size_t api_ = 0;  // index into config_.api
+  int64_t old_view_due_ms_ = kNever;  // when an old view is to be told of
+  NewCredentials new_credentials_;
+  Credentials credentials_;        // the last good ones
+  bool started_ = false;           // there are some
+  std::string credentials_error_;  // of those that are not used; "" when well
   ClusterChanges changes_;
   std::vector<std::unique_ptr<Feed>> feeds_;
 };

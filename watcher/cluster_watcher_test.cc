@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -142,7 +143,8 @@ class ClusterWatcherTest : public ::testing::Test {
               std::make_unique<PlayedReflector>(options, sink, host);
           reflector_ = reflector.get();
           return reflector;
-        });
+        },
+        new_credentials_);
     watcher_->Start();
   }
 
@@ -167,6 +169,7 @@ class ClusterWatcherTest : public ::testing::Test {
   ClusterView view_;
   ManualClock clock_;
   ChangeLog log_;
+  ClusterWatcher::NewCredentials new_credentials_;
   std::unique_ptr<ClusterWatcher> watcher_;
   PlayedReflector* reflector_ = nullptr;  // the one of the EndpointSlices
 };
@@ -433,8 +436,9 @@ TEST_F(ClusterWatcherTest, ZeroNodesKeepTheLastAlsoWithTheGuardOff) {
   LogText();
   reflector_->Modify(Slice("edge", 0));
   EXPECT_EQ(NodeCount(), 3u);
-  EXPECT_THAT(LogText(), HasSubstr("no ingress node is live"));
-  reflector_->List({Slice("orders", 12)}, true);
+  EXPECT_THAT(LogText(), HasSubstr("none is live: no endpoint is ready; the "
+                                   "last 3 stay in use"));
+  reflector_->List({Slice("orders", 12), Slice("edge", 0)}, true);
   EXPECT_EQ(NodeCount(), 3u);
   EXPECT_EQ(LogText(), "");  // once
   reflector_->Modify(Slice("edge", 1));
@@ -468,11 +472,211 @@ TEST_F(ClusterWatcherTest, NodesThatComeBackOneByOneReplaceNotTheLastAtOnce) {
   EXPECT_EQ(NodeCount(), 4u);
 }
 
-TEST_F(ClusterWatcherTest, NoNodesInTheFirstListLeaveThemUnknown) {
+TEST_F(ClusterWatcherTest, NoNodesInTheFirstListAreKnownToBeNone) {
   Start();
   reflector_->List({Slice("orders", 12)});
-  EXPECT_FALSE(view_.nodes);
-  EXPECT_THAT(LogText(), HasSubstr("no ingress node is live"));
+  ASSERT_TRUE(view_.nodes);
+  EXPECT_THAT(view_.nodes->nodes, IsEmpty());
+  EXPECT_TRUE(ViewComplete(config_, 0, view_));
+  const std::string why =
+      "ingress nodes (service=prod/edge): none is live: no EndpointSlice of a "
+      "Service edge in prod: is there one of this name?";
+  EXPECT_THAT(LogText(), HasSubstr(why));
+  EXPECT_THAT(watcher_->Status().warnings, ElementsAre(why));
+  reflector_->Modify(Slice("edge", 1));
+  EXPECT_EQ(NodeCount(), 1u);
+  EXPECT_THAT(watcher_->Status().warnings, IsEmpty());
+}
+
+TEST_F(ClusterWatcherTest, AMisspeltServiceIsToldOnceAndShown) {
+  Start();
+  reflector_->List({Slice("edge", 3)});
+  EXPECT_EQ(Pods(), 0u);
+  const std::string why =
+      "service=prod/orders: pods: no EndpointSlice of a Service orders in "
+      "prod: is there one of this name?";
+  EXPECT_THAT(LogText(), HasSubstr(why));
+  EXPECT_THAT(watcher_->Status().warnings, ElementsAre(why));
+  EXPECT_TRUE(watcher_->TakeChanges().status_at_once);
+  reflector_->List({Slice("edge", 3)}, true);
+  EXPECT_EQ(LogText(), "");
+  reflector_->Modify(Slice("orders", 0));  // it is there, and scaled to zero
+  EXPECT_THAT(watcher_->Status().warnings, IsEmpty());
+}
+
+// Endpoints of a Service by what is said of each: r(eady), n(ot ready),
+// t(erminating), g(one, but shown), anything else: not there.
+std::string SliceOf(const std::string& name, const std::string& states) {
+  std::string endpoints;
+  for (size_t i = 0; i < states.size(); ++i) {
+    const char state = states[i];
+    if (std::string("rntg").find(state) == std::string::npos) continue;
+    absl::StrAppend(
+        &endpoints, endpoints.empty() ? "" : ",", R"({"addresses":["10.0.0.)",
+        i + 1, R"("],"targetRef":{"uid":")", name, i,
+        R"("},"conditions":{"ready":)", state == 'r' ? "true" : "false",
+        R"(,"serving":)", state == 'r' || state == 't' ? "true" : "false",
+        R"(,"terminating":)", state == 't' || state == 'g' ? "true" : "false",
+        "}}");
+  }
+  return absl::StrCat(
+      R"({"metadata":{"name":")", name, R"(-1","namespace":"prod",)",
+      R"("labels":{"kubernetes.io/service-name":")", name,
+      R"("}},"addressType":"IPv4","endpoints":[)", endpoints, "]}");
+}
+
+TEST_F(ClusterWatcherTest, WhatItsOwnerTakesAwayCountsAtOnce) {
+  Start();
+  reflector_->List({SliceOf("orders", "rrrrrrrrrr"), Slice("edge", 3)});
+  reflector_->Modify(SliceOf("orders", "trrrrrrrrr"));
+  EXPECT_EQ(Pods(), 9u);
+  reflector_->Modify(SliceOf("orders", "gtttttttrr"));
+  EXPECT_EQ(Pods(), 2u);
+  reflector_->Modify(SliceOf("orders", "--------tt"));
+  EXPECT_EQ(Pods(), 2u);  // the last ones still serve
+  reflector_->Modify(SliceOf("orders", "----------"));
+  EXPECT_EQ(Pods(), 0u);
+  EXPECT_EQ(watcher_->DeadlineMs(), kNever);
+  EXPECT_EQ(watcher_->Status().held_back, 0u);
+}
+
+TEST_F(ClusterWatcherTest, BothInOneFallEachByItsRule) {
+  Start();
+  reflector_->List({SliceOf("orders", "rrrrrrrrrr"), Slice("edge", 3)});
+  reflector_->Modify(SliceOf("orders", "ttnnnnnrrr"));
+  EXPECT_EQ(Pods(), 8u);  // 5 of 8 are lost: held back
+  EXPECT_TRUE(watcher_->Status().held_back != 0);
+  Pass(5000);
+  reflector_->List({SliceOf("orders", "ttnnnnnrrr"), Slice("edge", 3)}, true);
+  EXPECT_EQ(Pods(), 3u);
+}
+
+TEST_F(ClusterWatcherTest, WhatOnlyAListSaysIsStabilized) {
+  Start();
+  reflector_->List({SliceOf("orders", "rrrrrrrrrr"), Slice("edge", 3)});
+  reflector_->List({SliceOf("orders", "ttrrrrrrrr"), Slice("edge", 3)});
+  EXPECT_EQ(Pods(), 10u);
+  Pass(DropGuard::kSettleMs);
+  EXPECT_EQ(Pods(), 8u);
+}
+
+TEST_F(ClusterWatcherTest, ANodeWhoseControllerIsTakenAwayLeavesAtOnce) {
+  Start();
+  reflector_->List({Slice("orders", 12), SliceOf("edge", "rrrrr")});
+  reflector_->Modify(SliceOf("edge", "tnrrr"));
+  EXPECT_EQ(NodeCount(), 4u);
+  EXPECT_EQ(view_.nodes->nodes[0].address, *IpAddress::Parse("10.0.0.2"));
+  Pass(DropGuard::kSettleMs);
+  EXPECT_EQ(NodeCount(), 3u);
+}
+
+TEST_F(ClusterWatcherTest, NodesLostByNotReadyAloneStayWhileTheyAreMost) {
+  Start();
+  reflector_->List({Slice("orders", 12), SliceOf("edge", "rrrrrrrrrr")});
+  LogText();
+  std::string states = "rrrrrrrrrr";
+  for (char& state : states) {  // one after the other
+    state = 'n';
+    reflector_->Modify(SliceOf("edge", states));
+    Pass(10000);
+    reflector_->List({Slice("orders", 12), SliceOf("edge", states)}, true);
+    EXPECT_GE(NodeCount(), 5u) << states;
+  }
+  EXPECT_EQ(NodeCount(), 10u);
+  const std::string log = LogText();
+  EXPECT_THAT(log, HasSubstr("6 of 10 are not ready; as they are more than "
+                             "half, all stay in use"));
+  EXPECT_THAT(watcher_->Status().warnings, SizeIs(1));
+  reflector_->Modify(SliceOf("edge", "rrrrrrrrrr"));
+  EXPECT_THAT(watcher_->Status().warnings, IsEmpty());
+}
+
+TEST_F(ClusterWatcherTest, NineOfTenNotReadyForLongerThanConfirmAllStay) {
+  Start();
+  reflector_->List({Slice("orders", 12), SliceOf("edge", "rrrrrrrrrr")});
+  for (int i = 0; i < 10; ++i) {
+    reflector_->Modify(SliceOf("edge", "rnnnnnnnnn"));
+    Pass(5000);
+    reflector_->List({Slice("orders", 12), SliceOf("edge", "rnnnnnnnnn")},
+                     true);
+  }
+  EXPECT_EQ(NodeCount(), 10u);
+  // Those whose object is gone are not lost but away.
+  reflector_->Modify(SliceOf("edge", "r---------"));
+  Pass(5000);
+  reflector_->List({Slice("orders", 12), SliceOf("edge", "r---------")}, true);
+  EXPECT_EQ(NodeCount(), 1u);
+}
+
+TEST_F(ClusterWatcherTest, FlappingAboutTheLimitIsToldOnceAndDecidedByAList) {
+  Start();
+  reflector_->List({Slice("orders", 100), Slice("edge", 3)});
+  LogText();
+  for (int second = 0; second < 5; ++second) {
+    reflector_->Modify(Slice("orders", second % 2 == 0 ? 48 : 52));
+    Pass(1000);
+  }
+  const std::string log = LogText();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  reflector_->List({Slice("orders", 52), Slice("edge", 3)}, true);
+  EXPECT_EQ(Pods(), 52u);
+}
+
+TEST_F(ClusterWatcherTest, DropsThatComeAndGoAreToldOnceAMinute) {
+  Start();
+  reflector_->List({Slice("orders", 100), Slice("edge", 3)});
+  LogText();
+  for (int second = 0; second < 50; ++second) {
+    reflector_->Modify(Slice("orders", second % 2 == 0 ? 40 : 100));
+    clock_.now += 1000;
+  }
+  const std::string log = LogText();
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 2) << log;
+}
+
+TEST_F(ClusterWatcherTest, AViewOfAnHourAgoIsToldWhileTheApiIsDown) {
+  Hold(12, 3);
+  view_.pods["service=prod/orders"].observed_ms =
+      clock_.UnixMs() - int64_t{31} * 24 * 3600000;
+  view_.nodes->observed_ms = clock_.UnixMs();
+  Start();
+  reflector_->Fail("connection refused");
+  Pass(2 * config_.clusters[0].timeout_ms);
+  EXPECT_THAT(LogText(), HasSubstr("was told 744 h ago"));
+  EXPECT_THAT(watcher_->Status().warnings, SizeIs(1));
+  EXPECT_EQ(watcher_->Status().observed_ms,
+            view_.pods["service=prod/orders"].observed_ms);
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  EXPECT_THAT(watcher_->Status().warnings, IsEmpty());
+}
+
+TEST_F(ClusterWatcherTest, CredentialsAreWaitedForAndThenFollowed) {
+  std::optional<absl::StatusOr<Credentials>> fresh;
+  new_credentials_ = [&fresh] { return std::exchange(fresh, std::nullopt); };
+  Start();
+  EXPECT_FALSE(reflector_->started);
+  fresh = absl::UnauthenticatedError("\"t\" is empty");
+  Pass(0);
+  EXPECT_FALSE(reflector_->started);
+  EXPECT_EQ(watcher_->Status().last_error, "\"t\" is empty");
+  fresh = Credentials();
+  (*fresh)->token = "first";
+  Pass(0);
+  EXPECT_TRUE(reflector_->started);
+  const Credentials* credentials = reflector_->host()->credentials();
+  EXPECT_EQ(credentials->token, "first");
+  // While they can't be read the last good ones stay.
+  fresh = absl::UnauthenticatedError("\"t\" is empty");
+  Pass(0);
+  EXPECT_EQ(credentials->token, "first");
+  EXPECT_THAT(LogText(), HasSubstr("the last good ones stay in use"));
+  EXPECT_THAT(watcher_->Status().warnings, SizeIs(1));
+  fresh = Credentials();
+  (*fresh)->token = "second";
+  Pass(0);
+  EXPECT_EQ(credentials->token, "second");
+  EXPECT_THAT(watcher_->Status().warnings, IsEmpty());
 }
 
 TEST_F(ClusterWatcherTest, WhatIsHeldBackKeepsItsTimeOfObservation) {

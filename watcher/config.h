@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "watcher/source.h"
@@ -30,6 +31,24 @@ struct Credentials {
   std::string client_certificate_data;
   std::string client_certificate_key_data;
   std::string proxy_url;
+
+  // The file that all of them come from, if one; it is read again.
+  std::string kubeconfig;
+  std::string kubeconfig_context;
+  std::string kubeconfig_server;  // as it names it
+
+  // All members.
+  auto Tie() const {
+    return std::tie(token_file, ca_file, client_certificate,
+                    client_certificate_key, tls_server_name, tls_verify, token,
+                    ca_data, client_certificate_data,
+                    client_certificate_key_data, proxy_url, kubeconfig,
+                    kubeconfig_context, kubeconfig_server);
+  }
+
+  friend bool operator==(const Credentials& a, const Credentials& b) {
+    return a.Tie() == b.Tie();
+  }
 };
 
 // A drop of more than `drop_percent` of what was counted, or to zero, must be

@@ -113,6 +113,11 @@ absl::StatusOr<std::string> CheckToken(std::string_view token,
       return absl::UnauthenticatedError(absl::StrCat(
           origin, ": a control character within the token; write one token"));
     }
+    if (byte == ' ' || byte > 0x7f) {
+      return absl::UnauthenticatedError(
+          absl::StrCat(origin, ": a token is one word of ASCII; write it "
+                               "without \"Bearer\" and without blanks"));
+    }
   }
   return std::string(token);
 }

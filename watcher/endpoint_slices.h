@@ -3,9 +3,10 @@
 //
 // Rules (Kubernetes API reference and KEP-1669): `ready` absent means true; a
 // pod counts once however many slices and address families it stands in (by
-// targetRef.uid, else by its first address); slices of addressType FQDN are
-// passed over; when no endpoint is ready, those that are serving and
-// terminating count.
+// targetRef.uid, else by its first address, which may be that of an endpoint
+// with a uid in another slice); slices of addressType FQDN and those about
+// other clusters' pods are passed over; when no endpoint is ready, those that
+// are serving and terminating count.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_ENDPOINT_SLICES_H_
 #define DYNAMIC_WEIGHT_WATCHER_ENDPOINT_SLICES_H_
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "watcher/departed.h"
 #include "watcher/object_sink.h"
 #include "weightcalc/slot_plan.h"
 
@@ -44,9 +46,27 @@ class EndpointSlices : public ObjectSink {
   virtual std::vector<IngressNode> Addresses(
       std::string_view ns, std::string_view service) const = 0;
 
+  // Distinct addresses of the endpoints that are not ready although nobody
+  // means them to go, as Addresses() gives them.
+  virtual std::vector<IngressNode> Unready(std::string_view ns,
+                                           std::string_view service) const = 0;
+
   // The (namespace, service) pairs whose answers may have changed since the
   // last call; after the first list, every wanted one.
   virtual std::vector<std::pair<std::string, std::string>> TakeChanged() = 0;
+
+  // Endpoints that counted, and no longer do since an event showed them
+  // terminating, seen by the last TakeChanged(); once. Those that had been lost
+  // otherwise before are among them, until Accept().
+  virtual Departed TakeDeparted(std::string_view ns,
+                                std::string_view service) = 0;
+  // What is said of the service now is in force: what was lost is past.
+  virtual void Accept(std::string_view ns, std::string_view service) = 0;
+
+  // Why nothing counts, where that looks like a mistake: no such Service,
+  // other clusters' pods only. Else "".
+  virtual std::string WhyNone(std::string_view ns,
+                              std::string_view service) const = 0;
 };
 
 }  // namespace dynweight

@@ -391,5 +391,159 @@ TEST_F(EndpointSlicesTest, AnswersNothingForServicesNobodyAskedFor) {
   EXPECT_THAT(slices_->Addresses("prod", "other"), IsEmpty());
 }
 
+constexpr char kTerminating[] =
+    R"({"ready":false,"serving":true,"terminating":true})";
+constexpr char kGone[] =
+    R"({"ready":false,"serving":false,"terminating":true})";
+
+std::string Labelled(const std::string& slice, const std::string& label) {
+  std::string text = slice;
+  return text.insert(text.find("\"labels\":{") + 10, label + ",");
+}
+
+TEST_F(EndpointSlicesTest, PodsOfOtherClustersCountWhereTheyRun) {
+  const std::string local = SliceJson("a", "orders", Endpoints(1, 3));
+  const std::string other = SliceJson("b", "orders", Endpoints(10, 4));
+  std::string annotated = other;
+  annotated.insert(annotated.find("\"labels\""),
+                   R"("annotations":{"endpointslice.karmada.io/)"
+                   R"(provision-cluster":"member2"},)");
+  for (const std::string& foreign :
+       {Labelled(other, R"("endpointslice.kubernetes.io/managed-by":)"
+                        R"("endpointslice-dispatch-controller.karmada.io")"),
+        Labelled(other, R"("endpointslice.kubernetes.io/managed-by":)"
+                        R"("endpointslice-mesh-controller.cilium.io")"),
+        Labelled(other, R"("multicluster.kubernetes.io/source-cluster":"x")"),
+        annotated}) {
+    List({local, foreign});
+    EXPECT_EQ(Orders(), 3u) << foreign;
+    List({foreign});
+    EXPECT_EQ(Orders(), 0u);
+    EXPECT_THAT(slices_->WhyNone("prod", "orders"),
+                HasSubstr("all 1 EndpointSlices of the Service are about pods "
+                          "of other clusters"));
+  }
+  List({local, Labelled(other, R"("endpointslice.kubernetes.io/managed-by":)"
+                               R"("endpointslice-controller.k8s.io")")});
+  EXPECT_EQ(Orders(), 7u);
+}
+
+TEST_F(EndpointSlicesTest, AMirrorWithoutUidsCountsNobodyAgain) {
+  List({SliceJson("a", "orders", Endpoints(1, 2)),
+        SliceJson("mirror", "orders",
+                  {R"({"addresses":["10.1.0.1"]})",
+                   R"({"addresses":["10.1.0.2"]})",
+                   R"({"addresses":["10.1.0.3"]})"})});
+  EXPECT_EQ(Orders(), 3u);
+}
+
+TEST_F(EndpointSlicesTest, TwoPodsOfOneHostAddressAreTwo) {
+  List({SliceJson("a", "orders",
+                  {Endpoint("u1", "10.0.0.1"), Endpoint("u2", "10.0.0.1")})});
+  EXPECT_EQ(Orders(), 2u);
+}
+
+class DeparturesTest : public EndpointSlicesTest {
+ protected:
+  // The three pods of "orders", by what is said of each.
+  std::string Three(std::string a, std::string b, std::string c) {
+    std::vector<std::string> endpoints;
+    int i = 0;
+    for (const std::string& conditions : {a, b, c}) {
+      ++i;
+      if (conditions.empty()) continue;
+      endpoints.push_back(Endpoint(absl::StrCat("u", i),
+                                   absl::StrCat("10.1.0.", i), conditions));
+    }
+    return SliceJson("a", "orders", endpoints);
+  }
+  // Takes the event up and says how many departed.
+  uint64_t Event(const std::string& slice) {
+    EXPECT_TRUE(Apply(EventType::kModified, slice).ok());
+    return Departed();
+  }
+  uint64_t Departed() {
+    slices_->TakeChanged();
+    return slices_->TakeDeparted("prod", "orders").count;
+  }
+  void Begin() {
+    List({Three(kReady, kReady, kReady)});
+    EXPECT_EQ(Departed(), 0u);
+  }
+};
+
+TEST_F(DeparturesTest, WhatTerminatesHasDepartedOnce) {
+  Begin();
+  EXPECT_EQ(Event(Three(kTerminating, kReady, kReady)), 1u);
+  EXPECT_EQ(Event(Three(kGone, kTerminating, kReady)), 1u);
+  EXPECT_EQ(Event(Three("", kGone, kReady)), 0u);
+  EXPECT_EQ(Event(Three("", "", kReady)), 0u);
+}
+
+TEST_F(DeparturesTest, ItsAddressIsTold) {
+  Begin();
+  EXPECT_TRUE(
+      Apply(EventType::kModified, Three(kTerminating, kReady, kReady)).ok());
+  slices_->TakeChanged();
+  EXPECT_THAT(slices_->TakeDeparted("prod", "orders").addresses,
+              ElementsAre(*IpAddress::Parse("10.1.0.1")));
+}
+
+TEST_F(DeparturesTest, WhatTurnsNotReadyOrVanishesHasNot) {
+  Begin();
+  EXPECT_EQ(Event(Three(kNotReady, kReady, kReady)), 0u);
+  EXPECT_EQ(Event(Three(kNotReady, "", kReady)), 0u);
+  EXPECT_TRUE(Apply(EventType::kDeleted, Three("", "", kReady)).ok());
+  EXPECT_EQ(Departed(), 0u);
+}
+
+TEST_F(DeparturesTest, WhatWasLostAndThenTerminatesHas) {
+  Begin();
+  EXPECT_EQ(Event(Three(kNotReady, kReady, kReady)), 0u);
+  EXPECT_EQ(Event(Three(kGone, kReady, kReady)), 1u);
+}
+
+TEST_F(DeparturesTest, WhatWasLostBeforeItWasAcceptedIsPast) {
+  Begin();
+  EXPECT_EQ(Event(Three(kNotReady, kReady, kReady)), 0u);
+  slices_->Accept("prod", "orders");
+  EXPECT_EQ(Event(Three(kGone, kReady, kReady)), 0u);
+}
+
+TEST_F(DeparturesTest, WhatOnlyAListSaysHasNot) {
+  Begin();
+  List({Three(kTerminating, kReady, kReady)});
+  EXPECT_EQ(Departed(), 0u);
+  // Until an event says it again.
+  EXPECT_EQ(Event(Three(kTerminating, kTerminating, kReady)), 2u);
+}
+
+TEST_F(DeparturesTest, TheLastOnesThatServeWhileTheyTerminateDepartAsTheyGo) {
+  Begin();
+  EXPECT_EQ(Event(Three(kTerminating, kTerminating, kTerminating)), 0u);
+  EXPECT_EQ(Orders(), 3u);
+  EXPECT_EQ(Event(Three(kGone, kTerminating, kTerminating)), 1u);
+  EXPECT_EQ(Event(Three("", "", "")), 2u);
+  EXPECT_EQ(Orders(), 0u);
+}
+
+TEST_F(EndpointSlicesTest, TheUnreadyAreThoseWhomNobodyTakesAway) {
+  List({SliceJson("a", "orders",
+                  {Endpoint("u1", "10.1.0.1", kNotReady),
+                   Endpoint("u2", "10.1.0.2", kGone),
+                   Endpoint("u3", "10.1.0.3", kReady)})});
+  const auto unready = slices_->Unready("prod", "orders");
+  ASSERT_EQ(unready.size(), 1u);
+  EXPECT_EQ(unready[0].address, *IpAddress::Parse("10.1.0.1"));
+}
+
+TEST_F(EndpointSlicesTest, AServiceWithoutSlicesIsToldFromOneWithoutEndpoints) {
+  List({SliceJson("a", "orders", {})});
+  EXPECT_EQ(slices_->WhyNone("prod", "orders"), "");
+  EXPECT_EQ(slices_->WhyNone("prod", "users"),
+            "no EndpointSlice of a Service users in prod: is there one of this "
+            "name?");
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -17,6 +17,9 @@ constexpr int64_t kAskSpacingMs = 1000;
 // How often a server that says nothing new is taken to confirm what it said.
 constexpr int64_t kStillTrueMs = 10000;
 
+// A drop that passes unconfirmed and comes again is told so often.
+constexpr int64_t kDropLogMs = 60000;
+
 // What a drop is measured against: not what is held provisionally, which says
 // nothing of this source.
 std::optional<uint64_t> HeldSize(const ClusterView& view,
@@ -28,6 +31,23 @@ std::optional<uint64_t> HeldSize(const ClusterView& view,
   const auto it = view.pods.find(want.pod_source);
   if (it == view.pods.end()) return std::nullopt;
   return it->second.pods;
+}
+
+std::vector<IngressNode> InForce(const ClusterView& view, bool nodes) {
+  return nodes && view.nodes ? view.nodes->nodes : std::vector<IngressNode>();
+}
+
+bool HasAddress(const std::vector<IpAddress>& addresses,
+                const IpAddress& address) {
+  return std::find(addresses.begin(), addresses.end(), address) !=
+         addresses.end();
+}
+
+bool HasAddress(const std::vector<IngressNode>& nodes,
+                const IpAddress& address) {
+  return std::any_of(
+      nodes.begin(), nodes.end(),
+      [&address](const IngressNode& node) { return node.address == address; });
 }
 
 }  // namespace
@@ -47,7 +67,8 @@ Feed::Feed(Subscription subscription, FeedOwner* owner, const Clock* clock,
       quantities_.push_back(
           {i, nodes,
            DropGuard(owner->config().guard,
-                     HeldSize(owner->view(), wants[i], nodes))});
+                     HeldSize(owner->view(), wants[i], nodes)),
+           Departed(), LostNodes(InForce(owner->view(), nodes))});
     }
   }
   reflector_ = create_reflector(subscription_.options, tally_->sink(), this);
@@ -139,8 +160,11 @@ void Feed::OnError(const absl::Status& error) {
 std::vector<size_t> Feed::TakeChanged() {
   std::vector<size_t> quantities;
   for (const size_t want : tally_->TakeChanged()) {
+    const Departed departed = tally_->TakeDeparted(want);
     for (const size_t quantity : {of_want_[want].pods, of_want_[want].nodes}) {
-      if (quantity != kNone) quantities.push_back(quantity);
+      if (quantity == kNone) continue;
+      quantities_[quantity].departed = departed;
+      quantities.push_back(quantity);
     }
   }
   return quantities;
@@ -154,71 +178,141 @@ void Feed::Update(size_t index, int64_t asked_ms) {
   if (quantity.nodes) {
     UpdateNodes(&quantity, now, asked_ms);
   } else {
-    const uint64_t pods = tally_->Pods(quantity.want);
-    if (Admit(&quantity, pods, now, asked_ms)) {
-      owner_->OnPods(subscription_.wants[quantity.want].pod_source, pods);
-    }
+    UpdatePods(&quantity, now, asked_ms);
   }
+  quantity.departed = Departed();
+  if (!quantity.guard.holding()) tally_->Accept(quantity.want);
   if (AskAtMs(quantity) != kNever) to_ask_.insert({AskAtMs(quantity), index});
   if (subscription_.options.watch && quantity.guard.SettleAtMs() != kNever) {
     settling_.insert({quantity.guard.SettleAtMs(), index});
   }
 }
 
-void Feed::UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
-  std::vector<IngressNode> nodes = tally_->Nodes(quantity->want);
-  const bool known_to_be_none = std::exchange(no_nodes_, nodes.empty());
-  if (known_to_be_none && no_nodes_) return;
-  if (!Admit(quantity, nodes.size(), now_ms, asked_ms)) {
-    no_nodes_ = false;
-    return;
+void Feed::UpdatePods(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
+  const std::string& source = subscription_.wants[quantity->want].pod_source;
+  const uint64_t pods = tally_->Pods(quantity->want);
+  if (Admit(quantity, pods, quantity->departed.count, now_ms, asked_ms)) {
+    owner_->OnPods(source, pods);
+    Warn(quantity, pods != 0 ? "" : tally_->WhyNone(quantity->want, false));
+  } else if (quantity->departed.count != 0) {
+    owner_->OnPods(source, *quantity->guard.in_force());
   }
-  if (!no_nodes_) {
-    owner_->OnNodes(std::move(nodes));
-    return;
-  }
-  // Nowhere to send anything is never an answer, however certain: passive
-  // health decides which of the last nodes still serve. They are also what
-  // the first nodes to come back are measured against.
-  quantity->guard =
-      DropGuard(owner_->config().guard,
-                HeldSize(owner_->view(), subscription_.wants[quantity->want],
-                         /*nodes=*/true));
-  owner_->OnLog(
-      LogLine::Level::kWarn,
-      absl::StrCat("no ingress node is live (", owner_->config().nodes.Key(),
-                   "); the last ", SizeInForce(*quantity), " stay in use"));
 }
 
-bool Feed::Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
-                 int64_t asked_ms) {
+void Feed::UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms) {
+  const size_t want = quantity->want;
+  const std::vector<IpAddress>& departed = quantity->departed.addresses;
+  std::vector<IngressNode> nodes = quantity->lost.Usable(
+      tally_->Nodes(want), tally_->UnreadyNodes(want), departed);
+  const bool known_to_be_none = std::exchange(no_nodes_, nodes.empty());
+  if (known_to_be_none && no_nodes_) {
+    KeepLastNodes(quantity);
+    return;
+  }
+  // Those that its owner took away leave what is in force, whatever becomes of
+  // the rest.
+  std::vector<IngressNode> left = InForce(owner_->view(), /*nodes=*/true);
+  const size_t before = left.size();
+  left.erase(std::remove_if(left.begin(), left.end(),
+                            [&](const IngressNode& node) {
+                              return HasAddress(departed, node.address) &&
+                                     !HasAddress(nodes, node.address);
+                            }),
+             left.end());
+  const size_t gone = left.empty() ? 0 : before - left.size();
+  if (!Admit(quantity, nodes.size(), gone, now_ms, asked_ms)) {
+    no_nodes_ = false;
+    if (gone != 0) owner_->OnNodes(std::move(left));
+    return;
+  }
+  if (no_nodes_) {
+    KeepLastNodes(quantity);
+    return;
+  }
+  Warn(quantity, quantity->lost.kept() == 0
+                     ? ""
+                     : absl::StrCat(quantity->lost.kept(), " of ", nodes.size(),
+                                    " are not ready; as they are more than "
+                                    "half, all stay in use and passive health "
+                                    "decides"));
+  owner_->OnNodes(std::move(nodes));
+}
+
+// Nowhere to send anything is never an answer, however certain: passive health
+// decides which of the last nodes still serve. They are also what the first
+// nodes to come back are measured against.
+void Feed::KeepLastNodes(Quantity* quantity) {
+  const Subscription::Want& want = subscription_.wants[quantity->want];
+  quantity->guard =
+      DropGuard(owner_->config().guard, HeldSize(owner_->view(), want, true));
+  const uint64_t last = SizeInForce(*quantity);
+  Warn(quantity,
+       absl::StrCat("none is live: ", tally_->WhyNone(quantity->want, true),
+                    last == 0 ? "" : absl::StrCat("; the last ", last,
+                                                  " stay in use")));
+  // Asked and answered, even so.
+  if (last == 0) owner_->OnNodes({});
+}
+
+void Feed::Warn(Quantity* quantity, const std::string& warning) {
+  if (quantity->warning == warning) return;
+  quantity->warning = warning;
+  owner_->OnStatusChanged(/*at_once=*/true);
+  if (warning.empty()) {
+    owner_->OnLog(LogLine::Level::kNotice,
+                  absl::StrCat(NameOf(*quantity), " found: all well again"));
+  } else {
+    owner_->OnLog(LogLine::Level::kWarn,
+                  absl::StrCat(NameOf(*quantity), ": ", warning));
+  }
+}
+
+std::vector<std::string> Feed::Warnings() const {
+  std::vector<std::string> warnings;
+  for (const Quantity& quantity : quantities_) {
+    if (quantity.warning.empty()) continue;
+    warnings.push_back(absl::StrCat(NameOf(quantity), ": ", quantity.warning));
+  }
+  return warnings;
+}
+
+bool Feed::Admit(Quantity* quantity, uint64_t size, uint64_t departed,
+                 int64_t now_ms, int64_t asked_ms) {
   using Verdict = DropGuard::Verdict;
   const bool waited = quantity->guard.pending();
-  const Verdict verdict = quantity->guard.Observe(size, now_ms, asked_ms);
+  const Verdict verdict =
+      quantity->guard.Observe(size, now_ms, asked_ms, departed);
   const bool waits = quantity->guard.pending();
   if (waits) ++held_back_;
-  const bool applies =
-      verdict == Verdict::kApply || verdict == Verdict::kConfirm;
-  if (waits == waited) return applies;  // no drop begins or ends here
+  // One line a state.
+  if (waits != waited) {
+    TellDrop(quantity, SizeInForce(*quantity), size, verdict, now_ms);
+  }
+  return verdict == Verdict::kApply || verdict == Verdict::kConfirm;
+}
+
+void Feed::TellDrop(Quantity* quantity, uint64_t in_force, uint64_t size,
+                    DropGuard::Verdict verdict, int64_t now_ms) {
   const std::string name = NameOf(*quantity);
-  const uint64_t in_force = SizeInForce(*quantity);
-  if (waits) {
+  if (quantity->guard.pending()) {
+    quantity->drop_told = now_ms >= quantity->next_drop_log_ms;
+    if (!quantity->drop_told) return;
+    quantity->next_drop_log_ms = now_ms + kDropLogMs;
+    const int64_t wait_ms = quantity->guard.ConfirmAtMs() - now_ms;
     owner_->OnLog(
         LogLine::Level::kWarn,
         absl::StrCat(name, " ", in_force, " -> ", size,
                      " held back: a second list must confirm it in ",
-                     (quantity->guard.ConfirmAtMs() - now_ms + 999) / 1000,
-                     " s"));
-  } else if (verdict == Verdict::kConfirm) {
+                     (std::max<int64_t>(wait_ms, 0) + 999) / 1000, " s"));
+  } else if (verdict == DropGuard::Verdict::kConfirm) {
     owner_->OnLog(LogLine::Level::kNotice,
                   absl::StrCat(name, " ", in_force, " -> ", size,
                                " confirmed by a second list"));
-  } else {
+  } else if (quantity->drop_told) {
     owner_->OnLog(LogLine::Level::kNotice,
                   absl::StrCat(name, " ", size,
                                ": the drop that was held back has passed"));
   }
-  return applies;
 }
 
 uint64_t Feed::SizeInForce(const Quantity& quantity) const {
@@ -230,7 +324,9 @@ uint64_t Feed::SizeInForce(const Quantity& quantity) const {
 }
 
 std::string Feed::NameOf(const Quantity& quantity) const {
-  if (quantity.nodes) return "ingress nodes";
+  if (quantity.nodes) {
+    return absl::StrCat("ingress nodes (", owner_->config().nodes.Key(), ")");
+  }
   return absl::StrCat(subscription_.wants[quantity.want].pod_source, ": pods");
 }
 

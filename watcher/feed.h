@@ -17,6 +17,7 @@
 #include "watcher/clock.h"
 #include "watcher/cluster_view.h"
 #include "watcher/guard.h"
+#include "watcher/lost_nodes.h"
 #include "watcher/reflector.h"
 #include "watcher/source_health.h"
 #include "watcher/subscriptions.h"
@@ -37,6 +38,8 @@ class FeedOwner {
   virtual const ClusterConfig& config() const = 0;
   // What is in force.
   virtual const ClusterView& view() const = 0;
+  // What to prove who we are with; changed in place.
+  virtual const Credentials* credentials() = 0;
   // The base URL that all feeds of the cluster use now, and that it failed.
   virtual std::string ApiBase() = 0;
   virtual void OnApiFailure(const std::string& base) = 0;
@@ -59,6 +62,8 @@ class Feed : private ReflectorHost {
        const ReflectorFactory& create_reflector);
 
   void Start() { reflector_->Start(clock_->MonotonicMs()); }
+  // Instead of Start(): why there can be no request yet.
+  void Fail(const absl::Status& error) { OnError(error); }
   void Tick();
   int64_t DeadlineMs() const;
 
@@ -69,6 +74,9 @@ class Feed : private ReflectorHost {
   std::string name() const;
   // Answers that the guards held back.
   uint64_t held_back() const { return held_back_; }
+  // What an operator should look into although nothing fails: sources in which
+  // nothing is found, nodes in use that are not ready.
+  std::vector<std::string> Warnings() const;
 
  private:
   // A number that a guard stands before.
@@ -76,6 +84,12 @@ class Feed : private ReflectorHost {
     size_t want = 0;
     bool nodes = false;  // else pods
     DropGuard guard;
+    Departed departed;    // since it was last updated
+    LostNodes lost;       // of nodes
+    std::string warning = {};  // as it was logged last; "" when all is well
+    // Drops that come and go are told at most once in kDropLogMs.
+    int64_t next_drop_log_ms = INT64_MIN;
+    bool drop_told = false;
   };
   // Indices into quantities_ by a time.
   using DueQuantities = std::set<std::pair<int64_t, size_t>>;
@@ -87,9 +101,7 @@ class Feed : private ReflectorHost {
   static constexpr size_t kNone = SIZE_MAX;
 
   std::string ApiBase() override { return owner_->ApiBase(); }
-  const Credentials* credentials() override {
-    return &owner_->config().credentials;
-  }
+  const Credentials* credentials() override { return owner_->credentials(); }
   void OnApiFailure(const std::string& base) override {
     owner_->OnApiFailure(base);
   }
@@ -101,9 +113,14 @@ class Feed : private ReflectorHost {
   std::vector<size_t> TakeChanged();
   void Update(size_t quantity, int64_t asked_ms);
   void UpdateDue(int64_t now_ms);
+  void UpdatePods(Quantity* quantity, int64_t now_ms, int64_t asked_ms);
   void UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms);
-  bool Admit(Quantity* quantity, uint64_t size, int64_t now_ms,
-             int64_t asked_ms);
+  void KeepLastNodes(Quantity* quantity);
+  void Warn(Quantity* quantity, const std::string& warning);
+  bool Admit(Quantity* quantity, uint64_t size, uint64_t departed,
+             int64_t now_ms, int64_t asked_ms);
+  void TellDrop(Quantity* quantity, uint64_t in_force, uint64_t size,
+                DropGuard::Verdict verdict, int64_t now_ms);
   uint64_t SizeInForce(const Quantity& quantity) const;
   std::string NameOf(const Quantity& quantity) const;
   void Log(const std::optional<LogLine>& line);

@@ -14,29 +14,60 @@ constexpr size_t kMaxFormer = 8;
 }  // namespace
 
 DropGuard::Verdict DropGuard::Observe(uint64_t size, int64_t now_ms,
-                                      int64_t asked_ms) {
+                                      int64_t asked_ms, uint64_t departed) {
+  Depart(size, departed);
   if (!policy_.on || !accepted_ || size >= *accepted_) {
     return Accept(size, now_ms);
   }
+  if (!away_) away_ = Away{now_ms, size, now_ms, false, false, *accepted_};
+  if (away_->size != size) {
+    away_->size = size;
+    away_->changed_ms = now_ms;
+  }
   const uint64_t from = Reference(now_ms);
-  if (IsDrop(size, from)) return HoldDrop(size, from, now_ms, asked_ms);
-  return Settle(size, now_ms);
+  away_->beyond = IsDrop(size, from);
+  if (away_->beyond && !away_->held) {
+    away_->held = true;
+    away_->from = from;
+  }
+  if (away_->held && asked_ms >= ConfirmAtMs()) {
+    away_.reset();
+    former_.clear();  // confirmed: nothing to measure against but this
+    accepted_ = size;
+    return Verdict::kConfirm;
+  }
+  if (away_->beyond) return Verdict::kHold;
+  return now_ms < SettleAtMs() ? Verdict::kSettle : Accept(size, now_ms);
 }
 
 int64_t DropGuard::ConfirmAtMs() const {
-  return drop_ ? drop_->since_ms + policy_.confirm_ms : kNever;
+  return pending() ? away_->since_ms + policy_.confirm_ms : kNever;
 }
 
 int64_t DropGuard::SettleAtMs() const {
-  return fall_ ? std::min(fall_->changed_ms + kSettleMs, SettleByMs()) : kNever;
+  if (!away_ || away_->beyond) return kNever;
+  return std::min(away_->changed_ms + StillMs(), SettleByMs());
 }
 
 int64_t DropGuard::SettleByMs() const {
-  return fall_ ? fall_->since_ms + policy_.confirm_ms : kNever;
+  return away_ && !away_->held ? away_->since_ms + policy_.confirm_ms : kNever;
+}
+
+int64_t DropGuard::StillMs() const {
+  return std::min(kSettleMs, policy_.confirm_ms);
+}
+
+// Never below `size`: what has come meanwhile makes up for what left.
+void DropGuard::Depart(uint64_t size, uint64_t departed) {
+  if (departed == 0 || !accepted_ || size >= *accepted_) return;
+  departed = std::min(departed, *accepted_ - size);
+  *accepted_ -= departed;
+  if (away_) away_->from -= departed;
+  for (Former& former : former_) former.size -= departed;
 }
 
 uint64_t DropGuard::Reference(int64_t now_ms) const {
-  uint64_t from = drop_ ? drop_->from : *accepted_;
+  uint64_t from = pending() ? away_->from : *accepted_;
   for (const Former& former : former_) {
     if (now_ms < former.until_ms) from = std::max(from, former.size);
   }
@@ -51,34 +82,8 @@ bool DropGuard::IsDrop(uint64_t size, uint64_t from) const {
   return from - size > allowed;
 }
 
-DropGuard::Verdict DropGuard::HoldDrop(uint64_t size, uint64_t from,
-                                       int64_t now_ms, int64_t asked_ms) {
-  fall_.reset();
-  if (!drop_) {
-    drop_ = Drop{now_ms, from};
-  } else if (asked_ms >= ConfirmAtMs()) {
-    drop_.reset();
-    former_.clear();  // confirmed: nothing to measure against but this
-    accepted_ = size;
-    return Verdict::kConfirm;
-  }
-  return Verdict::kHold;
-}
-
-DropGuard::Verdict DropGuard::Settle(uint64_t size, int64_t now_ms) {
-  drop_.reset();
-  if (!fall_) {
-    fall_ = Fall{now_ms, size, now_ms};
-  } else if (fall_->size != size) {
-    fall_->size = size;
-    fall_->changed_ms = now_ms;
-  }
-  return now_ms < SettleAtMs() ? Verdict::kSettle : Accept(size, now_ms);
-}
-
 DropGuard::Verdict DropGuard::Accept(uint64_t size, int64_t now_ms) {
-  drop_.reset();
-  fall_.reset();
+  away_.reset();
   if (accepted_ && size < *accepted_) {
     former_.push_back({*accepted_, now_ms + policy_.confirm_ms});
   }

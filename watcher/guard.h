@@ -17,30 +17,52 @@ namespace dynweight {
 // The guard of one quantity: an application's ready pods, or a cluster's
 // nodes. It sees sizes only; its owner keeps the value that is in force.
 //
-// A rise counts at once. A fall counts when it has settled: when the size has
-// stood still for kSettleMs, or after confirm_ms if it never does. A mass
-// failure is told pod by pod, and its first events look like a rolling
-// release; by the time they would count it has shown what it is. Meanwhile
-// the former weight sends some requests too many to a cluster whose own
-// ingress knows which pods are gone.
+//                 smaller, within the limit
+//   +----------+ ---------------------------> +----------+
+//   | IN FORCE |                              | SETTLING |
+//   +----------+ <--------------------------- +----------+
+//      |    ^     still for kSettleMs, or          |
+//      |    |     away for confirm_ms              | beyond the limit
+//      |    |                                      v
+//      |    |  a list of after confirm_ms;     +------+
+//      |    +--------------------------------- | HELD |
+//      |       within the limit and still      +------+
+//      |       for kSettleMs                      ^
+//      +------------------------------------------+
+//                 beyond the limit
 //
-// A drop is a loss of more than policy.drop_percent, or of everything,
+//   From everywhere: a size that is not smaller is IN FORCE at once.
+//
+// There is one time: since when the value in force is not true any more. Only
+// a value that comes into force ends it, so a size that goes to and fro about
+// the limit is HELD all the time, and a list that was asked for at least
+// confirm_ms after that time decides, on whichever side of the limit it is.
+//
+// A rise is in force at once. A fall settles: a mass failure is told pod by
+// pod, and its first events look like a rolling release; by the time they
+// would count it has shown what it is. Meanwhile the former weight sends some
+// requests too many to a cluster whose own ingress knows which pods are gone.
+//
+// The limit is a loss of policy.drop_percent, and any loss of everything,
 // against the highest size that was in force within the last confirm_ms:
-// falls that came one by one count together. It is held back until a
-// consistent list that was asked for at least confirm_ms after the drop was
-// first seen says so as well; that list's value is then taken, whatever was
-// seen in between. An answer that is no drop any more ends the matter; while
-// it is below what is in force it has to settle, since a recovery is told pod
-// by pod, too.
+// falls that came one by one count together.
+//
+// What left because its owner meant it (`departed`) is neither stabilized nor
+// guarded: the value in force, and what falls are measured against, are so much
+// smaller at once; the rest of the fall goes the way drawn above.
+//
+// So without a list the value in force never falls by more than the limit
+// within confirm_ms, and it is the truth at the latest confirm_ms and one list
+// after the truth last changed.
 //
 // A pure function of what it is told: no clock, no I/O. Not thread-safe.
 class DropGuard {
  public:
   enum class Verdict : uint8_t {
     kApply,    // in force
-    kConfirm,  // in force, and a drop that was held back until now
+    kConfirm,  // in force, by a list that decided over what was held back
     kSettle,   // not in force: a fall; observe it again at SettleAtMs()
-    kHold,     // not in force: a drop to be confirmed
+    kHold,     // not in force: beyond the limit, a list must confirm it
   };
 
   // Longer than a mass failure takes to be told, and for what a server gathers
@@ -55,14 +77,17 @@ class DropGuard {
       : policy_(policy), accepted_(held) {}
 
   // The cluster says `size`. `asked_ms`: when the consistent list that says
-  // it was asked for.
+  // it was asked for. `departed`: how many of what is in force left since the
+  // last call because their owner meant it.
   Verdict Observe(uint64_t size, int64_t now_ms,
-                  int64_t asked_ms = kNotConsistent);
+                  int64_t asked_ms = kNotConsistent, uint64_t departed = 0);
 
-  // A drop is waiting to be confirmed.
-  bool pending() const { return drop_.has_value(); }
+  // The size in force; nothing: none was ever known.
+  const std::optional<uint64_t>& in_force() const { return accepted_; }
+  // HELD: a drop is waiting to be confirmed.
+  bool pending() const { return away_.has_value() && away_->held; }
   // What was said last is not in force.
-  bool holding() const { return pending() || fall_.has_value(); }
+  bool holding() const { return away_.has_value(); }
 
   // From when on a consistent list can confirm the drop; kNever when none
   // waits.
@@ -73,14 +98,14 @@ class DropGuard {
   int64_t SettleByMs() const;
 
  private:
-  struct Drop {
+  // Since the value in force was last true.
+  struct Away {
     int64_t since_ms;
-    uint64_t from;  // what it is measured against, for as long as it waits
-  };
-  struct Fall {
-    int64_t since_ms;
-    uint64_t size;
-    int64_t changed_ms;
+    uint64_t size;       // as said last
+    int64_t changed_ms;  // when it became that
+    bool held;
+    bool beyond;    // the size is, the limit
+    uint64_t from;  // what a held one is measured against
   };
   // A size that was in force.
   struct Former {
@@ -88,17 +113,15 @@ class DropGuard {
     int64_t until_ms;  // as long as drops are measured against it
   };
 
+  void Depart(uint64_t size, uint64_t departed);
   uint64_t Reference(int64_t now_ms) const;
   bool IsDrop(uint64_t size, uint64_t from) const;
-  Verdict HoldDrop(uint64_t size, uint64_t from, int64_t now_ms,
-                   int64_t asked_ms);
-  Verdict Settle(uint64_t size, int64_t now_ms);
+  int64_t StillMs() const;
   Verdict Accept(uint64_t size, int64_t now_ms);
 
   GuardPolicy policy_;
   std::optional<uint64_t> accepted_;  // nothing: never known
-  std::optional<Drop> drop_;
-  std::optional<Fall> fall_;
+  std::optional<Away> away_;           // nothing: IN FORCE
   std::vector<Former> former_;  // larger than *accepted_; sizes go down,
                                 // times go up
 };

@@ -2,6 +2,10 @@
 
 #include "watcher/nodes.h"
 
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
 #include "watcher/node_order.h"
 #include "watcher/object_meta.h"
 #include "watcher/object_table.h"
@@ -44,6 +48,23 @@ IpAddress AddressOf(const cJSON* status, std::string_view type,
   return best;
 }
 
+enum class NodeState : uint8_t {
+  kLive,
+  kNotReady,
+  kExcluded,   // by label
+  kGoing,      // deletionTimestamp or the autoscaler's taint
+  kNoAddress,  // of the wanted type
+};
+
+struct NodeEntry {
+  IngressNode node;
+  NodeState state = NodeState::kGoing;
+
+  friend bool operator==(const NodeEntry& a, const NodeEntry& b) {
+    return a.node == b.node && a.state == b.state;
+  }
+};
+
 class NodesImpl final : public Nodes {
  public:
   explicit NodesImpl(NodeSource::AddressType type)
@@ -56,7 +77,7 @@ class NodesImpl final : public Nodes {
     JsonReader reader("Node");
     const ObjectMeta meta =
         ReadObjectMeta(object, ObjectScope::kCluster, &reader);
-    std::optional<IngressNode> node = Reduce(object, meta, &reader);
+    NodeEntry node = Reduce(object, meta, &reader);
     if (!reader.ok()) return reader.status();
     return table_.Stage(meta.Key(), std::move(node));
   }
@@ -67,7 +88,7 @@ class NodesImpl final : public Nodes {
     JsonReader reader("Node");
     const ObjectMeta meta =
         ReadObjectMeta(object, ObjectScope::kCluster, &reader);
-    std::optional<IngressNode> node;
+    std::optional<NodeEntry> node;
     if (type != EventType::kDeleted) node = Reduce(object, meta, &reader);
     if (!reader.ok()) return reader.status();
     return table_.Apply(meta.Key(), std::move(node));
@@ -76,30 +97,72 @@ class NodesImpl final : public Nodes {
   bool listed() const override { return table_.listed(); }
 
   std::vector<IngressNode> Live() const override {
-    std::vector<IngressNode> nodes;
-    nodes.reserve(table_.present().size());
-    for (const auto& [key, node] : table_.present()) nodes.push_back(node);
-    SortNodes(&nodes);
-    return nodes;
+    return NodesOf(NodeState::kLive);
+  }
+  std::vector<IngressNode> Unready() const override {
+    return NodesOf(NodeState::kNotReady);
   }
 
   bool TakeChanged() override { return table_.TakeChanged(); }
 
+  size_t matched() const override { return table_.present().size(); }
+
+  std::string WhyNone() const override {
+    const size_t all = table_.present().size();
+    if (all == 0) return "no Node matches";
+    std::string text = absl::StrCat(all, " match");
+    const auto add = [this, &text](NodeState state, absl::string_view what) {
+      size_t count = 0;
+      for (const auto& [key, entry] : table_.present()) {
+        count += entry.state == state;
+      }
+      if (count != 0) absl::StrAppend(&text, ", ", count, " ", what);
+    };
+    add(NodeState::kNotReady, "not Ready");
+    add(NodeState::kExcluded,
+        absl::StrCat("excluded by label ", kExcludeLabel));
+    add(NodeState::kGoing, "about to be deleted");
+    add(NodeState::kNoAddress,
+        absl::StrCat("without an address of type ",
+                     absl::string_view(type_.data(), type_.size())));
+    return text;
+  }
+
  private:
-  std::optional<IngressNode> Reduce(const cJSON* object, const ObjectMeta& meta,
-                                    JsonReader* reader) const {
+  NodeEntry Reduce(const cJSON* object, const ObjectMeta& meta,
+                   JsonReader* reader) const {
     const cJSON* status = reader->Object(object, "status");
-    const bool live =
-        IsConditionReady(status, reader) && !meta.deleting &&
-        !AboutToBeDeleted(reader->Object(object, "spec"), reader) &&
-        cJSON_GetObjectItemCaseSensitive(meta.labels, kExcludeLabel) == nullptr;
+    // All of it is read, so that a mistake is one whatever the state.
     const IpAddress address = AddressOf(status, type_, reader);
-    if (!live || address.family == IpAddress::kNone) return std::nullopt;
-    return IngressNode{address, std::string(meta.name)};
+    const bool going =
+        AboutToBeDeleted(reader->Object(object, "spec"), reader);
+    const bool ready = IsConditionReady(status, reader);
+    NodeState state = NodeState::kLive;
+    if (meta.deleting || going) {
+      state = NodeState::kGoing;
+    } else if (cJSON_GetObjectItemCaseSensitive(meta.labels, kExcludeLabel) !=
+               nullptr) {
+      state = NodeState::kExcluded;
+    } else if (address.family == IpAddress::kNone) {
+      state = NodeState::kNoAddress;
+    } else if (!ready) {
+      state = NodeState::kNotReady;
+    }
+    return NodeEntry{{address, std::string(meta.name)}, state};
+  }
+
+  std::vector<IngressNode> NodesOf(NodeState state) const {
+    std::vector<IngressNode> nodes;
+    nodes.reserve(table_.present().size());
+    for (const auto& [key, entry] : table_.present()) {
+      if (entry.state == state) nodes.push_back(entry.node);
+    }
+    SortNodes(&nodes);
+    return nodes;
   }
 
   const std::string_view type_;
-  ObjectTable<IngressNode> table_;
+  ObjectTable<NodeEntry> table_;
 };
 
 }  // namespace

@@ -181,5 +181,27 @@ TEST_F(NodesTest, MistakenEventChangesNothing) {
   EXPECT_FALSE(nodes_->TakeChanged());
 }
 
+TEST_F(NodesTest, WhyThereIsNone) {
+  List({});
+  EXPECT_EQ(nodes_->WhyNone(), "no Node matches");
+  constexpr char kExclude[] =
+      R"(,"labels":{"node.kubernetes.io/)"
+      R"(exclude-from-external-load-balancers":""})";
+  List({NodeJson("a", "10.0.0.1", kExclude),
+        NodeJson("b", "10.0.0.2", kExclude),
+        NodeJson("c", "10.0.0.3", kExclude)});
+  EXPECT_EQ(nodes_->WhyNone(),
+            "3 match, 3 excluded by label "
+            "node.kubernetes.io/exclude-from-external-load-balancers");
+  List({NodeJson("a", "", "", "", kReady),
+        NodeJson("b", "10.0.0.2", R"(,"deletionTimestamp":"x")"),
+        NodeJson("c", "10.0.0.3", "", "",
+                 R"("conditions":[{"type":"Ready","status":"Unknown"}])")});
+  EXPECT_EQ(nodes_->WhyNone(),
+            "3 match, 1 not Ready, 1 about to be deleted, 1 without an address "
+            "of type InternalIP");
+  EXPECT_EQ(nodes_->Unready().size(), 1u);
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -130,5 +130,55 @@ TEST_F(PodsTest, MistakenEventChangesNothing) {
   EXPECT_FALSE(pods_->TakeChanged());
 }
 
+constexpr char kDeleting[] = R"(,"deletionTimestamp":"2026-01-01T00:00:00Z")";
+
+TEST_F(PodsTest, WhatIsBeingDeletedHasDepartedOnce) {
+  List({PodJson("a", "10.0.0.1"), PodJson("b", "10.0.0.2")});
+  const std::string going =
+      PodJson("a", "10.0.0.1", "True", "Running", kDeleting);
+  EXPECT_TRUE(Apply(EventType::kModified, going).ok());
+  const Departed departed = pods_->TakeDeparted();
+  EXPECT_EQ(departed.count, 1u);
+  EXPECT_THAT(departed.addresses, ElementsAre(*IpAddress::Parse("10.0.0.1")));
+  EXPECT_TRUE(Apply(EventType::kDeleted, going).ok());
+  EXPECT_EQ(pods_->TakeDeparted().count, 0u);
+  EXPECT_EQ(pods_->Ready(), 1u);
+}
+
+TEST_F(PodsTest, WhatTurnsNotReadyHasNotUntilItIsDeleted) {
+  List({PodJson("a", "10.0.0.1"), PodJson("b", "10.0.0.2")});
+  for (const char* name : {"a", "b"}) {
+    EXPECT_TRUE(
+        Apply(EventType::kModified, PodJson(name, "10.0.0.1", "False")).ok());
+  }
+  EXPECT_EQ(pods_->TakeDeparted().count, 0u);
+  EXPECT_EQ(pods_->UnreadyHosts().size(), 1u);
+  EXPECT_TRUE(
+      Apply(EventType::kModified,
+            PodJson("a", "10.0.0.1", "False", "Running", kDeleting)).ok());
+  EXPECT_EQ(pods_->TakeDeparted().count, 1u);
+  pods_->Accept();
+  EXPECT_TRUE(
+      Apply(EventType::kModified,
+            PodJson("b", "10.0.0.1", "False", "Running", kDeleting)).ok());
+  EXPECT_EQ(pods_->TakeDeparted().count, 0u);
+}
+
+TEST_F(PodsTest, WhatOnlyAListSaysHasNotDeparted) {
+  List({PodJson("a", "10.0.0.1"), PodJson("b", "10.0.0.2")});
+  List({PodJson("a", "10.0.0.1", "True", "Running", kDeleting)});
+  EXPECT_EQ(pods_->TakeDeparted().count, 0u);
+  EXPECT_EQ(pods_->Ready(), 0u);
+}
+
+TEST_F(PodsTest, WhyThereIsNone) {
+  List({});
+  EXPECT_EQ(pods_->WhyNone(), "no pod matches");
+  List({PodJson("a", "10.0.0.1", "False"),
+        PodJson("b", "10.0.0.1", "False", "Succeeded")});
+  EXPECT_EQ(pods_->WhyNone(),
+            "2 match, 1 not ready, 1 terminating or finished");
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -2,8 +2,6 @@
 
 #include "watcher/reduced_slice.h"
 
-#include <optional>
-
 #include "absl/hash/hash.h"
 #include "watcher/object_meta.h"
 
@@ -28,19 +26,38 @@ EndpointId IdOf(char kind, std::string_view text) {
   return {first, absl::HashOf(bytes)};
 }
 
-// What the endpoint counts as; nothing when it takes no traffic. Absent
-// conditions default as the API reference says: ready is true, serving is
-// what ready is, terminating is false.
-std::optional<EndpointState> StateOf(const cJSON* endpoint,
-                                     JsonReader* reader) {
-  const cJSON* conditions = reader->Object(endpoint, "conditions");
+// Whether the slice is about pods of another cluster. By the labels and
+// annotations that KEP-1645 (Multi-Cluster Services), Karmada and Cilium's
+// Cluster Mesh give such slices.
+bool IsForeign(const cJSON* object, JsonReader* reader) {
+  const cJSON* metadata = reader->Object(object, "metadata");
+  const cJSON* labels = reader->Object(metadata, "labels");
+  const std::string_view manager = reader->String(
+      labels, "endpointslice.kubernetes.io/managed-by", kMaxWordBytes);
+  return manager == "endpointslice-dispatch-controller.karmada.io" ||
+         manager == "endpointslice-mesh-controller.cilium.io" ||
+         cJSON_GetObjectItemCaseSensitive(
+             labels, "multicluster.kubernetes.io/source-cluster") != nullptr ||
+         cJSON_GetObjectItemCaseSensitive(
+             reader->Object(metadata, "annotations"),
+             "endpointslice.karmada.io/provision-cluster") != nullptr;
+}
+
+// Absent conditions default as the API reference says: ready is true, serving
+// is what ready is, terminating is false.
+void ReadConditions(const cJSON* json, JsonReader* reader,
+                    ReducedEndpoint* endpoint) {
+  const cJSON* conditions = reader->Object(json, "conditions");
   const bool ready = reader->Bool(conditions, "ready").value_or(true);
   const bool serving = reader->Bool(conditions, "serving").value_or(ready);
-  const bool terminating =
+  endpoint->terminating =
       reader->Bool(conditions, "terminating").value_or(false);
-  if (ready) return EndpointState::kReady;
-  if (serving && terminating) return EndpointState::kServingTerminating;
-  return std::nullopt;
+  endpoint->state = EndpointState::kNotReady;
+  if (ready) {
+    endpoint->state = EndpointState::kReady;
+  } else if (serving && endpoint->terminating) {
+    endpoint->state = EndpointState::kServingTerminating;
+  }
 }
 
 void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
@@ -49,15 +66,13 @@ void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
   const std::string_view text =
       reader->FirstString(json, "addresses", kMaxAddressBytes);
   const std::string_view node = reader->String(json, "nodeName", kMaxNameBytes);
-  const std::optional<EndpointState> state = StateOf(json, reader);
+  ReducedEndpoint endpoint{};
+  ReadConditions(json, reader, &endpoint);
   if (!reader->ok()) return;
   if (uid.empty() && text.empty()) {
     reader->Fail("addresses", "is missing, and so is targetRef.uid");
     return;
   }
-  if (!state.has_value()) return;
-
-  ReducedEndpoint endpoint{};
   endpoint.address = IpAddress::Parse(text).value_or(IpAddress());
   if (!uid.empty()) {
     endpoint.id = IdOf('u', uid);
@@ -66,7 +81,7 @@ void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
   } else {
     endpoint.id = IdOf('a', text);
   }
-  endpoint.state = *state;
+  endpoint.by_address = uid.empty();
   endpoint.name_offset = static_cast<uint32_t>(slice->node_names.size());
   endpoint.name_length = static_cast<uint8_t>(node.size());
   slice->node_names += node;
@@ -79,7 +94,8 @@ ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader) {
   ReducedSlice slice;
   const std::string_view type =
       reader->RequiredString(object, "addressType", kMaxAddressBytes);
-  if (type != "IPv4" && type != "IPv6") return slice;
+  slice.foreign = IsForeign(object, reader);
+  if (slice.foreign || (type != "IPv4" && type != "IPv6")) return slice;
   reader->ForEachObject(reader->Array(object, "endpoints"), "endpoints",
                         kMaxEndpointsPerSlice,
                         [reader, &slice](const cJSON* endpoint) {

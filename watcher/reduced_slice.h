@@ -1,4 +1,5 @@
-// One EndpointSlice reduced to the endpoints that take traffic.
+// One EndpointSlice reduced to what its endpoints are: taking traffic, about to
+// go, or neither.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_REDUCED_SLICE_H_
 #define DYNAMIC_WEIGHT_WATCHER_REDUCED_SLICE_H_
@@ -19,7 +20,11 @@ namespace dynweight {
 // would suffer.
 using EndpointId = std::array<uint64_t, 2>;
 
-enum class EndpointState : uint8_t { kReady, kServingTerminating };
+enum class EndpointState : uint8_t {
+  kReady,
+  kServingTerminating,
+  kNotReady,  // takes no traffic
+};
 
 struct ReducedEndpoint {
   EndpointId id;
@@ -27,19 +32,22 @@ struct ReducedEndpoint {
   IpAddress address;     // kNone: not one that a peer can have
   uint8_t name_length;
   EndpointState state;
+  bool terminating;  // its owner means it to go
+  bool by_address;   // `id` is: it has no uid
 
   friend bool operator==(const ReducedEndpoint& a, const ReducedEndpoint& b) {
     return a.id == b.id && a.name_offset == b.name_offset &&
            a.address == b.address && a.name_length == b.name_length &&
-           a.state == b.state;
+           a.state == b.state && a.terminating == b.terminating &&
+           a.by_address == b.by_address;
   }
 };
 
 static_assert(sizeof(ReducedEndpoint) <= 48,
               "10,000 endpoints should cost 1 MB");
 
-// One slice without the endpoints that take no traffic.
 struct ReducedSlice {
+  bool foreign = false;  // another cluster's pods; it has no endpoints here
   std::vector<ReducedEndpoint> endpoints;
   std::string node_names;
 
@@ -48,12 +56,15 @@ struct ReducedSlice {
         .substr(endpoint.name_offset, endpoint.name_length);
   }
   friend bool operator==(const ReducedSlice& a, const ReducedSlice& b) {
-    return a.endpoints == b.endpoints && a.node_names == b.node_names;
+    return a.foreign == b.foreign && a.endpoints == b.endpoints &&
+           a.node_names == b.node_names;
   }
 };
 
 // Reads an EndpointSlice object; none of its endpoints when it is of an
-// addressType other than IPv4 and IPv6. Mistakes are the reader's.
+// addressType other than IPv4 and IPv6, or when a multi-cluster controller put
+// it there for the pods of another cluster: they count where they run.
+// Mistakes are the reader's.
 ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader);
 
 }  // namespace dynweight

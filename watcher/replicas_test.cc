@@ -119,5 +119,47 @@ TEST_F(ReplicasTest, MistakenEventChangesNothing) {
   EXPECT_THAT(replicas_->TakeChanged(), IsEmpty());
 }
 
+TEST_F(ReplicasTest, WhatFallsWithTheReplicasHasDeparted) {
+  List({Workload("orders", R"({"replicas":20,"readyReplicas":20})")});
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    Workload("orders", R"({"replicas":15,"readyReplicas":15})"))
+                  .ok());
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 5u);
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    Workload("orders", R"({"replicas":14,"readyReplicas":10})"))
+                  .ok());
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 1u);
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 0u);
+}
+
+TEST_F(ReplicasTest, WhatTurnsNotReadyHasNotUntilTheReplicasFall) {
+  List({Workload("orders", R"({"replicas":20,"readyReplicas":20})")});
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    Workload("orders", R"({"replicas":20,"readyReplicas":12})"))
+                  .ok());
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 0u);
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    Workload("orders", R"({"replicas":17,"readyReplicas":12})"))
+                  .ok());
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 3u);
+  replicas_->Accept("prod", "orders");
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    Workload("orders", R"({"replicas":12,"readyReplicas":12})"))
+                  .ok());
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 0u);
+}
+
+TEST_F(ReplicasTest, NeitherAListNorADeletedObjectSaysThatAnythingDeparted) {
+  List({Workload("orders", R"({"replicas":20,"readyReplicas":20})")});
+  List({Workload("orders", R"({"replicas":9,"readyReplicas":9})")});
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 0u);
+  EXPECT_TRUE(Apply(EventType::kDeleted,
+                    Workload("orders", R"({"replicas":9,"readyReplicas":9})"))
+                  .ok());
+  EXPECT_EQ(replicas_->TakeDeparted("prod", "orders"), 0u);
+  EXPECT_EQ(replicas_->WhyNone("prod", "orders"),
+            "no object orders in prod: is there one of this name?");
+}
+
 }  // namespace
 }  // namespace dynweight

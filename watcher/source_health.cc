@@ -41,9 +41,14 @@ std::optional<LogLine> SourceHealth::OnError(std::string_view reason,
     failing_since_ms_ = last_error_ms_;
     failing_since_monotonic_ = clock.MonotonicMs();
   }
+  const int64_t now = clock.MonotonicMs();
+  if (told_.size() >= kMaxReasons && now - told_monotonic_ >= kForgetMs) {
+    told_.clear();
+  }
   if (told_.size() >= kMaxReasons || !told_.insert(ReasonOf(reason)).second) {
     return std::nullopt;
   }
+  told_monotonic_ = now;
   return LogLine{
       LogLine::Level::kError,
       first ? absl::StrCat(last_error_, "; weights hold at what was last known")

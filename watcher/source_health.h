@@ -19,9 +19,10 @@ namespace dynweight {
 // Not thread-safe.
 class SourceHealth {
  public:
-  // Different reasons told from a failure to the recovery; more are not
-  // logged.
+  // Different reasons told at once; the next is told when kForgetMs have passed
+  // since the last, and so are these anew.
   static constexpr size_t kMaxReasons = 8;
+  static constexpr int64_t kForgetMs = 60000;
 
   // Each returns the line to log, if one is due, without saying whose it is:
   // `name` is only part of the line about the recovery.
@@ -43,6 +44,7 @@ class SourceHealth {
   int64_t failing_since_ms_ = 0;
   int64_t failing_since_monotonic_ = 0;
   std::set<std::string> told_;  // reasons since it fails
+  int64_t told_monotonic_ = 0;  // the last of them
 };
 
 }  // namespace dynweight

@@ -50,6 +50,13 @@ TEST_F(SourceHealthTest, ReasonsThatNeverRepeatAreBounded) {
   EXPECT_EQ(told, static_cast<int>(SourceHealth::kMaxReasons));
 }
 
+TEST_F(SourceHealthTest, ANewReasonAfterManyIsToldAMinuteLater) {
+  for (char c = 'a'; c <= 'z'; ++c) Fail(std::string(1, c));
+  EXPECT_FALSE(Fail("HTTP 403"));
+  clock_.now += SourceHealth::kForgetMs;
+  EXPECT_TRUE(Fail("HTTP 403"));
+}
+
 TEST_F(SourceHealthTest, RecoveryIsToldOnceWithHowLongItFailed) {
   Fail("x");
   clock_.now += 2500;

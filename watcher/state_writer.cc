@@ -2,7 +2,6 @@
 
 #include "watcher/state_writer.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 
 #include <chrono>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/pinned_library.h"
 
 namespace dynweight {
 
@@ -32,15 +32,6 @@ struct StateWriter::Shared {
 };
 
 namespace {
-
-// Keeps the code of this library in memory, for a thread that may outlive the
-// module: nginx unloads it before a worker exits.
-void PinThisLibrary() {
-  static const char here = 0;
-  Dl_info info;
-  if (dladdr(&here, &info) == 0 || info.dli_fname == nullptr) return;
-  dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-}
 
 absl::Status WriteGuarded(const StateWriter::Write& write,
                           const std::string& text) {

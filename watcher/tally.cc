@@ -39,6 +39,30 @@ class NamedTally : public Tally {
       return {};
     }
   }
+  std::vector<IngressNode> UnreadyNodes(size_t want) const override {
+    if constexpr (std::is_same_v<Sink, EndpointSlices>) {
+      return sink_->Unready(wants_[want].ns, wants_[want].name);
+    } else {
+      return {};
+    }
+  }
+  Departed TakeDeparted(size_t want) override {
+    if constexpr (std::is_same_v<Sink, EndpointSlices>) {
+      return sink_->TakeDeparted(wants_[want].ns, wants_[want].name);
+    } else {
+      Departed departed;
+      departed.count = sink_->TakeDeparted(wants_[want].ns, wants_[want].name);
+      return departed;
+    }
+  }
+  void Accept(size_t want) override {
+    sink_->Accept(wants_[want].ns, wants_[want].name);
+  }
+  // An application without a ready endpoint may be scaled to zero.
+  std::string WhyNone(size_t want, bool nodes) const override {
+    std::string why = sink_->WhyNone(wants_[want].ns, wants_[want].name);
+    return why.empty() && nodes ? "no endpoint is ready" : why;
+  }
   std::vector<size_t> TakeChanged() override {
     std::vector<size_t> changed;
     for (const auto& id : sink_->TakeChanged()) {
@@ -75,6 +99,28 @@ class SelectedTally : public Tally {
     } else {
       return sink_->Live();
     }
+  }
+  std::vector<IngressNode> UnreadyNodes(size_t) const override {
+    if constexpr (std::is_same_v<Sink, dynweight::Pods>) {
+      return sink_->UnreadyHosts();
+    } else {
+      return sink_->Unready();
+    }
+  }
+  Departed TakeDeparted(size_t) override {
+    if constexpr (std::is_same_v<Sink, dynweight::Pods>) {
+      return sink_->TakeDeparted();
+    } else {
+      return {};
+    }
+  }
+  void Accept(size_t) override {
+    if constexpr (std::is_same_v<Sink, dynweight::Pods>) sink_->Accept();
+  }
+  // An application whose pods are not ready is no mistake.
+  std::string WhyNone(size_t, bool nodes) const override {
+    if (!nodes && sink_->matched() != 0) return std::string();
+    return sink_->WhyNone();
   }
   std::vector<size_t> TakeChanged() override {
     return sink_->TakeChanged() ? std::vector<size_t>{0}

@@ -7,8 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "watcher/departed.h"
 #include "watcher/object_sink.h"
 #include "watcher/source.h"
 #include "watcher/subscriptions.h"
@@ -32,8 +34,19 @@ class Tally {
   virtual uint64_t Pods(size_t want) const = 0;
   // Live ingress nodes, sorted, distinct. Not of the replicas kinds.
   virtual std::vector<IngressNode> Nodes(size_t want) const = 0;
+  // Ingress nodes that would be live, were they ready; nobody means them to go.
+  // Sorted, distinct. Not of the replicas kinds.
+  virtual std::vector<IngressNode> UnreadyNodes(size_t want) const = 0;
   // The wants whose answers may have changed since the last call.
   virtual std::vector<size_t> TakeChanged() = 0;
+  // What left because its owner meant it; once. Only what an event showed, and
+  // of those lost otherwise what was lost since Accept(), which says that the
+  // present answers are in force.
+  virtual Departed TakeDeparted(size_t want) = 0;
+  virtual void Accept(size_t want) = 0;
+  // Why nothing is found, for a person, where that may be a mistake; else "".
+  // `nodes`: why there is no ingress node.
+  virtual std::string WhyNone(size_t want, bool nodes) const = 0;
 };
 
 }  // namespace dynweight

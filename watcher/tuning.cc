@@ -41,6 +41,19 @@ bool IsFor(const TuningRule& rule, const TunedPeer& peer) {
   return rule.address && SamePeer(*rule.address, peer.address);
 }
 
+// Takes up a flag of a later rule.
+void Set(const TuningRule* rule, const std::optional<bool>& flag,
+         const TuningRule** on, const TuningRule** off) {
+  if (!flag) return;
+  if (*flag) {
+    *on = rule;
+    *off = nullptr;
+  } else if (*on != nullptr) {
+    *on = nullptr;
+    *off = rule;
+  }
+}
+
 uint64_t Moderated(const TuningEffect& effect, uint64_t weight) {
   if (weight == 0) return 0;
   if (effect.scale != nullptr) {
@@ -126,8 +139,8 @@ TuningEffect EffectOn(const Tuning::Selection& selection,
   TuningEffect effect;
   for (const TuningRule* rule : selection) {
     if (!IsFor(*rule, peer)) continue;
-    if (rule->drain) effect.drain = rule;
-    if (rule->freeze) effect.freeze = rule;
+    Set(rule, rule->drain, &effect.drain, &effect.no_drain);
+    Set(rule, rule->freeze, &effect.freeze, &effect.no_freeze);
     if (rule->weight) effect.weight = rule;
     if (rule->scale) effect.scale = rule;
     if (rule->min) effect.min = rule;
@@ -139,7 +152,9 @@ TuningEffect EffectOn(const Tuning::Selection& selection,
 const TuningRule* LineFreeze(const Tuning::Selection& selection) {
   const TuningRule* freeze = nullptr;
   for (const TuningRule* rule : selection) {
-    if (rule->freeze && rule->for_whole_lines()) freeze = rule;
+    if (rule->freeze && rule->for_whole_lines()) {
+      freeze = *rule->freeze ? rule : nullptr;
+    }
   }
   return freeze;
 }

@@ -13,7 +13,8 @@
 // `server` and `node` that it gives. Of the rules for a peer, drain wins over
 // weight, and weight over what the clusters say, held by freeze or not, as
 // scale, then min, then max change it. Of two rules that say the same the
-// later one in the file counts.
+// later one in the file counts, so that a later `"drain": false` or
+// `"freeze": false` exempts from an earlier rule.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_TUNING_H_
 #define DYNAMIC_WEIGHT_WATCHER_TUNING_H_
@@ -57,8 +58,8 @@ struct TuningRule {
   std::string node;
   std::optional<PeerAddress> address;  // that `server` is
 
-  bool drain = false;
-  bool freeze = false;
+  std::optional<bool> drain;
+  std::optional<bool> freeze;
   std::optional<uint32_t> weight;
   std::optional<double> scale;
   std::optional<uint32_t> min;
@@ -86,6 +87,9 @@ struct TuningEffect {
   const TuningRule* scale = nullptr;
   const TuningRule* min = nullptr;
   const TuningRule* max = nullptr;
+  // That kept an earlier rule from draining or freezing it.
+  const TuningRule* no_drain = nullptr;
+  const TuningRule* no_freeze = nullptr;
 
   // The first of them, which the status shows.
   const TuningRule* Deciding() const;

@@ -31,6 +31,12 @@ void AppendNumber(const char* name, const std::optional<Number>& number,
   if (number) absl::StrAppend(out, ",\"", name, "\":", *number);
 }
 
+void AppendFlag(const char* name, const std::optional<bool>& flag,
+                std::string* out) {
+  if (!flag) return;
+  absl::StrAppend(out, ",\"", name, "\":", *flag ? "true" : "false");
+}
+
 std::string EncodeRuleHead(const TuningRule& rule, bool in_force,
                            uint32_t peers) {
   return absl::StrCat("{\"line\":", rule.line,
@@ -45,8 +51,8 @@ std::string EncodeRuleBody(const TuningRule& rule) {
   AppendText("cluster", rule.cluster, &out);
   AppendText("server", rule.server, &out);
   AppendText("node", rule.node, &out);
-  if (rule.drain) out += ",\"drain\":true";
-  if (rule.freeze) out += ",\"freeze\":true";
+  AppendFlag("drain", rule.drain, &out);
+  AppendFlag("freeze", rule.freeze, &out);
   AppendNumber("weight", rule.weight, &out);
   AppendNumber("scale", rule.scale, &out);
   AppendNumber("min", rule.min, &out);
@@ -181,8 +187,9 @@ void TuningFile::NotePeers(const std::vector<uint32_t>& peers) {
     if (!tuning_.in_force(i) || peers[i] != 0) continue;
     Log(LogLine::Level::kWarn,
         absl::StrCat(RuleText(tuning_.rules()[i]),
-                     " is for no peer: there is none of that name now, or a "
-                     "later rule wins"));
+                     " is for no peer: there is none of that name now, a "
+                     "later rule wins, or no earlier one is there to exempt "
+                     "from"));
   }
 }
 

@@ -65,12 +65,12 @@ std::optional<uint32_t> TuningMarker::Mark(const Tuning& tuning,
 
 void TuningMarker::MarkSlot(const Tuning& tuning, const TuningEffect& effect,
                             uint32_t slot, Table* table, TuningMarks* marks) {
-  const TuningRule* deciding = effect.Deciding();
-  if (deciding == nullptr) return;
-  (*marks)[slot] = static_cast<uint16_t>(1 + tuning.IndexOf(deciding));
-  std::set<const TuningRule*> rules = {effect.drain,  effect.weight,
-                                       effect.freeze, effect.scale,
-                                       effect.min,    effect.max};
+  if (const TuningRule* deciding = effect.Deciding()) {
+    (*marks)[slot] = static_cast<uint16_t>(1 + tuning.IndexOf(deciding));
+  }
+  std::set<const TuningRule*> rules = {
+      effect.drain, effect.weight, effect.freeze,   effect.scale,
+      effect.min,   effect.max,    effect.no_drain, effect.no_freeze};
   rules.erase(nullptr);
   for (const TuningRule* rule : rules) ++table->peers[tuning.IndexOf(rule)];
 }

@@ -91,6 +91,7 @@ class RulesReader {
   void CheckServer(const Json::Value& object, const TuningRule& rule);
   bool HasUpstream(std::string_view name) const;
   bool HasCluster(std::string_view name) const;
+  bool HasLine(std::string_view upstream) const;
   bool HasLine(const TuningRule& rule) const;
 
   std::string text_;
@@ -325,10 +326,18 @@ void RulesReader::CheckEffects(const Json::Value& object,
     return;
   }
   const bool moderates = rule.scale || rule.min || rule.max;
-  if (rule.drain + rule.freeze + rule.weight.has_value() + moderates > 1) {
+  const bool drains = rule.drain.value_or(false);
+  const bool freezes = rule.freeze.value_or(false);
+  if (drains + freezes + rule.weight.has_value() + moderates > 1) {
     Fail(object,
          "drain, weight, freeze, and scale with min and max exclude each "
          "other: write a rule for each");
+    return;
+  }
+  if (rule.freeze == false && !rule.for_whole_lines()) {
+    Fail(object["freeze"],
+         "\"freeze\": false exempts an upstream or a cluster: write it "
+         "without server and node");
     return;
   }
   if (rule.min && rule.max && *rule.min > *rule.max) {
@@ -338,7 +347,7 @@ void RulesReader::CheckEffects(const Json::Value& object,
   }
   const bool all =
       rule.for_whole_lines() && rule.upstream.empty() && rule.cluster.empty();
-  if (all && !rule.freeze && !object.isMember("freeze")) {
+  if (all && !rule.freeze) {
     Fail(object,
          "the rule is for every peer: name an upstream, cluster, server or "
          "node; only freeze may do without");
@@ -358,6 +367,13 @@ bool RulesReader::HasUpstream(std::string_view name) const {
 bool RulesReader::HasCluster(std::string_view name) const {
   for (const ClusterConfig& cluster : config_.clusters) {
     if (cluster.name == name) return true;
+  }
+  return false;
+}
+
+bool RulesReader::HasLine(std::string_view upstream) const {
+  for (const LineConfig& line : config_.lines) {
+    if (line.upstream == upstream) return true;
   }
   return false;
 }
@@ -390,6 +406,16 @@ void RulesReader::CheckNames(const Json::Value& object,
                                          " has no ingress nodes of cluster ",
                                          Quoted(rule.cluster)));
   }
+  if (!rule.upstream.empty() && !HasLine(rule.upstream)) {
+    const char* const key =
+        !rule.node.empty() ? "node" : rule.freeze ? "freeze" : nullptr;
+    if (key != nullptr) {
+      Fail(object[key],
+           absl::StrCat("upstream ", Quoted(rule.upstream),
+                        " has no ingress nodes, and \"", key,
+                        "\" is for those"));
+    }
+  }
   if (!rule.server.empty()) CheckServer(object, rule);
 }
 
@@ -399,6 +425,7 @@ void RulesReader::CheckServer(const Json::Value& object,
                               const TuningRule& rule) {
   if (rule.address) return;
   for (const ServerConfig& server : config_.servers) {
+    if (!rule.cluster.empty()) break;  // such a server is of none
     if ((rule.upstream.empty() || rule.upstream == server.upstream) &&
         (rule.server == server.name || rule.server == server.address)) {
       return;

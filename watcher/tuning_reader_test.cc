@@ -164,6 +164,18 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"{\"rules\":[{\"node\":\"n\",\"drain\":true,\"weight\":3}]}",
                 "1:11: ", "a rule for each"},
         BadFile{"{\"rules\":[{\"drain\":true}]}", "1:11: ", "for every peer"},
+        BadFile{"{\"rules\":[{\"node\":\"n\",\"freeze\":false}]}",
+                "1:32: ", "exempts an upstream or a cluster"},
+        BadFile{"{\"rules\":[{\"node\":\"n\",\"weight\":null}]}",
+                "1:32: ", "whole number"},
+        BadFile{"{\"rules\":[{\"upstream\":\"kvm\",\"node\":\"n\","
+                "\"drain\":true}]}",
+                "1:36: upstream \"kvm\" has no ingress nodes", "\"node\""},
+        BadFile{"{\"rules\":[{\"upstream\":\"kvm\",\"freeze\":true}]}",
+                "1:38: upstream \"kvm\" has no ingress nodes", "\"freeze\""},
+        BadFile{"{\"rules\":[{\"cluster\":\"bj\","
+                "\"server\":\"app.example:8080\",\"drain\":true}]}",
+                "1:36: unknown server", ""},
         BadFile{"{\"rules\":[{\"scale\":2}]}", "1:11: ", "for every peer"}));
 
 INSTANTIATE_TEST_SUITE_P(

@@ -139,5 +139,27 @@ TEST_F(TuningTest, OnlyAFreezeOfWholeLinesFreezesALine) {
   EXPECT_EQ(LineFreeze(tuning_.Select("orders", "sh")), nullptr);
 }
 
+TEST_F(TuningTest, ALaterFalseExemptsFromAnEarlierTrue) {
+  Rules(R"({"cluster":"bj","drain":true},
+           {"server":"10.0.0.1","drain":false})");
+  EXPECT_EQ(Node(40, "bj", "10.0.0.1"), 40u);
+  EXPECT_EQ(Node(40, "bj", "10.0.0.2"), 0u);
+  const TuningEffect effect = OnNode("bj", "10.0.0.1", "n1");
+  EXPECT_EQ(effect.no_drain, &tuning_.rules()[1]);
+  EXPECT_EQ(effect.Deciding(), nullptr);
+  // With nothing to exempt from it is for nobody, which is told.
+  EXPECT_EQ(OnNode("sh", "10.0.0.1", "n1").no_drain, nullptr);
+  Rules(R"({"server":"10.0.0.1","drain":false},
+           {"cluster":"bj","drain":true})");
+  EXPECT_EQ(Node(40, "bj", "10.0.0.1"), 0u);
+}
+
+TEST_F(TuningTest, AClusterIsExemptFromAFreezeOfAll) {
+  Rules(R"({"freeze":true}, {"cluster":"bj","freeze":false})");
+  EXPECT_EQ(LineFreeze(tuning_.Select("orders", "bj")), nullptr);
+  EXPECT_NE(LineFreeze(tuning_.Select("orders", "sh")), nullptr);
+  EXPECT_NE(OnNode("bj", "10.0.0.1", "n1").no_freeze, nullptr);
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -261,7 +261,10 @@ void UpdatePlanner::PlanLineOf(uint32_t index, uint64_t former_scale,
   if (!plan.empty() || !(weight == line.weight)) {
     clusters_[config.cluster].explains = true;
   }
-  if (journal_->Note(index, line.weight, weight) || !line.recorded) {
+  const bool changed =
+      weight ? journal_->Note(index, line.weight, weight)
+             : journal_->NoteUnknown(index, views_[config.cluster]);
+  if (changed || !line.recorded) {
     line.recorded = true;
     update->lines.push_back({index, journal_->record(index)});
   }

@@ -17,10 +17,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "watcher/background_look.h"
 #include "watcher/change_log.h"
 #include "watcher/clock.h"
 #include "watcher/cluster_status.h"
 #include "watcher/cluster_watcher.h"
+#include "watcher/credentials_look.h"
 #include "watcher/curl_transport.h"
 #include "watcher/handoff.h"
 #include "watcher/held_views.h"
@@ -39,6 +41,14 @@ constexpr int64_t kMaxPollMs = 60000;
 // which costs much less than a wake-up of two threads for each. A lone event
 // does not wait.
 constexpr int64_t kGatherMs = 50;
+// Files are read so often, on threads that may hang alone.
+constexpr int64_t kCredentialsPauseMs = 1000;
+constexpr int64_t kTuningPauseMs = 100;
+// A look that takes longer is told of.
+constexpr int64_t kHangMs = 5000;
+// What the first look at the tuning file may take; a file system that takes
+// longer is told of a little early.
+constexpr int64_t kFirstLookMs = 500;
 // From an exception (no memory, that is) to the next attempt.
 constexpr int64_t kFirstRetryMs = 1000;
 constexpr int64_t kMaxRetryMs = 30000;
@@ -73,7 +83,8 @@ class WatcherThread : public Watcher {
         tables_(std::move(tables)),
         handoff_(wake_fd),
         journal_(config, &clock_),
-        tuning_(config, ReadTuningFile, &clock_, &log_),
+        tuning_(config, [this](const std::string&) { return TuningText(); },
+                &clock_, &log_),
         saver_(config.state_file, WriteStateFile, &log_,
                [this] { handoff_.Wake(); }) {
     std::vector<ClusterView> known = held.views;
@@ -107,11 +118,16 @@ class WatcherThread : public Watcher {
   }
 
  private:
+  using CredentialsLook = BackgroundLook<Credentials>;
+  using TuningLook = BackgroundLook<std::string>;
+
   // One life of everything that talks to clusters. Whatever it throws, the
   // views outlive it.
   struct Run {
     std::unique_ptr<CurlTransport> transport;
     std::mt19937_64 engine;
+    // Of the clusters that have credential files.
+    std::vector<std::unique_ptr<CredentialsLook>> credentials;
     std::vector<std::unique_ptr<ClusterWatcher>> clusters;
     std::unique_ptr<UpdatePlanner> planner;
     int64_t gather_until_ms = 0;
@@ -120,6 +136,8 @@ class WatcherThread : public Watcher {
   void Main() noexcept;
   void WatchUntilStop();
   void SetUp(Run* run);
+  ClusterWatcher::NewCredentials Look(const Credentials& credentials, Run* run);
+  absl::StatusOr<std::string> TuningText();
   void Turn(Run* run);
   void Wait(const Run& run);
   void WarnOfUnverifiedTls();
@@ -133,6 +151,7 @@ class WatcherThread : public Watcher {
   // The thread's from here on.
   ChangeLog log_;
   WeightJournal journal_;
+  std::unique_ptr<TuningLook> tuning_look_;  // from the first TuningText() on
   TuningFile tuning_;
   StateSaver saver_;
   std::vector<ClusterView> views_;
@@ -193,12 +212,54 @@ void WatcherThread::SetUp(Run* run) {
   };
   for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
-        config_, i, &views_[i], &clock_, &log_, create));
+        config_, i, &views_[i], &clock_, &log_, create,
+        Look(config_.clusters[i].credentials, run)));
   }
   run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
                                                  &log_, &journal_, &tuning_,
                                                  clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
+}
+
+ClusterWatcher::NewCredentials WatcherThread::Look(
+    const Credentials& credentials, Run* run) {
+  if (!HaveFiles(credentials)) return nullptr;
+  auto files = std::make_shared<CredentialFiles>();
+  run->credentials.push_back(std::make_unique<CredentialsLook>(
+      [credentials, files] {
+        return ReadCredentials(credentials, files.get());
+      },
+      kCredentialsPauseMs, [this] { handoff_.Wake(); }));
+  return [look = run->credentials.back().get(), hung = false]() mutable
+             -> std::optional<absl::StatusOr<Credentials>> {
+    if (look->LookingMs() < kHangMs) {
+      if (!std::exchange(hung, false)) return look->TakeNew();
+      return look->Latest();
+    } else {
+      hung = true;
+      return absl::DeadlineExceededError(
+          "a credential file has not been read for seconds: does its file "
+          "system hang?");
+    }
+  };
+}
+
+// What the file said when it was last read, which may be never.
+absl::StatusOr<std::string> WatcherThread::TuningText() {
+  if (tuning_look_ == nullptr) {
+    tuning_look_ = std::make_unique<TuningLook>(
+        [path = config_.tuning_file] { return ReadTuningFile(path); },
+        kTuningPauseMs, nullptr);
+    tuning_look_->WaitForFirst(kFirstLookMs);
+  }
+  if (tuning_look_->LookingMs() < kHangMs) {
+    const auto latest = tuning_look_->Latest();
+    if (latest) return *latest;
+  }
+  return absl::DeadlineExceededError(
+      absl::StrCat("\"", config_.tuning_file,
+                   "\" has not been read for seconds: does its file system "
+                   "hang?"));
 }
 
 void WatcherThread::Turn(Run* run) {

@@ -130,6 +130,18 @@ bool WeightJournal::Note(uint32_t index,
   return !same;
 }
 
+bool WeightJournal::NoteUnknown(uint32_t index, const ClusterView& view) {
+  LineRecord& record = records_[index];
+  if (record.known != 0) return false;
+  LineRecord fresh = MakeLineRecord(config_.lines[index], std::nullopt);
+  if (view.nodes && view.nodes->nodes.empty()) {
+    fresh.reason.Set("no ingress node is found: see the cluster's warnings");
+  }
+  const bool same = std::memcmp(&fresh, &record, sizeof fresh) == 0;
+  record = fresh;
+  return !same;
+}
+
 std::string WeightJournal::EncodeDecisions() {
   if (!std::exchange(changed_, false)) return std::string();
   std::string bytes;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "watcher/clock.h"
+#include "watcher/cluster_view.h"
 #include "watcher/config.h"
 #include "watcher/weighing.h"
 
@@ -89,6 +90,11 @@ class WeightJournal {
   // its record has changed.
   bool Note(uint32_t line, const std::optional<LineWeight>& before,
             const std::optional<LineWeight>& after);
+
+  // A line was planned of which the API has not said enough, or that has no
+  // node. Whether its record has changed: one that explains what holds does
+  // not.
+  bool NoteUnknown(uint32_t line, const ClusterView& view);
 
   const LineRecord& record(uint32_t line) const { return records_[line]; }
 

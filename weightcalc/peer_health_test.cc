@@ -61,8 +61,9 @@ TEST_F(PeerHealthTest, ACopyGoesOnWhereItStands) {
   copy.CopyFrom(health_, /*slow_start=*/true);
   EXPECT_TRUE(copy.Failed(policy_));
   EXPECT_EQ(copy.started_ms(), 5);
-  EXPECT_FALSE(copy.Admit(now_ + policy_.fail_timeout_ms, policy_));
-  EXPECT_TRUE(copy.Admit(now_ + policy_.fail_timeout_ms + 1, policy_));
+  EXPECT_EQ(copy.Admit(now_ + policy_.fail_timeout_ms, policy_), Admission::kNo);
+  EXPECT_EQ(copy.Admit(now_ + policy_.fail_timeout_ms + 1, policy_),
+            Admission::kProbe);
   EXPECT_TRUE(copy.OnSuccess(policy_));
   copy.CopyFrom(health_, /*slow_start=*/false);
   EXPECT_EQ(copy.started_ms(), 0);
