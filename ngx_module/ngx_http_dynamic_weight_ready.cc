@@ -24,6 +24,23 @@ ngx_http_dynamic_weight_record(const ngx_http_dynamic_weight_main_conf_t *dmcf,
 }
 
 
+/*
+ * A line without a weight waits for nothing when its cluster has answered all:
+ * it has no ingress node.
+ */
+
+static bool
+ngx_http_dynamic_weight_answered(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf, size_t line,
+    const std::optional<dynweight::LineRecord> &record)
+{
+    return (record && record->known)
+           || (dmcf->documents
+               && ngx_http_dynamic_weight_cluster_status(dmcf,
+                      dmcf->config->lines[line].cluster).complete);
+}
+
+
 bool
 ngx_http_dynamic_weight_is_ready(
     const ngx_http_dynamic_weight_main_conf_t *dmcf)
@@ -34,9 +51,9 @@ ngx_http_dynamic_weight_is_ready(
 
     for (size_t i = 0; i < dmcf->config->lines.size(); i++) {
 
-        auto record = ngx_http_dynamic_weight_record(dmcf, i);
-
-        if (!record || !record->known) {
+        if (!ngx_http_dynamic_weight_answered(dmcf, i,
+                 ngx_http_dynamic_weight_record(dmcf, i)))
+        {
             return false;
         }
     }
@@ -82,7 +99,9 @@ ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
 
         auto record = ngx_http_dynamic_weight_record(dmcf, i);
 
-        if (record && record->known && !record->provisional) {
+        if (record && record->known ? !record->provisional
+            : ngx_http_dynamic_weight_answered(dmcf, i, record))
+        {
             continue;
         }
 
@@ -111,6 +130,12 @@ ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
     }
 
     ready = ready || known;
+
+    /* once ready it stays so, also where the next cycle finds no weights */
+
+    if (ready && dmcf->root && !query.upstream) {
+        dmcf->root->ready.store(1, std::memory_order_relaxed);
+    }
 
     text = ready ? "{\"ready\":true" : "{\"ready\":false";
 

@@ -263,7 +263,9 @@ cmp_ok($downtime, '>', 0, 'it has been down');
 my $now = $t->status->{time};
 wait_for { $t->status->{time} > $now + 1000 } 'time to pass';
 is(peer()->{downtime}, $downtime, 'which ended');
-is(in_flight(load('idle', 1, 50))->{bodies}{$heavy[0]}, 10, 'it serves');
+# The request that probes it comes on top of its share.
+my $served = in_flight(load('idle', 1, 50))->{bodies}{$heavy[0]};
+ok($served == 10 || $served == 11, 'it serves') or diag("$served of 50");
 
 # ---- hash with a bound, which is asked for: a hot key spreads, but for a few
 # requests it stays.
