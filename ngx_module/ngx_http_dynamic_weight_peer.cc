@@ -485,12 +485,12 @@ ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
         table->counters(slot).down_since_ms.store(ngx_max(ngx_current_msec, 1),
                                                   std::memory_order_relaxed);
 
+        /* a failed probe changes nothing: it was out for all others already */
+
+        table->HealthChanged();
+
         ngx_log_error(NGX_LOG_WARN, pc->log, 0,
                       "upstream server temporarily disabled");
-    }
-
-    if (health.Failed(policy)) {
-        table->HealthChanged();
     }
 }
 
