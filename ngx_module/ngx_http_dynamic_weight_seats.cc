@@ -4,6 +4,7 @@
 #include "ngx_http_dynamic_weight.h"
 
 #include <map>
+#include <memory>
 #include <set>
 #include <tuple>
 
@@ -69,7 +70,7 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    ngx_memzero(group->seats, n * sizeof(ngx_http_dynamic_weight_seat_t));
+    std::uninitialized_value_construct_n(group->seats, n);
 
     group->nseats = n;
     seat = group->seats;
