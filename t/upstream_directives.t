@@ -26,7 +26,7 @@ sub slurp {
 
 # The source of this nginx: .ci/setup static brings those that are tested.
 my ($source) = grep {
-    slurp("$_/src/core/nginx.h") =~ /nginx_version\s+(\d+)/
+    -e "$_/src/core/nginx.h" && slurp("$_/src/core/nginx.h") =~ /nginx_version\s+(\d+)/
         && $1 == $t->version
 } glob "$DynamicWeight::root/build/nginx-{debian,newest}";
 ok($source, 'the source of this nginx is there: .ci/setup static brings it')
