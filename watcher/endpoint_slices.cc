@@ -101,6 +101,10 @@ class EndpointSlicesImpl final : public EndpointSlices {
     staged_.Reset(names_.size());
   }
 
+  void SetResource(std::string_view resource) override {
+    endpoints_ = resource == "endpoints";
+  }
+
   void BeginList() override { staged_.Reset(names_.size()); }
 
   absl::Status Stage(const cJSON* object) override {
@@ -162,7 +166,9 @@ class EndpointSlicesImpl final : public EndpointSlices {
     const ObjectMeta meta =
         ReadObjectMeta(object, ObjectScope::kNamespace, &reader);
     const std::string_view service =
-        reader.String(meta.labels, "kubernetes.io/service-name", kMaxNameBytes);
+        endpoints_ ? meta.name
+                   : reader.String(meta.labels, "kubernetes.io/service-name",
+                                   kMaxNameBytes);
     if (!reader.ok()) return reader.status();
     const std::string key = meta.Key();
     const auto wanted = wanted_.find(ObjectKey(meta.ns, service));
@@ -171,7 +177,8 @@ class EndpointSlicesImpl final : public EndpointSlices {
       return absl::OkStatus();
     }
 
-    ReducedSlice slice = ReduceSlice(object, &reader);
+    ReducedSlice slice = endpoints_ ? ReduceEndpoints(object, &reader)
+                                    : ReduceSlice(object, &reader);
     if (!reader.ok()) return reader.status();
     if (slice.endpoints.empty()) {
       Drop(key, table, live);
@@ -256,6 +263,7 @@ class EndpointSlicesImpl final : public EndpointSlices {
   std::vector<bool> changed_;    // whether it stands in queue_
   std::vector<uint32_t> queue_;  // changed since TakeChanged()
   bool listed_ = false;
+  bool endpoints_ = false;  // the objects are Endpoints
 };
 
 }  // namespace

@@ -43,20 +43,18 @@ std::optional<EndpointState> StateOf(const cJSON* endpoint,
   return std::nullopt;
 }
 
-void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
-  const std::string_view uid =
-      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
-  const std::string_view text =
-      reader->FirstString(json, "addresses", kMaxAddressBytes);
-  const std::string_view node = reader->String(json, "nodeName", kMaxNameBytes);
-  const std::optional<EndpointState> state = StateOf(json, reader);
-  if (!reader->ok()) return;
-  if (uid.empty() && text.empty()) {
-    reader->Fail("addresses", "is missing, and so is targetRef.uid");
-    return;
-  }
-  if (!state.has_value()) return;
+// v1, and v1beta1 from Kubernetes 1.20 on, else where v1beta1 had it before.
+std::string_view NodeNameOf(const cJSON* endpoint, JsonReader* reader) {
+  const std::string_view node =
+      reader->String(endpoint, "nodeName", kMaxNameBytes);
+  if (!node.empty()) return node;
+  return reader->String(reader->Object(endpoint, "topology"),
+                        "kubernetes.io/hostname", kMaxNameBytes);
+}
 
+void AddEndpoint(std::string_view uid, std::string_view text,
+                 std::string_view node, EndpointState state,
+                 ReducedSlice* slice) {
   ReducedEndpoint endpoint{};
   endpoint.address = IpAddress::Parse(text).value_or(IpAddress());
   if (!uid.empty()) {
@@ -66,14 +64,56 @@ void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
   } else {
     endpoint.id = IdOf('a', text);
   }
-  endpoint.state = *state;
+  endpoint.state = state;
   endpoint.name_offset = static_cast<uint32_t>(slice->node_names.size());
   endpoint.name_length = static_cast<uint8_t>(node.size());
   slice->node_names += node;
   slice->endpoints.push_back(endpoint);
 }
 
+void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
+  const std::string_view uid =
+      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
+  const std::string_view text =
+      reader->FirstString(json, "addresses", kMaxAddressBytes);
+  const std::string_view node = NodeNameOf(json, reader);
+  const std::optional<EndpointState> state = StateOf(json, reader);
+  if (!reader->ok()) return;
+  if (uid.empty() && text.empty()) {
+    reader->Fail("addresses", "is missing, and so is targetRef.uid");
+    return;
+  }
+  if (state.has_value()) AddEndpoint(uid, text, node, *state, slice);
+}
+
+// Of "subsets".
+void ReadEndpointAddress(const cJSON* json, JsonReader* reader,
+                         ReducedSlice* slice) {
+  const std::string_view uid =
+      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
+  const std::string_view ip =
+      reader->RequiredString(json, "ip", kMaxAddressBytes);
+  const std::string_view node = reader->String(json, "nodeName", kMaxNameBytes);
+  if (reader->ok()) AddEndpoint(uid, ip, node, EndpointState::kReady, slice);
+}
+
 }  // namespace
+
+ReducedSlice ReduceEndpoints(const cJSON* object, JsonReader* reader) {
+  ReducedSlice slice;
+  reader->ForEachObject(
+      reader->Array(object, "subsets"), "subsets", kMaxEndpointsPerSlice,
+      [reader, &slice](const cJSON* subset) {
+        reader->ForEachObject(reader->Array(subset, "addresses"), "addresses",
+                              kMaxEndpointsPerSlice,
+                              [reader, &slice](const cJSON* address) {
+                                ReadEndpointAddress(address, reader, &slice);
+                              });
+      });
+  slice.endpoints.shrink_to_fit();
+  slice.node_names.shrink_to_fit();
+  return slice;
+}
 
 ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader) {
   ReducedSlice slice;

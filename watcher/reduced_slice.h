@@ -54,7 +54,12 @@ struct ReducedSlice {
 
 // Reads an EndpointSlice object; none of its endpoints when it is of an
 // addressType other than IPv4 and IPv6. Mistakes are the reader's.
+// Of v1beta1 the node's name stands in the endpoint's topology.
 ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader);
+
+// Reads an Endpoints object as the slice it would have made: all addresses that
+// are ready, of either family. It has no `serving` and no `terminating`.
+ReducedSlice ReduceEndpoints(const cJSON* object, JsonReader* reader);
 
 }  // namespace dynweight
 
