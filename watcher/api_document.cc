@@ -35,7 +35,13 @@ std::string_view Text(const cJSON* object, const char* name) {
 // Takes over what a Status object says of its reason.
 void ReadStatus(const cJSON* status, ApiRefusal* refusal) {
   refusal->message = Printable(Text(status, "message"));
-  bool too_large = Text(status, "reason") == "ResourceVersionTooLarge";
+  // Servers up to 1.18.5 give no cause, those up to 1.16 no details either:
+  // the text is all there is (client-go, isTooLargeResourceVersionError).
+  bool too_large = Text(status, "reason") == "ResourceVersionTooLarge" ||
+                   ((Text(status, "reason") == "Timeout" ||
+                     refusal->code == 504) &&
+                    Text(status, "message").find("Too large resource version") !=
+                        std::string_view::npos);
   const bool expired =
       Text(status, "reason") == "Expired" || Text(status, "reason") == "Gone";
 
@@ -44,7 +50,10 @@ void ReadStatus(const cJSON* status, ApiRefusal* refusal) {
   reader.ForEachObject(reader.Array(details, "causes"), "causes", kMaxCauses,
                        [&](const cJSON* cause) {
                          too_large |=
-                             Text(cause, "reason") == "ResourceVersionTooLarge";
+                             Text(cause, "reason") ==
+                                 "ResourceVersionTooLarge" ||
+                             Text(cause, "message") ==
+                                 "Too large resource version";
                        });
   JsonReader delay("Status");
   const uint64_t seconds =

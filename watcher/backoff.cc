@@ -18,7 +18,7 @@ int64_t Backoff::Failed(int64_t now_ms) {
   const int64_t wait_ms = std::min(next_ms_, cap_ms_);
   next_ms_ = std::min(2 * wait_ms, cap_ms_);
   return static_cast<int64_t>(static_cast<double>(wait_ms) *
-                              (0.75 + 0.5 * random_()));
+                              (1 + random_()));
 }
 
 void Backoff::Healthy(int64_t now_ms) {

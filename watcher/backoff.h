@@ -8,9 +8,10 @@
 
 namespace dynweight {
 
-// 0.8 s, doubled by each failure up to a cap, a quarter more or less by
-// chance so that many edges don't come back in step; from the start again
-// after two minutes of health. The figures of client-go's reflector. Not
+// 0.8 s, doubled by each failure up to a cap, and by chance up to twice that,
+// so that many edges don't come back in step; from the start again after two
+// minutes of health. As client-go's reflector waits: its jitter is a factor
+// of [1, 2) that is applied after the cap (apimachinery, wait.Jitter). Not
 // thread-safe.
 class Backoff {
  public:
@@ -20,7 +21,7 @@ class Backoff {
   // `random` gives uniform numbers of [0, 1).
   Backoff(int64_t cap_ms, std::function<double()> random);
 
-  // A failure: milliseconds to wait.
+  // A failure: milliseconds to wait, less than twice the cap.
   int64_t Failed(int64_t now_ms);
   // All is well at `now_ms`. Called as often as one likes.
   void Healthy(int64_t now_ms);

@@ -7,25 +7,24 @@
 namespace dynweight {
 namespace {
 
-double Middle() { return 0.5; }
+double Least() { return 0; }
 
 TEST(BackoffTest, DoublesFrom800MillisecondsUpToTheCap) {
-  Backoff backoff(30000, Middle);
+  Backoff backoff(30000, Least);
   for (const int64_t wait_ms :
        {800, 1600, 3200, 6400, 12800, 25600, 30000, 30000}) {
     EXPECT_EQ(backoff.Failed(0), wait_ms);
   }
 }
 
-TEST(BackoffTest, JittersByAQuarter) {
-  Backoff least(30000, [] { return 0.0; });
-  Backoff most(30000, [] { return 0.9999999; });
-  EXPECT_EQ(least.Failed(0), 600);
-  EXPECT_EQ(most.Failed(0), 999);
+TEST(BackoffTest, IsUpToTwiceAsLongByChanceAlsoAtTheCap) {
+  Backoff most(1000, [] { return 0.9999999; });
+  EXPECT_EQ(most.Failed(0), 1599);
+  EXPECT_EQ(most.Failed(0), 1999);
 }
 
 TEST(BackoffTest, StartsAgainAfterTwoMinutesOfHealth) {
-  Backoff backoff(30000, Middle);
+  Backoff backoff(30000, Least);
   backoff.Failed(0);
   backoff.Failed(0);
   backoff.Healthy(1000);
@@ -34,14 +33,14 @@ TEST(BackoffTest, StartsAgainAfterTwoMinutesOfHealth) {
 }
 
 TEST(BackoffTest, GoesOnDoublingAfterLessHealth) {
-  Backoff backoff(30000, Middle);
+  Backoff backoff(30000, Least);
   backoff.Failed(0);
   backoff.Healthy(1000);
   EXPECT_EQ(backoff.Failed(120999), 1600);
 }
 
 TEST(BackoffTest, TimeWithoutAWordIsNotHealth) {
-  Backoff backoff(30000, Middle);
+  Backoff backoff(30000, Least);
   backoff.Failed(0);
   EXPECT_EQ(backoff.Failed(1000000), 1600);
 }

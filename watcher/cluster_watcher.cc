@@ -16,6 +16,8 @@ constexpr int64_t kOldViewMs = 3600000;
 // How often it is looked whether there are credentials by now; it is told of,
 // too.
 constexpr int64_t kLookMs = 500;
+// Most namespaces that a refused whole is followed by: each takes a connection.
+constexpr size_t kMaxSplitNamespaces = 64;
 
 }  // namespace
 
@@ -23,18 +25,23 @@ ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
                                ClusterView* view, const Clock* clock,
                                ChangeLog* log,
                                const ReflectorFactory& create_reflector,
-                               NewCredentials new_credentials)
+                               NewCredentials new_credentials,
+                               std::function<double()> random)
     : config_(config.clusters[cluster]),
       view_(view),
       clock_(clock),
       log_(log),
       new_credentials_(std::move(new_credentials)),
-      credentials_(config_.credentials) {
+      credentials_(config_.credentials),
+      random_(std::move(random)),
+      servers_(config_.api.size()),
+      create_reflector_(create_reflector) {
   if (config_.api.empty()) return;  // fixed addresses and no line
+  api_ = OneOf(servers_.size());
   for (Subscription& subscription : PlanSubscriptions(config, cluster)) {
     FeedOwner* owner = this;
     feeds_.push_back(std::make_unique<Feed>(std::move(subscription), owner,
-                                            clock, create_reflector));
+                                            clock, create_reflector_));
   }
 }
 
@@ -50,6 +57,7 @@ void ClusterWatcher::Start() {
 void ClusterWatcher::Tick() {
   TakeCredentials();
   if (started_) {
+    SplitRefused();
     for (const auto& feed : feeds_) feed->Tick();
   }
   if (clock_->MonotonicMs() < old_view_due_ms_) return;
@@ -108,6 +116,35 @@ std::string ClusterWatcher::OldViewText() const {
       " h ago: the API has not answered in full since this one began");
 }
 
+// What the server refuses for the whole cluster, or what is too much, it may
+// give by namespace; and then one namespace's refusal is its own.
+void ClusterWatcher::SplitRefused() {
+  std::vector<std::unique_ptr<Feed>> parts;
+  for (auto feed = feeds_.begin(); feed != feeds_.end();) {
+    std::vector<Subscription> split;
+    if ((*feed)->refused()) split = SplitByNamespace((*feed)->subscription());
+    if (split.empty() || split.size() > kMaxSplitNamespaces) {
+      ++feed;
+      continue;
+    }
+    OnLog(LogLine::Level::kNotice,
+          absl::StrCat((*feed)->name(), " is refused: each of ", split.size(),
+                       " namespaces is asked for its own"));
+    Count(**feed, &ended_);
+    for (Subscription& subscription : split) {
+      FeedOwner* owner = this;
+      parts.push_back(std::make_unique<Feed>(std::move(subscription), owner,
+                                             clock_, create_reflector_));
+    }
+    feed = feeds_.erase(feed);
+  }
+  for (std::unique_ptr<Feed>& part : parts) {
+    part->Start();
+    feeds_.push_back(std::move(part));
+    OnStatusChanged(/*at_once=*/true);
+  }
+}
+
 int64_t ClusterWatcher::DeadlineMs() const {
   if (!started_) return clock_->MonotonicMs() + kLookMs;
   int64_t deadline = kNever;
@@ -126,8 +163,30 @@ bool ClusterWatcher::synced() const {
                      [](const auto& feed) { return feed->listed(); });
 }
 
+bool ClusterWatcher::rest_is_refused() const {
+  bool any_listed = false;
+  for (const auto& feed : feeds_) {
+    if (!feed->listed() && !feed->refused()) return false;
+    any_listed |= feed->listed();
+  }
+  return any_listed;
+}
+
+void ClusterWatcher::Count(const Feed& feed, ClusterStatus* status) const {
+  const ReflectorStats& stats = feed.stats();
+  status->requests += stats.requests;
+  status->lists += stats.lists;
+  status->watches += stats.watches;
+  status->events += stats.events;
+  status->relists += stats.relists;
+  status->failures += stats.failures;
+  status->bytes += stats.bytes;
+  status->rejected += stats.rejected + feed.held_back();
+  status->held_back += feed.held_back();
+}
+
 ClusterStatus ClusterWatcher::Status() const {
-  ClusterStatus status;
+  ClusterStatus status = ended_;
   if (!config_.api.empty()) status.api = config_.api[api_];
   status.mode = config_.mode == ClusterConfig::Mode::kWatch ? "watch" : "poll";
   status.synced = synced();
@@ -146,6 +205,7 @@ ClusterStatus ClusterWatcher::Status() const {
         first ? health.last_success_ms()
               : std::min(status.last_success_ms, health.last_success_ms());
     first = false;
+    if (status.last_error.empty()) status.last_error = health.last_error();
     if (health.failing()) {
       if (health.last_error_ms() >= status.last_error_ms) {
         status.last_error = health.last_error();
@@ -157,17 +217,8 @@ ClusterStatus ClusterWatcher::Status() const {
     }
     status.last_error_ms =
         std::max(status.last_error_ms, health.last_error_ms());
-    const ReflectorStats& stats = feed->stats();
-    status.requests += stats.requests;
-    status.lists += stats.lists;
-    status.watches += stats.watches;
-    status.events += stats.events;
-    status.relists += stats.relists;
-    status.failures += stats.failures;
-    status.bytes += stats.bytes;
-    status.rejected += stats.rejected + feed->held_back();
-    status.held_back += feed->held_back();
-    status.resource_versions[feed->name()] = stats.resource_version;
+    Count(*feed, &status);
+    status.resource_versions[feed->name()] = feed->stats().resource_version;
     for (std::string& warning : feed->Warnings()) {
       status.warnings.push_back(std::move(warning));
     }
@@ -180,7 +231,35 @@ std::string ClusterWatcher::ApiBase() { return config_.api[api_]; }
 void ClusterWatcher::OnApiFailure(const std::string& base) {
   // All feeds find the same server dead; only the first turns to the next.
   if (base != config_.api[api_]) return;
-  api_ = (api_ + 1) % config_.api.size();
+  servers_[api_].failed_ms = clock_->MonotonicMs();
+  TurnToAnother();
+}
+
+void ClusterWatcher::OnApiBusy(const std::string& base,
+                               int64_t retry_after_ms) {
+  if (base != config_.api[api_]) return;
+  servers_[api_].busy_until_ms = clock_->MonotonicMs() + retry_after_ms;
+  TurnToAnother();
+}
+
+size_t ClusterWatcher::OneOf(size_t n) const {
+  return std::min(n - 1, static_cast<size_t>(random_() * static_cast<double>(n)));
+}
+
+// To the one that has not failed for the longest time, by chance among those
+// that never did, and to none that wants to be left alone.
+void ClusterWatcher::TurnToAnother() {
+  const int64_t now = clock_->MonotonicMs();
+  std::vector<size_t> best;
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    if (i == api_ || servers_[i].busy_until_ms > now) continue;
+    if (!best.empty()) {
+      if (servers_[i].failed_ms > servers_[best[0]].failed_ms) continue;
+      if (servers_[i].failed_ms < servers_[best[0]].failed_ms) best.clear();
+    }
+    best.push_back(i);
+  }
+  if (!best.empty()) api_ = best[OneOf(best.size())];
 }
 
 void ClusterWatcher::OnPods(const std::string& source, uint64_t pods) {

@@ -40,11 +40,14 @@ class ClusterWatcher : private FeedOwner {
       std::function<std::optional<absl::StatusOr<Credentials>>()>;
 
   // `view` is what is held from before, and is kept up to date. Without
-  // `new_credentials` those of the configuration are used as they are.
+  // `new_credentials` those of the configuration are used as they are. `random`
+  // gives uniform numbers of [0, 1): of several API servers each edge takes
+  // another first, and another one when it fails.
   ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
                  ClusterView* view, const Clock* clock, ChangeLog* log,
                  const ReflectorFactory& create_reflector,
-                 NewCredentials new_credentials = nullptr);
+                 NewCredentials new_credentials = nullptr,
+                 std::function<double()> random = [] { return 0.0; });
 
   void Start();
   // Before the transport delivers, and when DeadlineMs() has come.
@@ -54,14 +57,24 @@ class ClusterWatcher : private FeedOwner {
   ClusterChanges TakeChanges();
   // Every source was listed since Start().
   bool synced() const;
+  // Whether some source is known and all that are not are refused by the server:
+  // waiting for them helps nobody, and the others are as well as ever.
+  bool rest_is_refused() const;
   ClusterStatus Status() const;
 
  private:
+  // What is known of one API server. Monotonic milliseconds.
+  struct Server {
+    int64_t failed_ms = INT64_MIN;      // when it did last
+    int64_t busy_until_ms = INT64_MIN;  // it wants to be left alone
+  };
+
   const ClusterConfig& config() const override { return config_; }
   const ClusterView& view() const override { return *view_; }
   const Credentials* credentials() override { return &credentials_; }
   std::string ApiBase() override;
   void OnApiFailure(const std::string& base) override;
+  void OnApiBusy(const std::string& base, int64_t retry_after_ms) override;
   void OnPods(const std::string& source, uint64_t pods) override;
   void OnNodes(std::vector<IngressNode> nodes) override;
   void OnStillTrue(const Subscription::Want& want, bool nodes) override;
@@ -72,19 +85,28 @@ class ClusterWatcher : private FeedOwner {
   void OnCredentialsError(const absl::Status& error);
   int64_t ObservedMs() const;
   std::string OldViewText() const;
+  void SplitRefused();
+  void Count(const Feed& feed, ClusterStatus* status) const;
+  // By chance one of 0 to n - 1.
+  size_t OneOf(size_t n) const;
+  void TurnToAnother();
 
   const ClusterConfig& config_;
   ClusterView* view_;
   const Clock* clock_;
   ChangeLog* log_;
-  size_t api_ = 0;  // index into config_.api
   int64_t old_view_due_ms_ = kNever;  // when an old view is to be told of
   NewCredentials new_credentials_;
   Credentials credentials_;        // the last good ones
   bool started_ = false;           // there are some
   std::string credentials_error_;  // of those that are not used; "" when well
+  const std::function<double()> random_;
+  std::vector<Server> servers_;  // one for each of config_.api
+  size_t api_ = 0;               // index into config_.api: the one in use
   ClusterChanges changes_;
+  const ReflectorFactory create_reflector_;
   std::vector<std::unique_ptr<Feed>> feeds_;
+  ClusterStatus ended_;  // counts of feeds that were split
 };
 
 }  // namespace dynweight

@@ -309,7 +309,8 @@ absl::Status CurlError(CURLcode code, const std::string& detail,
           "no connection within timeout; is the address in api right, and is "
           "the server up?");
     }
-    return absl::DeadlineExceededError("no complete answer within timeout");
+    return absl::DeadlineExceededError(
+        "no complete answer within many times timeout");
   }
   std::string text;
   switch (code) {

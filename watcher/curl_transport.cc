@@ -15,6 +15,7 @@
 #include <array>
 #include <chrono>
 #include <exception>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -57,7 +58,7 @@ class CurlTransportImpl final : public CurlTransport {
 
  private:
   // Why we ended a transfer ourselves.
-  enum class Ending { kNone, kRefused, kBody, kHeader, kEnough };
+  enum class Ending { kNone, kRefused, kBody, kHeader, kEnough, kSilent };
 
   struct Transfer {
     CurlTransportImpl* transport = nullptr;
@@ -68,6 +69,9 @@ class CurlTransportImpl final : public CurlTransport {
     std::string token_file;
     size_t max_body = 0;
     bool added = false;  // to the multi handle
+    int64_t silence_ms = 0;  // 0: may be silent for ever
+    TimePoint added_at;
+    TimePoint heard;  // the last byte of the answer; the epoch: none yet
     int status = 0;      // of the final header
     size_t header_bytes = 0;
     size_t body_bytes = 0;
@@ -94,6 +98,9 @@ class CurlTransportImpl final : public CurlTransport {
   void Wait(int64_t timeout_ms);
   void TakeWakeup();
   void AddStarted();
+  void EndSilent();
+  static TimePoint SilentSince(const Transfer& transfer, TimePoint now);
+  static bool Readable(const Transfer& transfer);
   void DeliverFinished();
   void Finish(Id id, CURLcode code);
   void RemoveCancelled();
@@ -110,6 +117,9 @@ class CurlTransportImpl final : public CurlTransport {
   size_t ready_size_ = 0;
   CredentialFiles files_;
   std::unordered_map<Id, std::unique_ptr<Transfer>> transfers_;
+  // When to look next whether a transfer has been silent for too long. Times
+  // are not put off by each byte: one that has come too early is set anew.
+  std::set<std::pair<TimePoint, Id>> silences_;
   std::vector<Id> started_;    // to be added by the next Poll()
   std::vector<Id> cancelled_;  // during a Poll(), to be removed at its end
   Id last_id_ = 0;
@@ -143,6 +153,7 @@ HttpTransport::Id CurlTransportImpl::Start(const HttpRequest& request,
   transfer->id = ++last_id_;
   transfer->handler = handler;
   transfer->max_body = request.max_body;
+  transfer->silence_ms = request.silence_timeout_ms;
   if (request.credentials != nullptr) {
     transfer->token_file = request.credentials->token_file;
   }
@@ -190,9 +201,11 @@ void CurlTransportImpl::Poll(int64_t timeout_ms) {
 }
 
 void CurlTransportImpl::Wait(int64_t timeout_ms) {
-  if (timer_at_ != TimePoint::max()) {
+  TimePoint until = timer_at_;
+  if (!silences_.empty()) until = std::min(until, silences_.begin()->first);
+  if (until != TimePoint::max()) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        timer_at_ - std::chrono::steady_clock::now());
+        until - std::chrono::steady_clock::now());
     timeout_ms = std::clamp<int64_t>(left.count(), 0, timeout_ms);
   }
   const int n = epoll_wait(epoll_.get(), ready_.data(), kMaxReady,
@@ -252,6 +265,7 @@ void CurlTransportImpl::Deliver() {
     std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
   DeliverFinished();
+  EndSilent();
 }
 
 // Tells libcurl what happened since. A socket that was closed meanwhile, or
@@ -294,9 +308,59 @@ void CurlTransportImpl::AddStarted() {
     }
     if (transfer->prepared.ok()) {
       transfer->added = true;
+      transfer->added_at = std::chrono::steady_clock::now();
+      if (transfer->silence_ms > 0) {
+        silences_.insert({transfer->added_at + std::chrono::milliseconds(
+                                                   transfer->silence_ms),
+                          id});
+      }
     } else {
       Finish(id, CURLE_OK);
     }
+  }
+}
+
+// Since when nothing has come, while something should; `now` while there is no
+// connection, which has a timeout of its own.
+TimePoint CurlTransportImpl::SilentSince(
+    const Transfer& transfer, TimePoint now) {
+  if (transfer.heard != TimePoint()) return transfer.heard;
+  curl_off_t asked_us = 0;
+  curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_PRETRANSFER_TIME_T,
+                    &asked_us);
+  if (asked_us <= 0) return now;
+  return transfer.added_at + std::chrono::microseconds(asked_us);
+}
+
+bool CurlTransportImpl::Readable(const Transfer& transfer) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_ACTIVESOCKET,
+                    &socket);
+  pollfd entry = {socket, POLLIN, 0};
+  return socket != CURL_SOCKET_BAD && poll(&entry, 1, 0) == 1;
+}
+
+void CurlTransportImpl::EndSilent() {
+  const TimePoint now = std::chrono::steady_clock::now();
+  while (!silences_.empty() && silences_.begin()->first <= now) {
+    const Id id = silences_.begin()->second;
+    silences_.erase(silences_.begin());
+    const auto found = transfers_.find(id);
+    if (found == transfers_.end()) continue;  // it has ended
+    Transfer* transfer = found->second.get();
+    if (transfer->handler == nullptr) continue;
+    TimePoint end = SilentSince(*transfer, now) +
+                    std::chrono::milliseconds(transfer->silence_ms);
+    // What has come while this thread was held up counts as well.
+    if (end <= now && Readable(*transfer)) {
+      end = now + std::chrono::milliseconds(transfer->silence_ms);
+    }
+    if (end > now) {
+      silences_.insert({end, id});
+      continue;
+    }
+    transfer->ending = Ending::kSilent;
+    Finish(id, CURLE_OK);
   }
 }
 
@@ -362,6 +426,12 @@ HttpResult CurlTransportImpl::Result(const Transfer& transfer, CURLcode code) {
       result.transport = absl::ResourceExhaustedError(absl::StrCat(
           "the answer's header is longer than ", kMaxHeaderBytes, " bytes"));
       break;
+    case Ending::kSilent:
+      result.transport = absl::DeadlineExceededError(
+          transfer.heard == TimePoint()
+              ? "no answer within timeout"
+              : "nothing more of the answer within timeout");
+      break;
     case Ending::kEnough:
       break;
   }
@@ -395,6 +465,7 @@ size_t CurlTransportImpl::OnBody(char* data, size_t size, size_t n,
 // False ends the transfer.
 bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
   if (transfer->handler == nullptr) return false;
+  transfer->heard = std::chrono::steady_clock::now();
   transfer->header_bytes += line.size();
   if (transfer->header_bytes > kMaxHeaderBytes) {
     transfer->ending = Ending::kHeader;
@@ -417,6 +488,7 @@ bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
 bool CurlTransportImpl::TakeBody(Transfer* transfer, std::string_view data) {
   if (transfer->handler == nullptr) return false;
   if (data.empty()) return true;
+  transfer->heard = std::chrono::steady_clock::now();
   transfer->body_bytes += data.size();
   if (transfer->status != 200) {
     const size_t room = kKeptErrorBytes - transfer->error_body.size();

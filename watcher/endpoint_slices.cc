@@ -220,6 +220,10 @@ class EndpointSlicesImpl final : public EndpointSlices {
     staged_.Reset(names_.size());
   }
 
+  void SetResource(std::string_view resource) override {
+    endpoints_ = resource == "endpoints";
+  }
+
   void BeginList() override { staged_.Reset(names_.size()); }
 
   absl::Status Stage(const cJSON* object) override {
@@ -336,7 +340,9 @@ class EndpointSlicesImpl final : public EndpointSlices {
     const ObjectMeta meta =
         ReadObjectMeta(object, ObjectScope::kNamespace, &reader);
     const std::string_view service =
-        reader.String(meta.labels, "kubernetes.io/service-name", kMaxNameBytes);
+        endpoints_ ? meta.name
+                   : reader.String(meta.labels, "kubernetes.io/service-name",
+                                   kMaxNameBytes);
     if (!reader.ok()) return reader.status();
     const std::string key = meta.Key();
     const auto wanted = wanted_.find(ObjectKey(meta.ns, service));
@@ -345,7 +351,8 @@ class EndpointSlicesImpl final : public EndpointSlices {
       return absl::OkStatus();
     }
 
-    ReducedSlice slice = ReduceSlice(object, &reader);
+    ReducedSlice slice = endpoints_ ? ReduceEndpoints(object, &reader)
+                                    : ReduceSlice(object, &reader);
     if (!reader.ok()) return reader.status();
     absl::Status room = table->CheckRoom(slice);
     if (!room.ok()) return room;
@@ -394,6 +401,7 @@ class EndpointSlicesImpl final : public EndpointSlices {
   std::vector<bool> changed_;    // whether it stands in queue_
   std::vector<uint32_t> queue_;  // changed since TakeChanged()
   bool listed_ = false;
+  bool endpoints_ = false;  // the objects are Endpoints
 };
 
 }  // namespace

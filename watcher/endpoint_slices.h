@@ -7,6 +7,9 @@
 // with a uid in another slice); slices of addressType FQDN and those about
 // other clusters' pods are passed over; when no endpoint is ready, those that
 // are serving and terminating count.
+//
+// Clusters before Kubernetes 1.21 have them as v1beta1, those before 1.17 have
+// Endpoints instead: SetResource("endpoints") before a list of these.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_ENDPOINT_SLICES_H_
 #define DYNAMIC_WEIGHT_WATCHER_ENDPOINT_SLICES_H_

@@ -545,5 +545,72 @@ TEST_F(EndpointSlicesTest, AServiceWithoutSlicesIsToldFromOneWithoutEndpoints) {
             "name?");
 }
 
+// As kube-apiserver 1.19 answers, shortened.
+TEST_F(EndpointSlicesTest, ReadsV1Beta1WithTopologyAndWithoutServing) {
+  List({R"({"metadata":{"name":"orders-x7k2p","namespace":"prod","labels":)"
+        R"({"endpointslice.kubernetes.io/managed-by":)"
+        R"("endpointslice-controller.k8s.io",)"
+        R"("kubernetes.io/service-name":"orders"}},"addressType":"IPv4",)"
+        R"("endpoints":[{"addresses":["10.0.0.1"],"conditions":{"ready":true},)"
+        R"("targetRef":{"kind":"Pod","namespace":"prod","name":"orders-1",)"
+        R"("uid":"u1","resourceVersion":"641"},"topology":)"
+        R"({"kubernetes.io/hostname":"node-1",)"
+        R"("topology.kubernetes.io/zone":"a"}},)"
+        R"({"addresses":["10.0.0.2"],"conditions":{"ready":false},)"
+        R"("targetRef":{"kind":"Pod","uid":"u2"},"topology":)"
+        R"({"kubernetes.io/hostname":"node-2"}}],)"
+        R"("ports":[{"name":"http","protocol":"TCP","port":8080}]})"});
+  EXPECT_EQ(Orders(), 1u);
+  const auto nodes = slices_->Addresses("prod", "orders");
+  ASSERT_EQ(nodes.size(), 1u);
+  EXPECT_EQ(nodes[0].name, "node-1");
+}
+
+// As kube-apiserver 1.16 answers, shortened.
+constexpr char kEndpoints[] =
+    R"({"metadata":{"name":"orders","namespace":"prod","labels":{"app":"x"}},)"
+    R"("subsets":[{"addresses":[{"ip":"10.0.0.1","nodeName":"node-1",)"
+    R"("targetRef":{"kind":"Pod","namespace":"prod","name":"a","uid":"u1"}},)"
+    R"({"ip":"10.0.0.2","nodeName":"node-2",)"
+    R"("targetRef":{"kind":"Pod","uid":"u2"}}],"notReadyAddresses":)"
+    R"([{"ip":"10.0.0.3","targetRef":{"kind":"Pod","uid":"u3"}}],)"
+    R"("ports":[{"port":8080,"protocol":"TCP"}]},)"
+    R"({"addresses":[{"ip":"10.0.0.2","nodeName":"node-2",)"
+    R"("targetRef":{"kind":"Pod","uid":"u2"}},)"
+    R"({"ip":"10.9.0.1"}],"ports":[{"port":9090}]}]})";
+
+TEST_F(EndpointSlicesTest, ReadsEndpointsEachPodOnce) {
+  slices_->SetResource("endpoints");
+  List({kEndpoints});
+  EXPECT_EQ(Orders(), 3u);
+  EXPECT_THAT(Addresses(), ElementsAre("node-1@10.0.0.1", "node-2@10.0.0.2",
+                                       "@10.9.0.1"));
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    R"({"metadata":{"name":"orders","namespace":"prod"}})")
+                  .ok());
+  EXPECT_EQ(Orders(), 0u);
+}
+
+TEST_F(EndpointSlicesTest, BadEndpointsAreAMistake) {
+  slices_->SetResource("endpoints");
+  slices_->BeginList();
+  for (const char* bad :
+       {R"({"metadata":{"name":"orders","namespace":"prod"},"subsets":{}})",
+        R"({"metadata":{"name":"orders","namespace":"prod"},)"
+        R"("subsets":[{"addresses":[{"hostname":"x"}]}]})",
+        R"({"metadata":{"name":"orders","namespace":"prod"},)"
+        R"("subsets":[{"addresses":7}]})"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(Stage(bad))) << bad;
+  }
+}
+
+TEST_F(EndpointSlicesTest, AfterAnUpgradeSlicesAreReadAgain) {
+  slices_->SetResource("endpoints");
+  List({kEndpoints});
+  slices_->SetResource("endpointslices");
+  List({SliceJson("orders-1", "orders", Endpoints(0, 5))});
+  EXPECT_EQ(Orders(), 5u);
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -111,11 +111,14 @@ int64_t Feed::AskAtMs(const Quantity& quantity) const {
 
 std::string Feed::name() const {
   const ReflectorOptions& options = subscription_.options;
-  return absl::StrCat(options.path, options.label_selector.empty() ? "" : "?",
-                      options.label_selector);
+  const bool all =
+      options.label_selector.empty() && options.field_selector.empty();
+  return absl::StrCat(options.path, all ? "" : "?", options.label_selector,
+                      options.field_selector);
 }
 
 void Feed::OnList(std::optional<int64_t> asked_ms) {
+  refused_ = false;
   if (asked_ms && asked_ms >= asked_ms_) asked_ms_.reset();
   std::vector<size_t> quantities = TakeChanged();
   // What waits is judged by this list even where it repeats itself.
@@ -150,11 +153,18 @@ void Feed::OnHealthy() {
 }
 
 void Feed::OnError(const absl::Status& error) {
+  refused_ = !tally_->listed() && (absl::IsPermissionDenied(error) ||
+                                   absl::IsResourceExhausted(error));
   const absl::string_view reason = error.message();
   const std::optional<LogLine> line =
       health_.OnError(std::string_view(reason.data(), reason.size()), *clock_);
   Log(line);
   owner_->OnStatusChanged(/*at_once=*/line.has_value());
+}
+
+void Feed::OnTrouble(const std::string& text) {
+  Log(health_.OnTrouble(text));
+  owner_->OnStatusChanged(/*at_once=*/true);
 }
 
 std::vector<size_t> Feed::TakeChanged() {

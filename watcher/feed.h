@@ -43,6 +43,8 @@ class FeedOwner {
   // The base URL that all feeds of the cluster use now, and that it failed.
   virtual std::string ApiBase() = 0;
   virtual void OnApiFailure(const std::string& base) = 0;
+  // It wants to be left alone for so long.
+  virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
 
   // New values in force, the guards having let them pass.
   virtual void OnPods(const std::string& source, uint64_t pods) = 0;
@@ -68,6 +70,9 @@ class Feed : private ReflectorHost {
   int64_t DeadlineMs() const;
 
   bool listed() const { return tally_->listed(); }
+  // The server refuses to tell this (403), or it is more than can be kept.
+  bool refused() const { return refused_; }
+  const Subscription& subscription() const { return subscription_; }
   const SourceHealth& health() const { return health_; }
   const ReflectorStats& stats() const { return reflector_->stats(); }
   // The path, and the selector where there is one.
@@ -105,9 +110,13 @@ class Feed : private ReflectorHost {
   void OnApiFailure(const std::string& base) override {
     owner_->OnApiFailure(base);
   }
+  void OnApiBusy(const std::string& base, int64_t retry_after_ms) override {
+    owner_->OnApiBusy(base, retry_after_ms);
+  }
   void OnList(std::optional<int64_t> asked_ms) override;
   void OnEvent() override;
   void OnHealthy() override;
+  void OnTrouble(const std::string& text) override;
   void OnError(const absl::Status& error) override;
 
   std::vector<size_t> TakeChanged();
@@ -139,6 +148,7 @@ class Feed : private ReflectorHost {
   std::optional<int64_t> asked_ms_;  // for a list that has not come yet
   int64_t next_ask_ms_ = INT64_MIN;
   int64_t next_still_true_ms_ = INT64_MIN;
+  bool refused_ = false;
   bool no_nodes_ = false;  // for certain; the last stay in use
   uint64_t held_back_ = 0;
   std::unique_ptr<Reflector> reflector_;  // last: it points to all above

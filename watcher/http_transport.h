@@ -19,7 +19,9 @@ struct HttpRequest {
   std::string url;                           // absolute, http or https
   const Credentials* credentials = nullptr;  // outlives the transfer
   int64_t connect_timeout_ms = 5000;
-  int64_t total_timeout_ms = 0;   // 0: none (a watch)
+  int64_t silence_timeout_ms = 0;  // from the request to the first byte of the
+                                   // answer, and between two; 0: none
+  int64_t total_timeout_ms = 0;    // 0: none (a watch)
   size_t max_body = 0;            // bytes after decompression; 0: no limit
   bool compressed = false;        // offer gzip (lists, never watches)
   bool fresh_connection = false;  // watches: one connection each

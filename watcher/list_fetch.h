@@ -24,13 +24,19 @@ struct ListFetchResult {
   // OK: everything is staged in the sink, ready for CommitList().
   absl::Status error;
   std::string resource_version;  // the list's
-  bool consistent = false;       // it was read without a resourceVersion
-  bool version_refused = false;  // the version asked for may be of no use
+  // What it was read with in the end: see ListQuery.
+  std::optional<std::string> asked_version;
+  bool version_refused = false;  // the server doesn't have the version
+  bool version_suspect = false;  // it may be what the failure is due to
   bool server_failed = false;    // the server as a whole does not answer
+  int http_status = 0;           // of a refusal; 0: it was none
   int64_t retry_after_ms = -1;   // what it asks for; -1: nothing
 };
 
-// Not thread-safe; one list at a time.
+// A list comes whole where the server may answer from its cache, which takes no
+// notice of a limit. One that fails for its size (it takes too long, or is
+// longer than max_list_bytes) is asked for in pages from then on; pages that
+// are too large still become smaller. Not thread-safe; one list at a time.
 class ListFetch : private HttpHandler {
  public:
   using OnResult = std::function<void(const ListFetchResult&)>;
@@ -41,10 +47,9 @@ class ListFetch : private HttpHandler {
             ObjectSink* sink, ReflectorStats* stats, OnResult on_result);
   ~ListFetch() override { Cancel(); }
 
-  // Without `version` the list is consistent and comes in pages; with "0" it
-  // is whatever the server's cache has; with another one, at least as new.
+  // `version` as in ListQuery. `collection` outlives the list.
   void Begin(std::string base, const Credentials* credentials,
-             std::optional<std::string> version);
+             const Collection* collection, std::optional<std::string> version);
   void Cancel();
 
   bool active() const { return active_; }
@@ -56,6 +61,8 @@ class ListFetch : private HttpHandler {
   void OnDone(const HttpResult& result, std::string_view error_body) override;
 
   void Restart(std::optional<std::string> version, uint32_t limit);
+  bool Whole() const;
+  void LearnFromFailure(const HttpResult& result);
   void RequestPage();
   absl::Status Stage(std::string_view text);
   void OnRefused(const ApiRefusal& refusal);
@@ -65,7 +72,7 @@ class ListFetch : private HttpHandler {
   void Finish(const absl::Status& error);
 
   const ReflectorOptions& options_;
-  const Collection collection_;
+  const Collection* collection_ = nullptr;
   HttpTransport* const transport_;
   ObjectSink* const sink_;
   ReflectorStats* const stats_;
@@ -76,6 +83,9 @@ class ListFetch : private HttpHandler {
   std::string base_;
   const Credentials* credentials_ = nullptr;
   ListQuery query_;  // of the page under way
+  bool in_pages_ = false;  // from now on: whole lists have failed
+  uint32_t page_limit_;
+  int cut_in_a_row_ = 0;  // lists that broke off
   ListScanner scanner_;
   uint32_t pages_ = 0;
   uint32_t objects_ = 0;

@@ -19,7 +19,7 @@ bool Opens(char c) { return c == '{' || c == '['; }
 bool Closes(char c) { return c == '}' || c == ']'; }
 
 // Whether a collection named `resource` lists as `kind`: the plural of every
-// kind in use is the kind in lower case and an "s".
+// kind in use is the kind in lower case and an "s", of Endpoints the kind.
 bool ListsAs(std::string_view resource, std::string_view kind) {
   constexpr std::string_view kList = "List";
   if (kind.size() <= kList.size() ||
@@ -27,7 +27,8 @@ bool ListsAs(std::string_view resource, std::string_view kind) {
     return false;
   }
   const std::string singular(kind.substr(0, kind.size() - kList.size()));
-  return absl::AsciiStrToLower(singular) + "s" == resource;
+  const std::string lower = absl::AsciiStrToLower(singular);
+  return (lower.back() == 's' ? lower : lower + "s") == resource;
 }
 
 absl::Status NoList(std::string_view resource, absl::string_view why) {

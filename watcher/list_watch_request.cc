@@ -114,6 +114,11 @@ std::string ListUrl(std::string_view base, const Collection& collection,
     AppendParameter("continue", query.next, &url);
   } else if (query.resource_version.has_value()) {
     AppendParameter("resourceVersion", *query.resource_version, &url);
+    // Without it a limit would make it "exactly this one", which is gone as
+    // soon as etcd is compacted. Servers before 1.19 don't know it.
+    if (!query.resource_version->empty() && *query.resource_version != "0") {
+      AppendParameter("resourceVersionMatch", "NotOlderThan", &url);
+    }
   }
   AppendSelectors(collection, &url);
   return url;

@@ -27,7 +27,9 @@ struct Collection {
 };
 
 struct ListQuery {
-  std::optional<std::string> resource_version;  // nothing: none is sent
+  // Nothing: none is sent, which reads what is newest. "0": whatever the
+  // server's cache has. Else: nothing older than this one.
+  std::optional<std::string> resource_version;
   uint32_t limit = 0;                           // 0: none is sent
   std::string next;                             // the continue token
 };

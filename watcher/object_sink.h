@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include <cstddef>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -24,6 +25,9 @@ class ObjectSink {
 
   virtual ~ObjectSink() = default;
 
+  // From the next list on objects are of this resource. Only a sink that
+  // reads a thing from more than one ("endpointslices", "endpoints") cares.
+  virtual void SetResource(std::string_view /*resource*/) {}
   // A list begins: whatever was staged is dropped.
   virtual void BeginList() = 0;
   // One object of the list. InvalidArgument (wrong kinds, missing names) or

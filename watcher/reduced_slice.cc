@@ -60,19 +60,18 @@ void ReadConditions(const cJSON* json, JsonReader* reader,
   }
 }
 
-void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
-  const std::string_view uid =
-      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
-  const std::string_view text =
-      reader->FirstString(json, "addresses", kMaxAddressBytes);
-  const std::string_view node = reader->String(json, "nodeName", kMaxNameBytes);
-  ReducedEndpoint endpoint{};
-  ReadConditions(json, reader, &endpoint);
-  if (!reader->ok()) return;
-  if (uid.empty() && text.empty()) {
-    reader->Fail("addresses", "is missing, and so is targetRef.uid");
-    return;
-  }
+// v1, and v1beta1 from Kubernetes 1.20 on, else where v1beta1 had it before.
+std::string_view NodeNameOf(const cJSON* endpoint, JsonReader* reader) {
+  const std::string_view node =
+      reader->String(endpoint, "nodeName", kMaxNameBytes);
+  if (!node.empty()) return node;
+  return reader->String(reader->Object(endpoint, "topology"),
+                        "kubernetes.io/hostname", kMaxNameBytes);
+}
+
+void AddEndpoint(std::string_view uid, std::string_view text,
+                 std::string_view node, ReducedEndpoint endpoint,
+                 ReducedSlice* slice) {
   endpoint.address = IpAddress::Parse(text).value_or(IpAddress());
   if (!uid.empty()) {
     endpoint.id = IdOf('u', uid);
@@ -88,7 +87,56 @@ void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
   slice->endpoints.push_back(endpoint);
 }
 
+void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
+  const std::string_view uid =
+      reader->String(reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
+  const std::string_view text =
+      reader->FirstString(json, "addresses", kMaxAddressBytes);
+  const std::string_view node = NodeNameOf(json, reader);
+  ReducedEndpoint endpoint{};
+  ReadConditions(json, reader, &endpoint);
+  if (!reader->ok()) return;
+  if (uid.empty() && text.empty()) {
+    reader->Fail("addresses", "is missing, and so is targetRef.uid");
+    return;
+  }
+  AddEndpoint(uid, text, node, endpoint, slice);
+}
+
+// The addresses of one kind of a subset. A pod that is to go stands in neither.
+void ReadAddresses(const cJSON* subset, const char* key, EndpointState state,
+                   JsonReader* reader, ReducedSlice* slice) {
+  reader->ForEachObject(
+      reader->Array(subset, key), key, kMaxEndpointsPerSlice,
+      [state, reader, slice](const cJSON* json) {
+        const std::string_view uid = reader->String(
+            reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
+        const std::string_view ip =
+            reader->RequiredString(json, "ip", kMaxAddressBytes);
+        const std::string_view node =
+            reader->String(json, "nodeName", kMaxNameBytes);
+        ReducedEndpoint endpoint{};
+        endpoint.state = state;
+        if (reader->ok()) AddEndpoint(uid, ip, node, endpoint, slice);
+      });
+}
+
 }  // namespace
+
+ReducedSlice ReduceEndpoints(const cJSON* object, JsonReader* reader) {
+  ReducedSlice slice;
+  reader->ForEachObject(
+      reader->Array(object, "subsets"), "subsets", kMaxEndpointsPerSlice,
+      [reader, &slice](const cJSON* subset) {
+        ReadAddresses(subset, "addresses", EndpointState::kReady, reader,
+                      &slice);
+        ReadAddresses(subset, "notReadyAddresses", EndpointState::kNotReady,
+                      reader, &slice);
+      });
+  slice.endpoints.shrink_to_fit();
+  slice.node_names.shrink_to_fit();
+  return slice;
+}
 
 ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader) {
   ReducedSlice slice;

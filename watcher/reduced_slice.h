@@ -65,7 +65,12 @@ struct ReducedSlice {
 // addressType other than IPv4 and IPv6, or when a multi-cluster controller put
 // it there for the pods of another cluster: they count where they run.
 // Mistakes are the reader's.
+// Of v1beta1 the node's name stands in the endpoint's topology.
 ReducedSlice ReduceSlice(const cJSON* object, JsonReader* reader);
+
+// Reads an Endpoints object as the slice it would have made: all
+// addresses, of either family. It has no `serving` and no `terminating`.
+ReducedSlice ReduceEndpoints(const cJSON* object, JsonReader* reader);
 
 }  // namespace dynweight
 

@@ -2,22 +2,40 @@
 // does it (k8s.io/client-go/tools/cache/reflector.go), as a state machine
 // without a thread or clock of its own: time and transport are handed in.
 //
-//            Start()            last page               ends, 410, ERROR, stall
-//   idle ──────────► listing ───────────► watching ──────────────┐
-//                     ▲  ▲ └─ error ─► backing off ─┐   ▲ clean end: again
-//                     │  └──────────────────────────┘   └────────┘
-//                     └──────────── relist ◄─────────────────────┘
+//                             it ended, however, after a second or more
+//                                        ┌──────┐
+//         Start()          committed     │      ▼    ended sooner, no answer,
+//   idle ────────► listing ─────────► watching ────► 429, 5xx: backing off,
+//                  ▲  ▲  │               ▲   │         then watching again
+//                  │  └──┘               │   │
+//            410, 4xx, 3 watches in a    │   │ no answer within timeout, while
+//            row that gave nothing       │   ▼ lists succeed
+//                  └─────────────────── follows by lists each interval_ms, and
+//                                       tries a watch now and then (buffered)
 //
-// A watch that is silent for long is renewed, once, before it counts as a
-// stall.
+// How a watch ended says nothing about the server: load balancers cut quiet
+// connections. It goes on from the last version, without a list. A connection
+// may also be dropped without a word; a watch that is silent for long is
+// renewed. What a watch cannot tell, a server that was restored from a copy and
+// went back in time (it takes a watch from a version that it has not come to,
+// and is silent), a list finds out: a minute or two after a server failed if
+// nothing was heard of it since, after a quarter of an hour of silence, and
+// every hour or two. In poll mode `watching` is replaced by a pause of
+// interval_ms.
 //
-// In poll mode `watching` is replaced by a pause of interval_ms.
+// Lists name the version that was seen last ("not older than"), which a server
+// answers from its cache; the first one "0". One names none, and has etcd read
+// by a quorum, only when the version is refused as expired or as too large, or
+// when it may be what a list has failed for: as in client-go, five hundred
+// edges must not read an etcd at once because an API server was restarted.
 //
-// A list may be read while a watch goes on (the full one every ten minutes;
-// one to confirm a drop). Its objects are staged beside those in force. When
-// it is complete they are swapped, and a new watch begins at the list's
-// version: whatever the former watch brought meanwhile comes again, so that
-// no event is lost whichever of the two was ahead.
+// A list may be read while a watch goes on. Its objects are staged beside those
+// in force. Where versions can be compared (resource_version.h) nothing older
+// than what is in force ever becomes visible: the events that came meanwhile
+// and are newer than the list are applied to it before anybody sees it, and
+// those that the watch brings later and the list holds already are passed over.
+// Where they can't, a new watch begins at the list's version, and when events
+// had come the list is reported only after it has settled.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_REFLECTOR_H_
 #define DYNAMIC_WEIGHT_WATCHER_REFLECTOR_H_
@@ -27,10 +45,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "watcher/config.h"
 #include "watcher/http_transport.h"
+#include "watcher/list_watch_request.h"
 #include "watcher/object_sink.h"
 
 namespace dynweight {
@@ -41,14 +61,18 @@ struct ReflectorOptions {
   std::string path;
   std::string label_selector;  // unescaped; empty: all
   std::string field_selector;  // unescaped; empty: all
+  // The same objects in other places, for servers that answer 404 to the path
+  // above: tried in turn, the first that is there is used until it is not.
+  std::vector<Collection> fallbacks;
   uint32_t page_limit = 500;
-  // Lists with a resourceVersion, which the API server answers from its cache
-  // and whole, whatever the limit. Off for large objects such as pods: every
-  // list is then consistent, and comes in pages.
-  bool cached_first_list = true;
-  bool watch = true;                         // false: poll
-  int64_t interval_ms = 5000;                // poll: between lists
-  int64_t timeout_ms = 5000;                 // connect; and a page of a list
+  bool watch = true;           // false: poll
+  int64_t interval_ms = 5000;  // between lists while nothing else tells of
+                               // changes: poll mode, buffered watches
+  int64_t timeout_ms = 5000;   // to connect, for the first byte of an answer,
+                               // and between two of a list
+  // Lists that are asked for begin so far apart, and up to so much later by
+  // chance: a mass failure moves all edges at the same moment.
+  int64_t spread_ms = 5000;
   size_t max_list_bytes = size_t{64} << 20;  // one page, decompressed
   size_t max_line_bytes = size_t{4} << 20;   // one watch event or object
   uint32_t max_objects = 200000;             // one list
@@ -64,8 +88,12 @@ class ReflectorHost {
   virtual const Credentials* credentials() = 0;
   // The server at `base` does not answer; the host may turn to the next one.
   virtual void OnApiFailure(const std::string& base) = 0;
-  // A list was committed to the sink. `asked_ms`: when it was asked for with
-  // an empty resourceVersion; nothing: it came from a cache that may lag.
+  // The server at `base` wants to be left alone for so long (Retry-After); the
+  // host may turn to the next one. Before OnApiFailure() of the same answer.
+  virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
+  // A list was committed to the sink. `asked_ms`: when it was asked for, if it
+  // is not older than what was seen until then; nothing: it came from a cache
+  // that may lag.
   virtual void OnList(std::optional<int64_t> asked_ms) = 0;
   // A watch event was applied to the sink (bookmarks are not reported here).
   virtual void OnEvent() = 0;
@@ -73,6 +101,9 @@ class ReflectorHost {
   // while lists succeed and watches don't, or the other way round, this is
   // not called.
   virtual void OnHealthy() = 0;
+  // Nothing fails, but something is in the way that an operator should know of;
+  // empty: no longer. Called for changes only.
+  virtual void OnTrouble(const std::string& text) = 0;
   // Something failed; the text names the URL's path, what happened and the
   // mend where there is one ("HTTP 403: the token may not list ..."). Called
   // for each failure; the host logs changes only.
@@ -107,9 +138,9 @@ class Reflector {
   // Time has come to `now_ms`. Also called before the transport delivers, so
   // that handlers know the time.
   virtual void Tick(int64_t now_ms) = 0;
-  // Lists again with an empty resourceVersion (consistent), as soon as
-  // possible; used to confirm a drop. A watch under way goes on until the
-  // list is committed.
+  // Lists again, nothing older than what was seen until now; used to confirm a
+  // drop. Soon, see ReflectorOptions::spread_ms: one list answers all requests
+  // that were made before it began. A watch under way goes on.
   virtual void RequestConsistentList(int64_t now_ms) = 0;
   virtual const ReflectorStats& stats() const = 0;
 };

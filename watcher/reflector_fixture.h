@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -85,6 +86,9 @@ class ScriptedTransport : public HttpTransport {
 // Names only.
 class NameSink : public ObjectSink {
  public:
+  void SetResource(std::string_view name) override {
+    resource = std::string(name);
+  }
   void BeginList() override { staged.clear(); }
   absl::Status Stage(const cJSON* object) override {
     const std::string name = Name(object);
@@ -106,6 +110,7 @@ class NameSink : public ObjectSink {
   }
 
   std::vector<std::string> staged, present, events;
+  std::string resource;
   int commits = 0;
 
  private:
@@ -123,6 +128,11 @@ class RecordingHost : public ReflectorHost {
     api_failures.push_back(failed);
     if (!next_base.empty()) base = next_base;
   }
+  void OnApiBusy(const std::string& busy, int64_t retry_after_ms) override {
+    api_busy.push_back({busy, retry_after_ms});
+    if (!next_base_when_busy.empty()) base = next_base_when_busy;
+  }
+  void OnTrouble(const std::string& text) override { troubles.push_back(text); }
   void OnList(std::optional<int64_t> asked_ms) override {
     lists.push_back(asked_ms.has_value());
     list_asked_ms = asked_ms.value_or(-1);
@@ -139,11 +149,14 @@ class RecordingHost : public ReflectorHost {
 
   std::string base = "https://a:6443";
   std::string next_base;  // to which a failure turns; empty: the same
+  std::string next_base_when_busy;
   bool confirm_next_list = false;
   Reflector* reflector = nullptr;
   std::vector<std::string> api_failures;
-  std::vector<bool> lists;     // whether consistent
-  int64_t list_asked_ms = -1;  // of the last one, if consistent
+  std::vector<std::pair<std::string, int64_t>> api_busy;
+  std::vector<std::string> troubles;
+  std::vector<bool> lists;     // whether it is not older than what was seen
+  int64_t list_asked_ms = -1;  // of the last one, if so
   int events = 0;
   int healthy = 0;
   std::vector<std::string> errors;
@@ -275,7 +288,7 @@ class ReflectorTest : public testing::Test {
   ScriptedTransport transport_;
   NameSink sink_;
   RecordingHost host_;
-  double random_ = 0.5;
+  double random_ = 0;
   int64_t now_ms_ = 1000;
   std::unique_ptr<Reflector> reflector_;
 };

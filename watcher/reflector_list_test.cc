@@ -21,16 +21,6 @@ TEST_F(ReflectorListTest, FirstListHasVersionZeroAndALimit) {
             "endpointslices?limit=500&resourceVersion=0");
 }
 
-TEST_F(ReflectorListTest, FirstListOfLargeObjectsHasNoVersionButALimit) {
-  options_.cached_first_list = false;
-  options_.page_limit = 250;
-  Start();
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  EXPECT_EQ(List()->Parameter("limit"), "250");
-  AnswerList(Page({}, "1"));
-  EXPECT_THAT(host_.lists, ElementsAre(true));
-}
-
 TEST_F(ReflectorListTest, SelectorsAreEscaped) {
   options_.label_selector = "app in (a,b),x=1";
   options_.field_selector = "metadata.name=orders";
@@ -51,33 +41,35 @@ TEST_F(ReflectorListTest, IsCompressedBoundedAndTimed) {
   EXPECT_TRUE(request.compressed);
   EXPECT_FALSE(request.fresh_connection);
   EXPECT_EQ(request.max_body, 12345u);
-  EXPECT_EQ(request.total_timeout_ms, 678);
+  EXPECT_EQ(request.silence_timeout_ms, 678);
+  EXPECT_EQ(request.total_timeout_ms, 12 * 678);
   EXPECT_EQ(request.connect_timeout_ms, 678);
   EXPECT_EQ(request.credentials, host_.credentials());
 }
 
-TEST_F(ReflectorListTest, RelistHasTheLastVersionAndNoLimit) {
+TEST_F(ReflectorListTest, RelistIsNotOlderThanTheLastVersionAndHasNoLimit) {
   Sync();
   Send(Event("ADDED", "y", "107"));
-  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Send(ErrorEvent(500, "InternalError"));
   WaitFor(/*watch=*/false);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "107");
+  EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
   EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
 }
 
-TEST_F(ReflectorListTest, After410TheVersionIsEmpty) {
+TEST_F(ReflectorListTest, After410TheListIsNotOlderThanWhatWasSeen) {
   Sync();
   Refuse(Watch(), 410, StatusObject(410, "Expired"));
   WaitFor(/*watch=*/false);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  EXPECT_EQ(List()->Parameter("limit"), "500");
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
   AnswerList(Page({}, "200"));
   EXPECT_THAT(host_.lists, ElementsAre(false, true));
 }
 
 TEST_F(ReflectorListTest, A410ToAListIsFollowedByOneWithoutVersionAtOnce) {
   Sync();
-  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Send(ErrorEvent(500, "InternalError"));
   WaitFor(/*watch=*/false);
   Refuse(List(), 410, StatusObject(410, "Expired"));
   ASSERT_NE(List(), nullptr);
@@ -86,7 +78,7 @@ TEST_F(ReflectorListTest, A410ToAListIsFollowedByOneWithoutVersionAtOnce) {
 
 TEST_F(ReflectorListTest, AVersionTooLargeIsFollowedByOneWithoutVersion) {
   Sync();
-  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Send(ErrorEvent(500, "InternalError"));
   WaitFor(/*watch=*/false);
   host_.errors.clear();
   Refuse(List(), 504, kTooLarge, 1000);
@@ -98,7 +90,7 @@ TEST_F(ReflectorListTest, AVersionTooLargeIsFollowedByOneWithoutVersion) {
 
 TEST_F(ReflectorListTest, AVersionThatIsNotAnsweredInTimeIsFollowedByNone) {
   Sync();
-  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Send(ErrorEvent(500, "InternalError"));
   WaitFor(/*watch=*/false);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   Break(List(), absl::DeadlineExceededError("timeout"));
@@ -110,7 +102,7 @@ TEST_F(ReflectorListTest, AVersionIsKeptWhenTheServerIsSlowOrUnreachable) {
   for (const int status : {0, 200}) {
     SCOPED_TRACE(status);
     Sync();
-    Break(Watch(), absl::UnavailableError("reset"), 200);
+    Send(ErrorEvent(500, "InternalError"));
     WaitFor(/*watch=*/false);
     Break(List(),
           status == 0 ? absl::UnavailableError("no connection within timeout")
@@ -124,7 +116,7 @@ TEST_F(ReflectorListTest, AVersionIsKeptWhenTheServerIsSlowOrUnreachable) {
 
 TEST_F(ReflectorListTest, AVersionOnceRefusedIsNotUsedAfterAFailure) {
   Sync();
-  Refuse(Watch(), 410);
+  Refuse(Watch(), 504, kTooLarge);
   WaitFor(/*watch=*/false);
   Refuse(List(), 500);
   WaitFor(/*watch=*/false);
@@ -288,7 +280,7 @@ TEST_F(ReflectorListTest, BackOffStartsAgainAfterTwoMinutesOfHealth) {
   Advance(119000);
   Send(Bookmark("101"));
   Advance(1000);
-  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Send(ErrorEvent(500, "InternalError"));
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
 }
 
@@ -388,30 +380,21 @@ TEST_F(ReflectorListTest, ErrorsNameThePathAndTheMend) {
   }
 }
 
-TEST_F(ReflectorListTest, AFullConsistentListComesAfterAboutTenMinutes) {
-  Sync();
-  AnswerWatch();
-  for (int i = 0; i < 5; ++i) {
-    Advance(100000);
-    Send(Bookmark(absl::StrCat(101 + i)));
+TEST_F(ReflectorListTest, AFullListComesFromTheCacheAfterAnHourOrTwo) {
+  for (const double random : {0.0, 0.5}) {
+    SCOPED_TRACE(random);
+    random_ = random;
+    Sync();
+    AnswerWatch();
+    const int64_t begin_ms = now_ms_;
+    for (int version = 101; List() == nullptr; ++version) {
+      Send(Bookmark(absl::StrCat(version)));
+      Advance(60000);
+    }
+    EXPECT_EQ(now_ms_ - begin_ms, random == 0 ? 3600000 : 5400000);
+    EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
+    reflector_.reset();
   }
-  EXPECT_EQ(List(), nullptr);
-  Advance(100000);
-  ASSERT_NE(List(), nullptr);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-}
-
-TEST_F(ReflectorListTest, TheFullListIsJittered) {
-  random_ = 0;
-  Sync();
-  AnswerWatch();
-  now_ms_ = 1000;
-  const int64_t begin_ms = now_ms_;
-  while (List() == nullptr) {
-    Advance(10000);
-    if (List() == nullptr) Send(Bookmark("101"));
-  }
-  EXPECT_EQ(now_ms_ - begin_ms, 540000);
 }
 
 TEST_F(ReflectorListTest, TheWatchGoesOnUntilTheListIsCommitted) {
@@ -424,17 +407,264 @@ TEST_F(ReflectorListTest, TheWatchGoesOnUntilTheListIsCommitted) {
   EXPECT_EQ(host_.events, 1);
 }
 
-TEST_F(ReflectorListTest, AfterTheListTheWatchBeginsAtItsVersion) {
+TEST_F(ReflectorListTest, NothingOlderThanTheWatchIsInForceAfterAList) {
+  Sync();
+  const Transfer* watch = Watch();
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  Send(Event("ADDED", "early", "104"));
+  Send(Event("ADDED", "y", "107"));
+  sink_.events.clear();
+  AnswerList(Page({"x", "early"}, "105"));
+  EXPECT_THAT(sink_.present, ElementsAre("x", "early"));
+  EXPECT_THAT(sink_.events, ElementsAre("added y"));
+  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_EQ(Watch(), watch);
+  EXPECT_EQ(reflector_->stats().resource_version, "107");
+}
+
+TEST_F(ReflectorListTest, WhatAListHoldsIsNotAppliedOnceMore) {
   Sync();
   reflector_->RequestConsistentList(now_ms_);
   Advance(0);
-  Send(Event("ADDED", "y", "107"));
-  AnswerList(Page({"x"}, "105"));
-  ASSERT_NE(Watch(), nullptr);
-  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "105");
+  AnswerList(Page({"x", "y"}, "110"));
+  Send(Event("DELETED", "y", "108") + Event("ADDED", "y", "110") +
+       Event("ADDED", "z", "111"));
+  EXPECT_THAT(sink_.events, ElementsAre("added z"));
+  EXPECT_EQ(reflector_->stats().resource_version, "111");
 }
 
-TEST_F(ReflectorListTest, AConsistentListThatFailsLeavesTheWatchAlone) {
+TEST_F(ReflectorListTest, AWatchThatIsBehindAListGoesOnFromTheList) {
+  Sync();
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(2000);
+  AnswerList(Page({"x"}, "110"));
+  Send(Event("ADDED", "y", "105"));
+  EndWatch();
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "110");
+}
+
+TEST_F(ReflectorListTest, AnAnswerThatIsOlderThanAskedForIsNotTaken) {
+  Sync();
+  Send(Event("ADDED", "y", "107"));
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  AnswerList(Page({"old"}, "106"));
+  EXPECT_THAT(sink_.present, ElementsAre("x"));
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("older than what was asked")));
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, ARestoredClusterIsTakenAsItIs) {
+  Sync();
+  Send(Event("ADDED", "y", "107"));
+  Send(absl::StrCat(R"({"type":"ERROR","object":)", kTooLarge, "}\n"));
+  WaitFor(/*watch=*/false);
+  AnswerList(Page({"old"}, "90"));
+  EXPECT_THAT(sink_.present, ElementsAre("old"));
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "90");
+  sink_.events.clear();
+  Send(Event("ADDED", "z", "91"));
+  EXPECT_THAT(sink_.events, ElementsAre("added z"));
+}
+
+TEST_F(ReflectorListTest, OpaqueVersionsSettleBeforeTheListIsTold) {
+  Start();
+  AnswerList(Page({"x"}, "b3BhcXVl"));
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  Send(Event("ADDED", "y", "bW9yZQ=="));
+  const int events = host_.events;
+  AnswerList(Page({"x"}, "c29tZQ=="));
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "c29tZQ%3D%3D");
+  EXPECT_THAT(host_.lists, ElementsAre(false));
+  Send(Event("ADDED", "y", "bW9yZQ=="));
+  EXPECT_EQ(host_.events, events);
+  Advance(1500);
+  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+}
+
+TEST_F(ReflectorListTest, OpaqueVersionsAreToldAtOnceWhenNothingCame) {
+  Start();
+  AnswerList(Page({"x"}, "b3BhcXVl"));
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  AnswerList(Page({"x"}, "c29tZQ=="));
+  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+}
+
+TEST_F(ReflectorListTest, RequestedListsAreSpacedAndSpread) {
+  options_.spread_ms = 5000;
+  Sync();
+  AnswerWatch();
+  random_ = 0.5;
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(1000);
+  reflector_->RequestConsistentList(now_ms_);  // the same list answers it
+  EXPECT_EQ(WaitFor(/*watch=*/false), 1500);
+  AnswerList(Page({"x"}, "110"));
+  int lists = 0;
+  const int64_t end_ms = now_ms_ + 80000;
+  while (now_ms_ < end_ms) {
+    reflector_->RequestConsistentList(now_ms_);
+    Advance(250);
+    if (List() == nullptr) continue;
+    EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
+    AnswerList(Page({"x"}, "110"));
+    ++lists;
+  }
+  EXPECT_LE(lists, 11);
+  EXPECT_GE(lists, 10);
+}
+
+TEST_F(ReflectorListTest, AVersionThatFailsIsFollowedByNoneWhateverItSays) {
+  const struct {
+    int code;
+    std::string body;
+  } kCases[] = {
+      {504, R"({"kind":"Status","reason":"Timeout","code":504,"message":)"
+            R"("Timeout: Too large resource version: 9, current: 5"})"},
+      {504, "<html>gateway timeout"},
+      {400, StatusObject(400, "BadRequest")},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.body);
+    Sync();
+    Send(ErrorEvent(500, "InternalError"));
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    Refuse(List(), c.code, c.body);
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, AnIllServerIsNotReadByAQuorumAtOnce) {
+  Sync();
+  Send(ErrorEvent(500, "InternalError"));
+  std::vector<bool> versioned;
+  for (int i = 0; i < 8; ++i) {
+    WaitFor(/*watch=*/false);
+    versioned.push_back(List()->Parameter("resourceVersion").has_value());
+    Refuse(List(), 503);
+  }
+  EXPECT_THAT(versioned, ElementsAre(true, true, true, false, true, true, true,
+                                     false));
+}
+
+TEST_F(ReflectorListTest, AListThatIsTooLongIsAskedForInPagesFromThenOn) {
+  const absl::Status failures[] = {
+      absl::DeadlineExceededError("nothing more of the answer within timeout"),
+      absl::ResourceExhaustedError("too long")};
+  for (const absl::Status& failure : failures) {
+    SCOPED_TRACE(failure.ToString());
+    Start();
+    transport_.Send(List(), Page({"a", "b"}, "100").substr(0, 90));
+    Break(List(), failure, 200);
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+    EXPECT_EQ(List()->Parameter("limit"), "500");
+    AnswerList(Page({"a"}, "100", "t"));
+    AnswerList(Page({"b"}, "100"));
+    EXPECT_THAT(sink_.present, ElementsAre("a", "b"));
+    reflector_->RequestConsistentList(now_ms_);
+    Advance(0);
+    EXPECT_EQ(List()->Parameter("limit"), "500");
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, PagesThatAreTooLongBecomeSmaller) {
+  Start();
+  std::vector<std::string> limits;
+  for (int i = 0; i < 6; ++i) {
+    WaitFor(/*watch=*/false);
+    limits.push_back(List()->Parameter("limit").value_or(""));
+    transport_.Send(List(), "{");
+    Break(List(), absl::ResourceExhaustedError("too long"), 200);
+  }
+  EXPECT_THAT(limits, ElementsAre("500", "500", "125", "31", "10", "10"));
+}
+
+TEST_F(ReflectorListTest, ACutAloneIsNoReasonForPages) {
+  Start();
+  for (const char* version : {"0", "0", ""}) {
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion").value_or(""), version);
+    transport_.Send(List(), "{");
+    Break(List(), absl::UnavailableError("closed"), 200);
+  }
+}
+
+TEST_F(ReflectorListTest, RetryAfterIsTheServersThatSaidIt) {
+  host_.next_base_when_busy = "https://b:6443";
+  Start();
+  Refuse(List(), 503, "", 120000);
+  EXPECT_THAT(host_.api_busy,
+              ElementsAre(std::make_pair(std::string("https://a:6443"),
+                                         int64_t{120000})));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+  EXPECT_THAT(List()->request.url, testing::StartsWith("https://b:6443/"));
+}
+
+TEST_F(ReflectorListTest, OldServersAreAskedForWhatTheyHave) {
+  options_.fallbacks = {{"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""},
+                        {"/api/v1/endpoints", "", "metadata.name=x"}};
+  Start();
+  Refuse(List(), 404);
+  Advance(0);
+  EXPECT_THAT(List()->request.url, HasSubstr("/v1beta1/endpointslices?"));
+  Refuse(List(), 404);
+  Advance(0);
+  EXPECT_THAT(List()->request.url, HasSubstr("/api/v1/endpoints?"));
+  EXPECT_EQ(List()->Parameter("fieldSelector"), "metadata.name%3Dx");
+  EXPECT_THAT(host_.errors, IsEmpty());
+  AnswerList(R"({"kind":"EndpointsList","metadata":{"resourceVersion":"100"},)"
+             R"("items":[]})");
+  EXPECT_EQ(sink_.resource, "endpoints");
+  EXPECT_THAT(Watch()->request.url, HasSubstr("/api/v1/endpoints?watch=1"));
+  // An hour or two later it may be a newer one.
+  AnswerWatch();
+  while (List() == nullptr) {
+    Send(Bookmark("101"));
+    Advance(60000);
+  }
+  EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
+}
+
+TEST_F(ReflectorListTest, AnUpgradedServerIsFoundOutByIts404) {
+  options_.fallbacks = {{"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""}};
+  Start();
+  Refuse(List(), 404);
+  Advance(0);
+  AnswerList(Page({"x"}, "100"));
+  Refuse(Watch(), 404);
+  WaitFor(/*watch=*/false);
+  EXPECT_THAT(List()->request.url, HasSubstr("/v1beta1/"));
+  Refuse(List(), 404);
+  Advance(0);
+  EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
+  AnswerList(Page({"x"}, "101"));
+  EXPECT_THAT(Watch()->request.url, HasSubstr(options_.path));
+  EXPECT_THAT(host_.errors, IsEmpty());
+}
+
+TEST_F(ReflectorListTest, A404EverywhereIsToldOfTheFirstPlace) {
+  options_.fallbacks = {{"/api/v1/endpoints", "", ""}};
+  Start();
+  Refuse(List(), 404);
+  Advance(0);
+  Refuse(List(), 404);
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr(options_.path)));
+  WaitFor(/*watch=*/false);
+  EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
+}
+
+TEST_F(ReflectorListTest, ARequestedListThatFailsLeavesTheWatchAlone) {
   Sync();
   Transfer* watch = Watch();
   reflector_->RequestConsistentList(now_ms_);
@@ -442,15 +672,15 @@ TEST_F(ReflectorListTest, AConsistentListThatFailsLeavesTheWatchAlone) {
   Refuse(List(), 500);
   EXPECT_EQ(Watch(), watch);
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
-TEST_F(ReflectorListTest, ARequestedListIsConsistentAndComesAtOnce) {
+TEST_F(ReflectorListTest, ARequestedListComesSoonAndIsNotOlderThanWhatWasSeen) {
   Sync();
   reflector_->RequestConsistentList(now_ms_);
   EXPECT_EQ(reflector_->Deadline(), now_ms_);
   Advance(0);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   AnswerList(Page({}, "101"));
   EXPECT_THAT(host_.lists, ElementsAre(false, true));
   Advance(1000);
@@ -463,10 +693,10 @@ TEST_F(ReflectorListTest, ARequestDuringAListIsAnsweredByTheNext) {
   AnswerList(Page({}, "100"));
   Advance(0);
   ASSERT_NE(List(), nullptr);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
-TEST_F(ReflectorListTest, AConsistentListTellsWhenItWasAskedFor) {
+TEST_F(ReflectorListTest, AListTellsWhenItWasAskedFor) {
   Sync();
   EXPECT_EQ(host_.list_asked_ms, -1);
   reflector_->RequestConsistentList(now_ms_);
@@ -482,7 +712,7 @@ TEST_F(ReflectorListTest, ARequestFromWithinOnListIsTakenUp) {
   Sync();
   Advance(0);
   ASSERT_NE(List(), nullptr);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
 TEST_F(ReflectorListTest, ARequestDoesNotCutABackOffShort) {
@@ -490,7 +720,7 @@ TEST_F(ReflectorListTest, ARequestDoesNotCutABackOffShort) {
   Refuse(List(), 429, "", 10000);
   reflector_->RequestConsistentList(now_ms_);
   EXPECT_EQ(WaitFor(/*watch=*/false), 10000);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "0");
 }
 
 TEST_F(ReflectorListTest, VersionsAreOpaque) {

@@ -38,18 +38,11 @@ TEST_F(ReflectorPollTest, FirstListHasVersionZeroLaterOnesTheLast) {
   AnswerList(Page({}, "100"));
   Advance(2000);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
   EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
   AnswerList(Page({}, "120"));
   Advance(2000);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "120");
-}
-
-TEST_F(ReflectorPollTest, LargeObjectsAreAlwaysListedInPages) {
-  options_.cached_first_list = false;
-  Sync();
-  Advance(2000);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  EXPECT_EQ(List()->Parameter("limit"), "500");
 }
 
 TEST_F(ReflectorPollTest, A410IsFollowedByAListWithoutVersionAtOnce) {
@@ -117,22 +110,19 @@ TEST_F(ReflectorPollTest, RetryAfterIsObeyed) {
   EXPECT_THAT(host_.api_failures, IsEmpty());
 }
 
-TEST_F(ReflectorPollTest, AConsistentListComesAboutEveryTenMinutes) {
+TEST_F(ReflectorPollTest, EveryListButTheFirstConfirms) {
   Sync();
-  int consistent = 0;
-  while (now_ms_ < 1250000) {
-    WaitFor(/*watch=*/false);
-    if (!List()->Parameter("resourceVersion").has_value()) ++consistent;
-    AnswerList(Page({}, "100"));
-  }
-  EXPECT_EQ(consistent, 2);
+  Advance(2000);
+  AnswerList(Page({}, "100"));
+  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_EQ(host_.list_asked_ms, now_ms_);
 }
 
-TEST_F(ReflectorPollTest, ARequestedConsistentListDoesNotWaitForTheInterval) {
+TEST_F(ReflectorPollTest, ARequestedListDoesNotWaitForTheInterval) {
   Sync();
   reflector_->RequestConsistentList(now_ms_);
   EXPECT_EQ(WaitFor(/*watch=*/false), 0);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   AnswerList(Page({}, "101"));
   EXPECT_THAT(host_.lists, ElementsAre(false, true));
   EXPECT_EQ(WaitFor(/*watch=*/false), 2000);

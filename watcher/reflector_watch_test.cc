@@ -19,11 +19,10 @@ TEST_F(ReflectorWatchTest, FollowsTheListWithItsVersion) {
   EXPECT_EQ(Watch()->request.url,
             "https://a:6443/apis/discovery.k8s.io/v1/namespaces/prod/"
             "endpointslices?watch=1&resourceVersion=100&"
-            "allowWatchBookmarks=true&timeoutSeconds=450");
+            "allowWatchBookmarks=true&timeoutSeconds=300");
 }
 
 TEST_F(ReflectorWatchTest, AsksFor300To600Seconds) {
-  random_ = 0;
   Sync();
   EXPECT_EQ(Watch()->Parameter("timeoutSeconds"), "300");
   random_ = 0.99999999;
@@ -85,13 +84,133 @@ TEST_F(ReflectorWatchTest, ACleanEndIsFollowedByAWatchAtOnce) {
   EXPECT_THAT(host_.errors, IsEmpty());
 }
 
-TEST_F(ReflectorWatchTest, AnEndWithinASecondWithoutAnEventBacksOff) {
+TEST_F(ReflectorWatchTest, HoweverAWatchEndsItGoesOnAtOnce) {
+  const absl::Status ends[] = {
+      absl::OkStatus(), absl::UnavailableError("reset"),
+      absl::UnavailableError("closed in the middle of the answer")};
+  for (const absl::Status& end : ends) {
+    SCOPED_TRACE(end.ToString());
+    Sync();
+    for (int i = 0; i < 30; ++i) {
+      AnswerWatch();
+      Advance(20000);
+      Transfer* watch = Watch();
+      ASSERT_NE(watch, nullptr);
+      transport_.End(watch, end, 200);
+      ASSERT_NE(Watch(), nullptr);
+      EXPECT_EQ(Watch()->Parameter("resourceVersion"), "100");
+    }
+    EXPECT_EQ(List(), nullptr);
+    EXPECT_EQ(reflector_->stats().failures, 0u);
+    EXPECT_THAT(host_.errors, IsEmpty());
+    EXPECT_THAT(host_.api_failures, IsEmpty());
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorWatchTest, OnlyTheThirdShortWatchInARowThatGaveNothingFails) {
   Sync();
-  Advance(999);
+  int64_t waits_ms = 800;
+  for (int i = 0; i < 2; ++i) {
+    AnswerWatch();
+    Advance(999);
+    EndWatch();
+    EXPECT_EQ(Watch(), nullptr);
+    EXPECT_THAT(host_.errors, IsEmpty());
+    EXPECT_EQ(WaitFor(/*watch=*/true), waits_ms);
+    EXPECT_EQ(List(), nullptr);
+    waits_ms *= 2;
+  }
+  AnswerWatch();
   EndWatch();
-  EXPECT_EQ(Watch(), nullptr);
   EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("ended at once")));
-  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+  EXPECT_EQ(WaitFor(/*watch=*/false), waits_ms);
+}
+
+TEST_F(ReflectorWatchTest, AQuarterOfAnHourOfSilenceEndsInAListFromTheCache) {
+  Sync();
+  int64_t silent_ms = 0;
+  while (List() == nullptr) {
+    AnswerWatch();
+    Advance(20000);
+    silent_ms += 20000;
+    if (List() == nullptr) {
+      Break(Watch(), absl::UnavailableError("reset"), 200);
+    }
+  }
+  EXPECT_EQ(silent_ms, 900000);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
+}
+
+TEST_F(ReflectorWatchTest, AfterAServerFailedSilenceIsDoubtedSoon) {
+  // One that went back in time takes any watch, and is silent.
+  Sync();
+  AnswerWatch();
+  Advance(10000);
+  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Break(Watch(), absl::UnavailableError("refused"));
+  WaitFor(/*watch=*/true);
+  EXPECT_EQ(List(), nullptr);
+  AnswerWatch();
+  EXPECT_EQ(WaitFor(/*watch=*/false), 75000);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  Refuse(List(), 504, kTooLarge);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorWatchTest, AfterAServerFailedAWordEndsTheDoubt) {
+  Sync();
+  Break(Watch(), absl::UnavailableError("refused"));
+  WaitFor(/*watch=*/true);
+  AnswerWatch();
+  Advance(60000);
+  Send(Bookmark("101"));
+  Advance(100000);
+  EXPECT_EQ(List(), nullptr);
+}
+
+TEST_F(ReflectorWatchTest, WatchesThatAreHeldBackAreReplacedByListsAndSaidSo) {
+  options_.interval_ms = 3000;
+  Sync();
+  int lists = 0;
+  const int64_t end_ms = now_ms_ + 25000;
+  while (now_ms_ < end_ms) {
+    WaitFor(/*watch=*/false);
+    ++lists;
+    AnswerList(Page({"x"}, absl::StrCat(100 + lists)));
+  }
+  EXPECT_EQ(lists, 9);
+  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_EQ(reflector_->stats().failures, 0u);
+  EXPECT_THAT(host_.troubles, ElementsAre(HasSubstr("buffers")));
+  EXPECT_EQ(host_.lists.size(), 10u);
+  // It is tried now and then, and ends with a watch that is answered.
+  while (Watch() == nullptr) {
+    WaitFor(/*watch=*/false);
+    AnswerList(Page({"x"}, "200"));
+    Advance(1000);
+  }
+  AnswerWatch();
+  EXPECT_THAT(host_.troubles, ElementsAre(HasSubstr("buffers"), ""));
+  Advance(10000);
+  EXPECT_EQ(List(), nullptr);
+}
+
+TEST_F(ReflectorWatchTest, AWatchIsTriedLessAndLessOftenWhereItIsHeldBack) {
+  Sync();
+  int watches = 0;
+  for (int i = 0; i < 720; ++i) {  // an hour
+    Advance(5000);
+    if (List() != nullptr) AnswerList(Page({"x"}, absl::StrCat(101 + i)));
+  }
+  for (const Transfer& transfer : transport_.transfers) {
+    watches += transfer.is_watch() ? 1 : 0;
+  }
+  EXPECT_LE(watches, 12);
+  EXPECT_GE(watches, 8);
+  EXPECT_THAT(host_.troubles, ElementsAre(HasSubstr("buffers")));
 }
 
 TEST_F(ReflectorWatchTest, AnEndWithinASecondAfterAnEventIsNotStormed) {
@@ -104,12 +223,12 @@ TEST_F(ReflectorWatchTest, AnEndWithinASecondAfterAnEventIsNotStormed) {
   EXPECT_EQ(Watch()->Parameter("resourceVersion"), "101");
 }
 
-TEST_F(ReflectorWatchTest, AnErrorEvent410RelistsWithoutVersion) {
+TEST_F(ReflectorWatchTest, AnErrorEvent410ListsNothingOlderThanWhatWasSeen) {
   Sync();
   Send(ErrorEvent(410, "Expired"));
   EXPECT_EQ(Watch(), nullptr);
   EXPECT_LE(WaitFor(/*watch=*/false), 800);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   EXPECT_THAT(host_.errors, IsEmpty());
 }
 
@@ -127,7 +246,7 @@ TEST_F(ReflectorWatchTest, AnErrorEventExpiredWithoutCodeIsTheSameAs410) {
   Send(R"({"type":"ERROR","object":{"kind":"Status","reason":"Expired"}})"
        "\n");
   WaitFor(/*watch=*/false);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
 TEST_F(ReflectorWatchTest,
@@ -188,12 +307,30 @@ TEST_F(ReflectorWatchTest, AListDoesNotCutRetryAfterShort) {
   EXPECT_EQ(WaitFor(/*watch=*/true), 12000);
 }
 
-TEST_F(ReflectorWatchTest, Http5xxIsTheServersFailureAndRelists) {
+TEST_F(ReflectorWatchTest, Http5xxIsTheServersFailureAndListsAtTheThirdTime) {
   Sync();
   Refuse(Watch(), 503);
   EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
-  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+  EXPECT_EQ(WaitFor(/*watch=*/true), 800);
+  Refuse(Watch(), 503);
+  EXPECT_EQ(WaitFor(/*watch=*/true), 1600);
+  EXPECT_EQ(List(), nullptr);
+  Refuse(Watch(), 503);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 3200);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+}
+
+TEST_F(ReflectorWatchTest, RetryAfterOfAWatchIsTheServersThatSaidIt) {
+  for (const int code : {429, 503}) {
+    SCOPED_TRACE(code);
+    host_.base = "https://a:6443";
+    host_.next_base_when_busy = "https://b:6443";
+    Sync();
+    Refuse(Watch(), code, "", 120000);
+    EXPECT_EQ(WaitFor(/*watch=*/true), 800);
+    EXPECT_THAT(Watch()->request.url, testing::StartsWith("https://b:6443/"));
+    reflector_.reset();
+  }
 }
 
 TEST_F(ReflectorWatchTest, Http401And403RelistAndSayWhy) {
@@ -227,8 +364,7 @@ TEST_F(ReflectorWatchTest, WhileWatchesFailListsDoNotPassForHealth) {
 TEST_F(ReflectorWatchTest, AfterFailuresAQuietWatchIsHealthyWhenItLasts) {
   Sync();
   Refuse(Watch(), 500);
-  WaitFor(/*watch=*/false);
-  AnswerList(Page({}, "101"));
+  WaitFor(/*watch=*/true);
   const int healthy = host_.healthy;
   AnswerWatch();
   Advance(4999);
@@ -240,23 +376,13 @@ TEST_F(ReflectorWatchTest, AfterFailuresAQuietWatchIsHealthyWhenItLasts) {
 TEST_F(ReflectorWatchTest, AfterFailuresAWatchThatEndsCleanlyWasHealthy) {
   Sync();
   Refuse(Watch(), 500);
-  WaitFor(/*watch=*/false);
-  AnswerList(Page({}, "101"));
+  WaitFor(/*watch=*/true);
   const int healthy = host_.healthy;
   AnswerWatch();
   Advance(1000);
   EndWatch();
   EXPECT_EQ(host_.healthy, healthy + 1);
   EXPECT_NE(Watch(), nullptr);
-}
-
-TEST_F(ReflectorWatchTest, ABrokenWatchRelistsWithoutBlamingTheServer) {
-  Sync();
-  AnswerWatch();
-  Advance(60000);
-  Break(Watch(), absl::UnavailableError("reset"), 200);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
-  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
 }
 
 TEST_F(ReflectorWatchTest, AWatchThatCannotConnectBlamesTheServer) {
@@ -279,24 +405,6 @@ TEST_F(ReflectorWatchTest, SilenceOf150SecondsRenewsTheWatch) {
   EXPECT_THAT(host_.errors, IsEmpty());
 }
 
-TEST_F(ReflectorWatchTest, ASecondSilenceListsOnce) {
-  Sync();
-  AnswerWatch();
-  Advance(150000);
-  AnswerWatch();
-  Advance(150000);
-  ASSERT_NE(List(), nullptr);
-  EXPECT_NE(Watch(), nullptr);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  AnswerList(Page({"x"}, "200"));
-  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "200");
-  EXPECT_EQ(List(), nullptr);
-  AnswerWatch();
-  Advance(150000);
-  EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.errors, IsEmpty());
-}
-
 TEST_F(ReflectorWatchTest, ARenewedWatchThatLastsIsHealthy) {
   Sync();
   Send(Bookmark("101"));
@@ -309,16 +417,20 @@ TEST_F(ReflectorWatchTest, ARenewedWatchThatLastsIsHealthy) {
   EXPECT_EQ(host_.healthy, healthy + 1);
 }
 
-TEST_F(ReflectorWatchTest, AWatchWithoutAnAnswerFails) {
+TEST_F(ReflectorWatchTest, AWatchWithoutAnAnswerFailsWhereAListDoes) {
   Sync();
   Advance(2 * options_.timeout_ms - 1);
   EXPECT_NE(Watch(), nullptr);
+  ASSERT_NE(List(), nullptr);
+  Advance(10);
+  EXPECT_NE(Watch(), nullptr);
+  Break(List(), absl::DeadlineExceededError("no answer within timeout"));
+  host_.api_failures.clear();
+  host_.errors.clear();
   Advance(1);
   EXPECT_EQ(Watch(), nullptr);
   EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
   EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("no answer within timeout")));
-  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
 TEST_F(ReflectorWatchTest, BookmarksBreakTheSilence) {
@@ -380,15 +492,17 @@ TEST_F(ReflectorWatchTest, ALineThatIsTooLongRelists) {
   EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("longer than 1000 bytes")));
 }
 
-TEST_F(ReflectorWatchTest, AnEventThatIsCutOffIsNotApplied) {
+TEST_F(ReflectorWatchTest, AnEventThatIsCutOffIsNotAppliedAndComesAgain) {
   Sync();
   Advance(2000);
   Send(Event("ADDED", "y", "101") + R"({"type":"ADDED","object":{)");
   EndWatch();
   EXPECT_THAT(sink_.events, ElementsAre("added y"));
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("cut off")));
-  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), "101");
+  EXPECT_THAT(host_.errors, IsEmpty());
+  ASSERT_NE(Watch(), nullptr);
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "101");
+  Send(Event("ADDED", "z", "102"));
+  EXPECT_THAT(sink_.events, ElementsAre("added y", "added z"));
 }
 
 TEST_F(ReflectorWatchTest, AnObjectOfTooManyValuesRelists) {
@@ -420,7 +534,7 @@ TEST_F(ReflectorWatchTest, AWatchThatFailsDuringAListWaitsForIt) {
   Sync();
   reflector_->RequestConsistentList(now_ms_);
   Advance(2000);
-  Break(Watch(), absl::UnavailableError("reset"), 200);
+  Send(ErrorEvent(500, "InternalError"));
   ASSERT_NE(List(), nullptr);
   Advance(4000);
   EXPECT_EQ(Watch(), nullptr);

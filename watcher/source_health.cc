@@ -2,6 +2,8 @@
 
 #include "watcher/source_health.h"
 
+#include <utility>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -53,6 +55,16 @@ std::optional<LogLine> SourceHealth::OnError(std::string_view reason,
       LogLine::Level::kError,
       first ? absl::StrCat(last_error_, "; weights hold at what was last known")
             : absl::StrCat("still failing, now: ", last_error_)};
+}
+
+std::optional<LogLine> SourceHealth::OnTrouble(std::string_view text) {
+  if (text.empty() && trouble_.empty()) return std::nullopt;
+  const std::string former = std::exchange(trouble_, PrintableText(text));
+  if (text.empty()) {
+    return LogLine{LogLine::Level::kNotice,
+                   absl::StrCat("no longer: ", former)};
+  }
+  return LogLine{LogLine::Level::kWarn, trouble_};
 }
 
 std::optional<LogLine> SourceHealth::OnHealthy(std::string_view name,

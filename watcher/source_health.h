@@ -28,17 +28,22 @@ class SourceHealth {
   // `name` is only part of the line about the recovery.
   std::optional<LogLine> OnError(std::string_view reason, const Clock& clock);
   std::optional<LogLine> OnHealthy(std::string_view name, const Clock& clock);
+  // Nothing fails, but something is in the way; empty: no longer.
+  std::optional<LogLine> OnTrouble(std::string_view text);
 
   bool failing() const { return failing_since_ms_ != 0; }
   // Unix milliseconds; 0: not failing, never, never.
   int64_t failing_since_ms() const { return failing_since_ms_; }
   int64_t last_error_ms() const { return last_error_ms_; }
   int64_t last_success_ms() const { return last_success_ms_; }
-  // Printable; "" when all is well.
-  const std::string& last_error() const { return last_error_; }
+  // Printable; "" when all is well. What is in the way, if nothing fails.
+  const std::string& last_error() const {
+    return failing() ? last_error_ : trouble_;
+  }
 
  private:
   std::string last_error_;
+  std::string trouble_;
   int64_t last_error_ms_ = 0;
   int64_t last_success_ms_ = 0;
   int64_t failing_since_ms_ = 0;

@@ -3,6 +3,7 @@
 #include "watcher/subscriptions.h"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -18,15 +19,17 @@ using Want = Subscription::Want;
 // Pods are 10 to 20 kB each.
 constexpr uint32_t kPodsPage = 250;
 
+constexpr char kServiceName[] = "kubernetes.io/service-name";
+
 // By namespace and name.
 using Wants = std::map<std::pair<std::string, std::string>, Want>;
 
-struct Collection {
+struct Resource {
   const char* group;
-  const char* resource;
+  const char* plural;
 };
 
-Collection CollectionOf(Kind kind) {
+Resource ResourceOf(Kind kind) {
   switch (kind) {
     case Kind::kEndpointSlices:
       return {"/apis/discovery.k8s.io/v1", "endpointslices"};
@@ -61,12 +64,12 @@ Kind KindOf(PodSource::Kind kind) {
 }
 
 std::string Path(Kind kind, const std::string& ns) {
-  const Collection collection = CollectionOf(kind);
+  const Resource resource = ResourceOf(kind);
   if (ns.empty()) {
-    return absl::StrCat(collection.group, "/", collection.resource);
+    return absl::StrCat(resource.group, "/", resource.plural);
   }
-  return absl::StrCat(collection.group, "/namespaces/", ns, "/",
-                      collection.resource);
+  return absl::StrCat(resource.group, "/namespaces/", ns, "/",
+                      resource.plural);
 }
 
 Want* Add(Wants* wants, const std::string& ns, const std::string& name) {
@@ -85,39 +88,103 @@ Subscription Subscribe(const ClusterConfig& cluster, Kind kind,
   options.watch = cluster.mode == ClusterConfig::Mode::kWatch;
   options.interval_ms = cluster.interval_ms;
   options.timeout_ms = cluster.timeout_ms;
+  options.spread_ms = cluster.guard.confirm_ms;
   if (kind == Kind::kPods) {
     options.page_limit = kPodsPage;
-    options.cached_first_list = false;
   }
   return subscription;
 }
 
-// What a few names allow the API server to leave out.
-void Narrow(const Wants& wants, bool one_namespace, Subscription* to) {
+// "kubernetes.io/service-name in (a,b)"; nothing: too long for a URL.
+std::optional<std::string> ServicesSelector(const Wants& wants) {
   std::set<std::string> names;
   for (const auto& [id, want] : wants) names.insert(want.name);
-  if (to->kind == Kind::kEndpointSlices) {
-    if (names.size() == 1) {
-      to->options.label_selector =
-          absl::StrCat("kubernetes.io/service-name=", *names.begin());
-    } else if (names.size() <= kMaxSelectorNames) {
-      to->options.label_selector = absl::StrCat(
-          "kubernetes.io/service-name in (", absl::StrJoin(names, ","), ")");
-    }
-  } else if (names.size() == 1 && one_namespace) {
-    to->options.field_selector = absl::StrCat("metadata.name=", *names.begin());
+  if (names.size() == 1) {
+    return absl::StrCat(kServiceName, "=", *names.begin());
+  }
+  std::string selector = absl::StrCat(kServiceName, " in (");
+  // Names need no escapes; commas do, and what is around takes 12 bytes more.
+  size_t bytes = selector.size() + 16;
+  for (const std::string& name : names) bytes += name.size() + 3;
+  if (bytes > kMaxSelectorBytes) return std::nullopt;
+  absl::StrAppend(&selector, absl::StrJoin(names, ","), ")");
+  return selector;
+}
+
+// Servers before Kubernetes 1.21 have EndpointSlices as v1beta1, those before
+// 1.17 Endpoints alone, which are named as their Service and can't be selected
+// by a set of names.
+void AddFallbacks(const Wants& wants, const std::string& ns,
+                  ReflectorOptions* options) {
+  const std::string in = ns.empty() ? "" : absl::StrCat("/namespaces/", ns);
+  options->fallbacks.push_back(
+      {absl::StrCat("/apis/discovery.k8s.io/v1beta1", in, "/endpointslices"),
+       options->label_selector, ""});
+  options->fallbacks.push_back(
+      {absl::StrCat("/api/v1", in, "/endpoints"), "",
+       wants.size() == 1
+           ? absl::StrCat("metadata.name=", wants.begin()->second.name)
+           : ""});
+}
+
+// One subscription for all of these, in `ns` or everywhere.
+Subscription SubscribeToAll(const ReflectorOptions& like, Kind kind,
+                            const std::string& ns, const Wants& wants) {
+  Subscription subscription;
+  subscription.kind = kind;
+  ReflectorOptions& options = subscription.options;
+  options = like;
+  options.path = Path(kind, ns);
+  options.label_selector = options.field_selector = "";
+  options.fallbacks.clear();
+  if (kind == Kind::kEndpointSlices) {
+    options.label_selector = ServicesSelector(wants).value_or("");
+    AddFallbacks(wants, ns, &options);
+  } else if (wants.size() == 1 && !ns.empty()) {
+    options.field_selector =
+        absl::StrCat("metadata.name=", wants.begin()->second.name);
+  }
+  for (const auto& [id, want] : wants) subscription.wants.push_back(want);
+  return subscription;
+}
+
+std::map<std::string, Wants> ByNamespace(const Wants& wants) {
+  std::map<std::string, Wants> namespaces;
+  for (const auto& [id, want] : wants) namespaces[want.ns].insert({id, want});
+  return namespaces;
+}
+
+void SubscribeByNamespace(const ReflectorOptions& like, Kind kind,
+                          const Wants& wants,
+                          std::vector<Subscription>* subscriptions) {
+  for (const auto& [ns, of_ns] : ByNamespace(wants)) {
+    subscriptions->push_back(SubscribeToAll(like, kind, ns, of_ns));
   }
 }
 
-Subscription SubscribeByName(const ClusterConfig& cluster, Kind kind,
-                             const Wants& wants) {
-  const std::string& first = wants.begin()->second.ns;
-  const bool one_namespace = wants.rbegin()->second.ns == first;
-  Subscription subscription =
-      Subscribe(cluster, kind, one_namespace ? first : std::string());
-  Narrow(wants, one_namespace, &subscription);
-  for (const auto& [id, want] : wants) subscription.wants.push_back(want);
-  return subscription;
+// See PlanSubscriptions().
+void SubscribeByName(const ClusterConfig& cluster, Kind kind,
+                     const Wants& wants,
+                     std::vector<Subscription>* subscriptions) {
+  const ReflectorOptions like = Subscribe(cluster, kind, "").options;
+  const size_t namespaces = ByNamespace(wants).size();
+  if (kind == Kind::kEndpointSlices) {
+    if (namespaces > 1 && (ServicesSelector(wants).has_value() ||
+                           namespaces > kMaxNamespaces)) {
+      subscriptions->push_back(SubscribeToAll(like, kind, "", wants));
+    } else {
+      SubscribeByNamespace(like, kind, wants, subscriptions);
+    }
+  } else if (wants.size() <= kMaxNamedWatches) {
+    for (const auto& entry : wants) {
+      subscriptions->push_back(
+          SubscribeToAll(like, kind, entry.second.ns, Wants{entry}));
+    }
+  } else if (namespaces <= kMaxNamespaces) {
+    SubscribeByNamespace(like, kind, wants, subscriptions);
+  } else {
+    subscriptions->push_back(SubscribeToAll(like, kind, "", wants));
+  }
 }
 
 Subscription SubscribeBySelector(const ClusterConfig& cluster, Kind kind,
@@ -162,10 +229,24 @@ std::vector<Subscription> PlanSubscriptions(const WatcherConfig& config,
         subscriptions.push_back(SubscribeBySelector(cluster, kind, want));
       }
     } else {
-      subscriptions.push_back(SubscribeByName(cluster, kind, wants));
+      SubscribeByName(cluster, kind, wants, &subscriptions);
     }
   }
   return subscriptions;
+}
+
+std::vector<Subscription> SplitByNamespace(const Subscription& subscription) {
+  std::vector<Subscription> parts;
+  if (subscription.kind == Kind::kPods || subscription.kind == Kind::kNodes) {
+    return parts;
+  }
+  Wants wants;
+  for (const Want& want : subscription.wants) {
+    wants[{want.ns, want.name}] = want;
+  }
+  if (subscription.options.path != Path(subscription.kind, "")) return parts;
+  SubscribeByNamespace(subscription.options, subscription.kind, wants, &parts);
+  return parts;
 }
 
 }  // namespace dynweight

@@ -38,18 +38,29 @@ struct Subscription {
   std::vector<Want> wants;  // sorted by namespace and name; distinct
 };
 
-// Most names a label selector lists; beyond, everything in the scope is read.
-inline constexpr size_t kMaxSelectorNames = 20;
+// Longest selector, as it stands in a URL: 100 names and more. Proxies take
+// URLs of 8 KiB (nginx) or 16 KiB (HAProxy).
+inline constexpr size_t kMaxSelectorBytes = 4096;
+// Most objects that are watched one by one, by metadata.name.
+inline constexpr size_t kMaxNamedWatches = 8;
+// Most namespaces that are followed one by one, unless the whole is refused.
+inline constexpr size_t kMaxNamespaces = 16;
 
-// The number of subscriptions grows with the kinds of sources in use (and
-// with the distinct pod selectors), not with the number of lines.
+// The number of subscriptions is bounded for each kind of source in use (and
+// grows with the distinct pod selectors), not with the number of lines.
 //
-// EndpointSlices, Deployments, StatefulSets and Rollouts: one each; of the
-// one namespace when all that is wanted lies in it (a Role is then enough),
-// else of all. A few names narrow it further by selector. Pods: one for each
-// namespace and selector. Nodes: one with the selector.
+// EndpointSlices: one, of the one namespace when all that is wanted lies in it
+// (a Role is then enough), else of the cluster, as long as a selector can name
+// all Services. Deployments, StatefulSets and Rollouts: one for each object
+// while they are few. More of either: one for each namespace; in too many
+// namespaces: one of the cluster. Pods: one for each namespace and selector.
+// Nodes: one with the selector.
 std::vector<Subscription> PlanSubscriptions(const WatcherConfig& config,
                                             uint32_t cluster);
+
+// The same by namespace, for a server that refuses the whole, or whose whole is
+// too much. Empty: it is of one namespace already, or of none.
+std::vector<Subscription> SplitByNamespace(const Subscription& subscription);
 
 }  // namespace dynweight
 

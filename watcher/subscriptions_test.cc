@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "watcher/list_watch_request.h"
 
 namespace dynweight {
 namespace {
@@ -46,7 +49,7 @@ TEST(Subscriptions, OneServiceIsReadFromItsNamespaceByName) {
             "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector,
             "kubernetes.io/service-name=orders");
-  EXPECT_TRUE(plan[0].options.cached_first_list);
+  
   ASSERT_THAT(plan[0].wants, SizeIs(1));
   EXPECT_EQ(plan[0].wants[0].pod_source, "service=prod/orders");
 }
@@ -59,15 +62,122 @@ TEST(Subscriptions, AFewServicesAreSelectedAsASet) {
             "kubernetes.io/service-name in (a,b)");
 }
 
-TEST(Subscriptions, ManyServicesAreReadWithoutASelector) {
+TEST(Subscriptions, ServicesAreSelectedAsLongAsAUrlCanNameThem) {
   std::vector<PodSource> sources;
-  for (size_t i = 0; i <= kMaxSelectorNames; ++i) {
+  for (int i = 0; i < 21; ++i) {
+    sources.push_back(Service("prod", absl::StrCat("app", i)));
+  }
+  EXPECT_NE(PlanSubscriptions(OneCluster(sources), 0)[0].options.label_selector,
+            "");
+  for (int i = 21; i < 1000; ++i) {
     sources.push_back(Service("prod", absl::StrCat("app", i)));
   }
   const auto plan = PlanSubscriptions(OneCluster(sources), 0);
   ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path,
+            "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector, "");
-  EXPECT_THAT(plan[0].wants, SizeIs(kMaxSelectorNames + 1));
+  EXPECT_THAT(plan[0].wants, SizeIs(1000));
+}
+
+TEST(Subscriptions, ASelectorIsNeverLongerThanItsLimit) {
+  std::vector<PodSource> sources;
+  size_t longest = 0;
+  for (int i = 0; i < 500; ++i) {
+    sources.push_back(Service("prod", absl::StrCat("orders-", i)));
+    const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+    const std::string url = ListUrl(
+        "", Collection{"", plan[0].options.label_selector, ""}, ListQuery());
+    longest = std::max(longest, url.size());
+  }
+  EXPECT_LE(longest, kMaxSelectorBytes + sizeof("?labelSelector="));
+  EXPECT_GE(longest, kMaxSelectorBytes - 64);
+}
+
+TEST(Subscriptions, TooManyForASelectorAreReadByNamespace) {
+  std::vector<PodSource> sources;
+  for (int i = 0; i < 600; ++i) {
+    sources.push_back(Service(i < 598 ? "prod" : "stage",
+                              absl::StrCat("application", i)));
+  }
+  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  ASSERT_THAT(plan, SizeIs(2));
+  EXPECT_EQ(plan[0].options.label_selector, "");
+  EXPECT_EQ(plan[1].options.path,
+            "/apis/discovery.k8s.io/v1/namespaces/stage/endpointslices");
+  EXPECT_EQ(plan[1].options.label_selector,
+            "kubernetes.io/service-name in (application598,application599)");
+}
+
+TEST(Subscriptions, TooManyNamespacesAreReadAsTheCluster) {
+  std::vector<PodSource> sources;
+  for (int i = 0; i < 600; ++i) {
+    sources.push_back(
+        Service(absl::StrCat("ns", i), absl::StrCat("application", i)));
+  }
+  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path, "/apis/discovery.k8s.io/v1/endpointslices");
+}
+
+TEST(Subscriptions, AFewDeploymentsAreWatchedByName) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Source(PodSource::Kind::kDeployment, "prod", "a"),
+                  Source(PodSource::Kind::kDeployment, "prod", "b"),
+                  Source(PodSource::Kind::kDeployment, "stage", "a")}),
+      0);
+  ASSERT_THAT(plan, SizeIs(3));
+  EXPECT_EQ(plan[1].options.path, "/apis/apps/v1/namespaces/prod/deployments");
+  EXPECT_EQ(plan[1].options.field_selector, "metadata.name=b");
+  EXPECT_EQ(plan[2].options.path, "/apis/apps/v1/namespaces/stage/deployments");
+  EXPECT_EQ(plan[2].options.field_selector, "metadata.name=a");
+}
+
+TEST(Subscriptions, MoreDeploymentsAreReadByNamespace) {
+  std::vector<PodSource> sources;
+  for (size_t i = 0; i < kMaxNamedWatches; ++i) {
+    sources.push_back(Source(PodSource::Kind::kDeployment, "prod",
+                             absl::StrCat("app", i)));
+  }
+  sources.push_back(Source(PodSource::Kind::kDeployment, "stage", "a"));
+  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  ASSERT_THAT(plan, SizeIs(2));
+  EXPECT_EQ(plan[0].options.field_selector, "");
+  EXPECT_THAT(plan[0].wants, SizeIs(kMaxNamedWatches));
+  EXPECT_EQ(plan[1].options.field_selector, "metadata.name=a");
+}
+
+TEST(Subscriptions, OldServersHaveSlicesAndEndpointsElsewhere) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "b"), Service("prod", "a")}), 0);
+  const std::vector<Collection>& fallbacks = plan[0].options.fallbacks;
+  ASSERT_THAT(fallbacks, SizeIs(2));
+  EXPECT_EQ(fallbacks[0].path,
+            "/apis/discovery.k8s.io/v1beta1/namespaces/prod/endpointslices");
+  EXPECT_EQ(fallbacks[0].label_selector, "kubernetes.io/service-name in (a,b)");
+  EXPECT_EQ(fallbacks[1].path, "/api/v1/namespaces/prod/endpoints");
+  EXPECT_EQ(fallbacks[1].label_selector, "");
+  EXPECT_EQ(fallbacks[1].field_selector, "");
+  const auto one =
+      PlanSubscriptions(OneCluster({Service("prod", "orders")}), 0);
+  EXPECT_EQ(one[0].options.fallbacks[1].field_selector, "metadata.name=orders");
+}
+
+TEST(Subscriptions, TheWholeClusterIsSplitByNamespace) {
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("team-a", "orders"), Service("team-b", "carts")}), 0);
+  ASSERT_THAT(plan, SizeIs(1));
+  const auto parts = SplitByNamespace(plan[0]);
+  ASSERT_THAT(parts, SizeIs(2));
+  EXPECT_EQ(parts[0].options.path,
+            "/apis/discovery.k8s.io/v1/namespaces/team-a/endpointslices");
+  EXPECT_EQ(parts[0].options.label_selector,
+            "kubernetes.io/service-name=orders");
+  EXPECT_EQ(parts[0].options.fallbacks[1].path,
+            "/api/v1/namespaces/team-a/endpoints");
+  ASSERT_THAT(parts[1].wants, SizeIs(1));
+  EXPECT_EQ(parts[1].wants[0].pod_source, "service=team-b/carts");
+  EXPECT_THAT(SplitByNamespace(parts[0]), IsEmpty());
 }
 
 TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
@@ -112,7 +222,7 @@ TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
   EXPECT_EQ(plan[0].wants[0].pod_source, "service=in/controller");
 }
 
-TEST(Subscriptions, PodsAreOneForEachSelectorInSmallUncachedPages) {
+TEST(Subscriptions, PodsAreOneForEachSelectorInSmallPages) {
   const auto plan = PlanSubscriptions(
       OneCluster({Source(PodSource::Kind::kPods, "prod", "app=a"),
                   Source(PodSource::Kind::kPods, "prod", "app=b"),
@@ -122,7 +232,6 @@ TEST(Subscriptions, PodsAreOneForEachSelectorInSmallUncachedPages) {
   EXPECT_EQ(plan[0].options.path, "/api/v1/namespaces/prod/pods");
   EXPECT_EQ(plan[0].options.label_selector, "app=a");
   EXPECT_EQ(plan[0].options.page_limit, 250u);
-  EXPECT_FALSE(plan[0].options.cached_first_list);
 }
 
 TEST(Subscriptions, NodesAreReadByTheirSelector) {
@@ -142,12 +251,13 @@ TEST(Subscriptions, EachReplicasKindHasItsPath) {
                   Source(PodSource::Kind::kRollout, "prod", "a"),
                   Source(PodSource::Kind::kRollout, "stage", "a")}),
       0);
-  ASSERT_THAT(plan, SizeIs(3));
+  ASSERT_THAT(plan, SizeIs(4));
   EXPECT_EQ(plan[0].options.path, "/apis/apps/v1/namespaces/prod/deployments");
   EXPECT_EQ(plan[0].options.field_selector, "metadata.name=a");
   EXPECT_EQ(plan[1].options.path, "/apis/apps/v1/namespaces/prod/statefulsets");
-  EXPECT_EQ(plan[2].options.path, "/apis/argoproj.io/v1alpha1/rollouts");
-  EXPECT_EQ(plan[2].options.field_selector, "");
+  EXPECT_EQ(plan[2].options.path,
+            "/apis/argoproj.io/v1alpha1/namespaces/prod/rollouts");
+  EXPECT_EQ(plan[2].options.field_selector, "metadata.name=a");
 }
 
 TEST(Subscriptions, FixedAddressesNeedNoCollection) {
@@ -164,13 +274,13 @@ TEST(Subscriptions, OtherClustersLinesAreTheirOwn) {
   EXPECT_EQ(plan[0].wants[0].name, "carts");
 }
 
-TEST(Subscriptions, NumberGrowsWithKindsNotWithLines) {
+TEST(Subscriptions, NumberIsBoundedWhateverTheLines) {
   std::vector<PodSource> sources;
   for (int i = 0; i < 1000; ++i) {
     sources.push_back(
         Service(absl::StrCat("ns", i % 7), absl::StrCat("app", i)));
   }
-  EXPECT_THAT(PlanSubscriptions(OneCluster(sources), 0), SizeIs(1));
+  EXPECT_THAT(PlanSubscriptions(OneCluster(sources), 0), SizeIs(7));
 }
 
 TEST(Subscriptions, ModeAndTimesAreTheClusters) {

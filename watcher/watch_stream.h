@@ -20,7 +20,11 @@
 namespace dynweight {
 
 struct WatchEnd {
-  absl::Status error;  // OK: the server ended it as it should
+  bool established = false;  // the server had agreed to it
+  // OK: the server ended it as it should. Of an established watch that broke
+  // off, or was cut in the middle of an event: how.
+  absl::Status error;
+  bool rejected = false;  // what it brought is of no use
   // The server said no, by an HTTP status or by an ERROR event.
   std::optional<ApiRefusal> refusal;
   bool server_failed = false;  // the server as a whole does not answer
@@ -29,21 +33,30 @@ struct WatchEnd {
 // Not thread-safe; one watch at a time.
 class WatchStream : private HttpHandler {
  public:
-  using OnEvent = std::function<void(bool bookmark)>;
+  using OnOpen = std::function<void()>;
+  using OnEvent = std::function<void(bool bookmark, std::string_view line)>;
   using OnEnd = std::function<void(const WatchEnd&)>;
 
-  // `on_event` is called after the sink has taken an event, or for a bookmark.
-  // `on_end` is called once for each Begin() that is not cancelled, never
-  // from inside it; it may call Begin() again. on_event may not. Everything
-  // outlives the stream.
+  // `on_open` is called when the server has agreed; `on_event` after the sink
+  // has taken an event, or for a bookmark, with the text of it. `on_end` is called once for each Begin() that is not cancelled, never
+  // from inside it; it may call Begin() again. The others may not.
+  // Everything outlives the stream.
   WatchStream(const ReflectorOptions& options, HttpTransport* transport,
-              ObjectSink* sink, ReflectorStats* stats, OnEvent on_event,
-              OnEnd on_end);
+              ObjectSink* sink, ReflectorStats* stats, OnOpen on_open,
+              OnEvent on_event, OnEnd on_end);
   ~WatchStream() override { Cancel(); }
 
   // Events after `version`. The server is asked to end it after `seconds`.
+  // `collection` outlives the watch.
   void Begin(std::string base, const Credentials* credentials,
-             const std::string& version, int seconds);
+             const Collection* collection, const std::string& version,
+             int seconds);
+  // A list of this version was committed: what it holds already is not applied
+  // a second time, by this watch or a later one.
+  void SkipUntil(const std::string& version) { skip_until_ = version; }
+  // Applies an event that on_event has shown once more, if it is newer than
+  // `version`.
+  absl::Status ApplyAgain(std::string_view line, std::string_view version);
   void Cancel();
 
   bool active() const { return active_; }
@@ -64,13 +77,14 @@ class WatchStream : private HttpHandler {
   absl::Status Apply(const WatchEvent& event);
   void Refused(const ApiRefusal& refusal);
   void Reject(const absl::Status& error);
-  void End(const WatchEnd& end);
+  void End(WatchEnd end);
 
   const ReflectorOptions& options_;
-  const Collection collection_;
+  const Collection* collection_ = nullptr;
   HttpTransport* const transport_;
   ObjectSink* const sink_;
   ReflectorStats* const stats_;
+  const OnOpen on_open_;
   const OnEvent on_event_;
   const OnEnd on_end_;
 
@@ -79,6 +93,7 @@ class WatchStream : private HttpHandler {
   HttpTransport::Id id_ = 0;
   std::string base_;
   std::string version_;
+  std::string skip_until_;
   WatchFraming framing_;
   std::optional<ApiRefusal> error_event_;
 };

@@ -213,7 +213,9 @@ void WatcherThread::SetUp(Run* run) {
   for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
         config_, i, &views_[i], &clock_, &log_, create,
-        Look(config_.clusters[i].credentials, run)));
+        Look(config_.clusters[i].credentials, run), [run] {
+          return std::uniform_real_distribution<double>(0, 1)(run->engine);
+        }));
   }
   run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
                                                  &log_, &journal_, &tuning_,
@@ -281,7 +283,9 @@ void WatcherThread::Turn(Run* run) {
       ClusterStatus status = run->clusters[cluster]->Status();
       // Once it is it stays so: nothing is ever taken out of a view.
       complete_[cluster] =
-          complete_[cluster] || ViewComplete(config_, cluster, views_[cluster]);
+          complete_[cluster] ||
+          ViewComplete(config_, cluster, views_[cluster]) ||
+          (views_[cluster].nodes && run->clusters[cluster]->rest_is_refused());
       status.complete = complete_[cluster];
       return PackClusterStatus(status);
     });
