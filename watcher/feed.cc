@@ -153,8 +153,8 @@ void Feed::OnHealthy() {
 }
 
 void Feed::OnError(const absl::Status& error) {
-  refused_ = !tally_->listed() && (absl::IsPermissionDenied(error) ||
-                                   absl::IsResourceExhausted(error));
+  refused_ = absl::IsPermissionDenied(error) ||
+             (!tally_->listed() && absl::IsResourceExhausted(error));
   const absl::string_view reason = error.message();
   const std::optional<LogLine> line =
       health_.OnError(std::string_view(reason.data(), reason.size()), *clock_);

@@ -60,6 +60,7 @@ class FakeClusterImpl : public FakeCluster {
         port_(options_.port),
         token_(options_.token) {
     api_.SetBookmarkInterval(options_.bookmark_interval_ms);
+    api_.SetVersion(options_.kubernetes);
   }
 
   ~FakeClusterImpl() override { Stop(); }

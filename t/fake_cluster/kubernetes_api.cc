@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "t/fake_cluster/old_objects.h"
 #include "t/fake_cluster/sample_objects.h"
 
 namespace dynweight::fake {
@@ -93,13 +94,20 @@ bool KubernetesApi::Selection::Matches(const StoredObject& object) const {
 }
 
 std::optional<KubernetesApi::Target> KubernetesApi::FindTarget(
-    const ApiRequest& request) {
-  for (const ResourceType& type : ResourceTypes()) {
+    const ApiRequest& request) const {
+  std::vector<const ResourceType*> types = {SlicesV1Beta1(), EndpointsType()};
+  for (const ResourceType& type : ResourceTypes()) types.push_back(&type);
+  for (const ResourceType* served : types) {
+    const ResourceType& type = *served;
+    if (!Serves(type, minor_)) continue;
     std::string api = type.ApiPath() + "/";
     if (request.path.compare(0, api.size(), api) != 0) continue;
     std::string rest = request.path.substr(api.size());
     Target target;
     target.type = &type;
+    target.stored = served == SlicesV1Beta1() || served == EndpointsType()
+                        ? FindKind("EndpointSlice")
+                        : served;
     target.watch = True(request.Query("watch"));
     if (type.namespaced && rest.compare(0, 11, "namespaces/") == 0) {
       size_t slash = rest.find('/', 11);
@@ -206,7 +214,7 @@ std::optional<Answer> KubernetesApi::Serve(const ApiRequest& request,
 }
 
 Answer KubernetesApi::Get(const Target& target) const {
-  ObjectPtr object = store_->Get(*target.type, target.ns, target.name);
+  ObjectPtr object = store_->Get(*target.stored, target.ns, target.name);
   if (object == nullptr) return Failure(404);
   Answer answer;
   answer.body = object->Typed(*target.type);
@@ -271,7 +279,10 @@ Answer KubernetesApi::List(const ApiRequest& request, const Target& target,
     if (next != "loop") return Page(target, id, begin, *limit);
   }
 
-  auto [objects, version] = store_->List(*target.type, target.ns);
+  auto [objects, version] = store_->List(*target.stored, target.ns);
+  for (ObjectPtr& object : objects) object = AsServed(*target.type, object);
+  objects.erase(std::remove(objects.begin(), objects.end(), nullptr),
+                objects.end());
   if (*wanted > version) return TooLargeVersion(*wanted, version);
   if (!selection->labels.empty() || !selection->fields.empty()) {
     objects.erase(std::remove_if(objects.begin(), objects.end(),
@@ -381,15 +392,18 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
   bool bookmarks = True(request.Query("allowWatchBookmarks"));
   if (version == 0) {
     // "Any" version: what is there comes first, as if just added.
-    auto [objects, now] = store_->List(type, target.ns);
-    for (const ObjectPtr& object : objects) {
-      if (selection.Matches(*object)) send(EventLine("ADDED", type, *object));
+    auto [objects, now] = store_->List(*target.stored, target.ns);
+    for (const ObjectPtr& stored : objects) {
+      const ObjectPtr object = AsServed(type, stored);
+      if (object != nullptr && selection.Matches(*object)) {
+        send(EventLine("ADDED", type, *object));
+      }
     }
     version = now;
     if (bookmarks && True(request.Query("sendInitialEvents"))) {
       send(BookmarkLine(type, version, true));
     }
-  } else if (!store_->Reaches(type, version)) {
+  } else if (!store_->Reaches(*target.stored, version)) {
     send(ErrorEvent(
         StatusObject(410, "Expired",
                      "too old resource version: " + std::to_string(version))));
@@ -436,21 +450,22 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
     int64_t wait = std::min(
         {kGoneCheckMs, left(end), bookmarks ? left(bookmark) : kGoneCheckMs});
     uint64_t now = version;
-    if (!store_->Wait(type, version, wait, &changes, &now)) {
+    if (!store_->Wait(*target.stored, version, wait, &changes, &now)) {
       send(ErrorEvent(StatusObject(410)));
       send("");
       return;
     }
     for (const Change& change : changes) {
-      bool before =
-          change.before != nullptr && selection.Matches(*change.before);
-      bool is = change.after != nullptr && selection.Matches(*change.after);
+      const ObjectPtr former = AsServed(type, change.before);
+      const ObjectPtr present = AsServed(type, change.after);
+      bool before = former != nullptr && selection.Matches(*former);
+      bool is = present != nullptr && selection.Matches(*present);
       if (is) {
-        send(EventLine(before ? "MODIFIED" : "ADDED", type, *change.after));
+        send(EventLine(before ? "MODIFIED" : "ADDED", type, *present));
       } else if (before) {
         // An object that leaves the selection is shown as it was, with the
         // version of the change.
-        send(EventLine("DELETED", type, *change.before));
+        send(EventLine("DELETED", type, *former));
       }
     }
     // A later version than a watch began with in a cluster that went back.

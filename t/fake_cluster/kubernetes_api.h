@@ -46,6 +46,8 @@ class KubernetesApi {
   std::optional<Answer> Serve(const ApiRequest& request,
                               Connection* connection);
 
+  // Serves what Kubernetes 1.`minor` does: see old_objects.h.
+  void SetVersion(int minor) { minor_ = minor; }
   void SetBookmarkInterval(int64_t milliseconds) {
     bookmark_interval_ms_ = milliseconds;
   }
@@ -54,6 +56,7 @@ class KubernetesApi {
   // Which objects a request is about.
   struct Target {
     const ResourceType* type = nullptr;
+    const ResourceType* stored = nullptr;  // what it is made of
     std::string ns;    // empty: all
     std::string name;  // empty: the collection
     bool watch = false;
@@ -74,7 +77,7 @@ class KubernetesApi {
     uint64_t compactions = 0;
   };
 
-  static std::optional<Target> FindTarget(const ApiRequest& request);
+  std::optional<Target> FindTarget(const ApiRequest& request) const;
   static std::optional<Selection> Select(const ApiRequest& request,
                                          const Target& target);
   static std::string ListBody(const Target& target, const ObjectPtr* begin,
@@ -97,6 +100,7 @@ class KubernetesApi {
   FaultList* const faults_;
   RequestLog* const requests_;
   std::atomic<int64_t> bookmark_interval_ms_{10000};
+  std::atomic<int> minor_{36};
 
   std::mutex mutex_;
   std::map<uint64_t, PagedList> paged_lists_;

@@ -1,0 +1,97 @@
+package DynamicWeight::Intermediary;
+
+# What stands before API servers and handles watches badly. %%NAME%% is its URL.
+#
+#   DynamicWeight::Intermediary->new($t, 'CUT', $fake, 'nginx', cut => 2);
+#   DynamicWeight::Intermediary->new($t, 'CUT2', $fake, 'haproxy', cut => 2);
+#   DynamicWeight::Intermediary->new($t, 'HELD', $fake, 'nginx', buffer => 1);
+#
+# `cut`: ends a connection on which nothing came for so many seconds. `buffer`:
+# passes an answer on when its buffer is full or the answer complete.
+
+use strict;
+use warnings;
+
+use DynamicWeight;
+
+sub new {
+    my ($class, $t, $name, $server, $kind, %opt) = @_;
+    my $self = bless {
+        dir => "$t->{dir}/intermediary-$name", owner => $$,
+        port => DynamicWeight::free_port(),
+    }, $class;
+    mkdir $self->{dir} or die "$self->{dir}: $!\n";
+    $t->{names}{$name} = "http://127.0.0.1:$self->{port}";
+    push @{$t->{clusters}}, $self;
+    my $conf = "$self->{dir}/$kind.conf";
+    $t->write_file("intermediary-$name/$kind.conf",
+        $self->$kind($server, %opt));
+    system(@{{
+        nginx   => [$t->{nginx}, '-p', $self->{dir}, '-c', $conf],
+        haproxy => ['haproxy', '-D', '-q', '-f', $conf],
+    }->{$kind}}) == 0 && DynamicWeight::wait_for(sub { $self->pid }, $kind)
+        or die "$kind does not start: see $self->{dir}\n";
+    return $self;
+}
+
+sub port { $_[0]{port} }
+
+sub nginx {
+    my ($self, $server, %opt) = @_;
+    my $d = $self->{dir};
+    my $cut = $opt{cut} // 700;
+    my $buffering = $opt{buffer} ? 'on' : 'off';
+    return <<"EOF_CONF";
+pid $d/pid;
+error_log $d/error.log notice;
+worker_processes 1;
+events { worker_connections 256; }
+http {
+    client_body_temp_path $d/t1; proxy_temp_path $d/t2;
+    fastcgi_temp_path $d/t3; uwsgi_temp_path $d/t4; scgi_temp_path $d/t5;
+    access_log $d/access.log;
+    server {
+        listen 127.0.0.1:$self->{port};
+        location / {
+            proxy_pass http://127.0.0.1:@{[$server->port]};
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering $buffering;
+            proxy_read_timeout ${cut}s;
+        }
+    }
+}
+EOF_CONF
+}
+
+sub haproxy {
+    my ($self, $server, %opt) = @_;
+    return <<"EOF_CONF";
+global
+    pidfile $self->{dir}/pid
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client $opt{cut}s
+    timeout server $opt{cut}s
+listen api
+    bind 127.0.0.1:$self->{port}
+    server api 127.0.0.1:@{[$server->port]}
+EOF_CONF
+}
+
+sub pid {
+    my ($self) = @_;
+    open my $f, '<', "$self->{dir}/pid" or return;
+    my ($pid) = (<$f> // '') =~ /(\d+)/;
+    return $pid;
+}
+
+sub stop {
+    my ($self) = @_;
+    return unless $$ == $self->{owner};
+    my $pid = $self->pid or return;
+    kill 'TERM', $pid;
+}
+
+1;
