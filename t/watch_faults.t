@@ -21,7 +21,7 @@ sub event {
     my ($kind, $rest, $meta) = @_;
     return '{"type":"MODIFIED","object":{"kind":"' . $kind . '","metadata":'
         . '{"name":"orders' . ($kind eq 'EndpointSlice' ? '-0' : '')
-        . '","namespace":"prod","resourceVersion":"99",' . ($meta // '')
+        . '","namespace":"prod","resourceVersion":"999999",' . ($meta // '')
         . '"labels":{"kubernetes.io/service-name":"orders"}},'
         . "$rest}}\n";
 }

@@ -74,6 +74,7 @@ class PlayedReflector : public Reflector {
     host_->OnError(absl::UnavailableError(reason));
   }
   ReflectorHost* host() { return host_; }
+  const std::string& path() const { return options_.path; }
 
   bool started = false;
   int consistent_requests = 0;
@@ -142,9 +143,10 @@ class ClusterWatcherTest : public ::testing::Test {
           auto reflector =
               std::make_unique<PlayedReflector>(options, sink, host);
           reflector_ = reflector.get();
+          reflectors_.push_back(reflector_);
           return reflector;
         },
-        new_credentials_);
+        new_credentials_, [this] { return random_; });
     watcher_->Start();
   }
 
@@ -172,6 +174,8 @@ class ClusterWatcherTest : public ::testing::Test {
   ClusterWatcher::NewCredentials new_credentials_;
   std::unique_ptr<ClusterWatcher> watcher_;
   PlayedReflector* reflector_ = nullptr;  // the one of the EndpointSlices
+  std::vector<PlayedReflector*> reflectors_;  // all there ever were
+  double random_ = 0;
 };
 
 TEST_F(ClusterWatcherTest, NothingIsKnownBeforeTheFirstList) {
@@ -700,6 +704,85 @@ TEST_F(ClusterWatcherTest, TheNextApiIsUsedWhenOneFailsAndThenStays) {
   EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
   reflector_->host()->OnApiFailure("http://b");
   EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+}
+
+TEST_F(ClusterWatcherTest, TheFirstApiIsTakenByChance) {
+  config_.clusters[0].api = {"http://a", "http://b", "http://c"};
+  for (const auto& [random, api] :
+       {std::pair(0.0, "http://a"), std::pair(0.4, "http://b"),
+        std::pair(0.999, "http://c"), std::pair(1.0, "http://c")}) {
+    random_ = random;
+    Start();
+    EXPECT_EQ(reflector_->host()->ApiBase(), api);
+  }
+}
+
+TEST_F(ClusterWatcherTest, AfterAFailureTheOthersAreTakenByChanceAndEachOnce) {
+  config_.clusters[0].api = {"http://a", "http://b", "http://c"};
+  Start();
+  random_ = 0.9;
+  reflector_->host()->OnApiFailure("http://a");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://c");
+  Pass(1000);
+  reflector_->host()->OnApiFailure("http://c");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  Pass(1000);
+  reflector_->host()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+}
+
+TEST_F(ClusterWatcherTest, AnApiThatWantsToBeLeftAloneIsUntilThen) {
+  Start();
+  reflector_->host()->OnApiBusy("http://a", 120000);
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  Pass(119000);
+  reflector_->host()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  Pass(1001);
+  reflector_->host()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+}
+
+TEST_F(ClusterWatcherTest, ATroubleIsSaidOnceAndIsNoFailure) {
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  LogText();
+  reflector_->host()->OnTrouble("something buffers");
+  EXPECT_THAT(LogText(), HasSubstr("cluster \"bj\": something buffers"));
+  EXPECT_EQ(watcher_->Status().last_error, "something buffers");
+  EXPECT_EQ(watcher_->Status().failing_since_ms, 0);
+  reflector_->host()->OnHealthy();
+  EXPECT_EQ(watcher_->Status().last_error, "something buffers");
+  reflector_->host()->OnTrouble("");
+  EXPECT_THAT(LogText(), HasSubstr("no longer: something buffers"));
+  EXPECT_EQ(watcher_->Status().last_error, "");
+}
+
+TEST_F(ClusterWatcherTest, WhatIsRefusedAsAWholeIsAskedForByNamespace) {
+  LineConfig line = config_.lines[0];
+  line.source.ns = "team-b";
+  config_.lines.push_back(line);
+  Start();
+  ASSERT_THAT(reflectors_, SizeIs(1));
+  EXPECT_EQ(reflector_->path(), "/apis/discovery.k8s.io/v1/endpointslices");
+  reflector_->host()->OnError(absl::PermissionDeniedError("HTTP 403"));
+  watcher_->Tick();
+  ASSERT_THAT(reflectors_, SizeIs(3));
+  EXPECT_EQ(reflectors_[1]->path(),
+            "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
+  EXPECT_TRUE(reflectors_[1]->started);
+  EXPECT_FALSE(watcher_->rest_is_refused());
+  // The one is not the other's.
+  reflectors_[2]->host()->OnError(absl::PermissionDeniedError("HTTP 403"));
+  EXPECT_FALSE(watcher_->rest_is_refused());
+  reflectors_[1]->List({Slice("orders", 12), Slice("edge", 3)});
+  watcher_->Tick();
+  EXPECT_THAT(reflectors_, SizeIs(3));
+  EXPECT_EQ(Pods(), 12u);
+  EXPECT_FALSE(watcher_->synced());
+  EXPECT_TRUE(watcher_->rest_is_refused());
+  reflectors_[1]->Modify(Slice("orders", 13));
+  EXPECT_EQ(Pods(), 13u);
 }
 
 TEST_F(ClusterWatcherTest, AFailureIsToldOnceAndSoIsTheRecovery) {

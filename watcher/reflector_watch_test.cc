@@ -153,7 +153,7 @@ TEST_F(ReflectorWatchTest, AfterAServerFailedSilenceIsDoubtedSoon) {
   WaitFor(/*watch=*/true);
   EXPECT_EQ(List(), nullptr);
   AnswerWatch();
-  EXPECT_EQ(WaitFor(/*watch=*/false), 75000);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 65000);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   Refuse(List(), 504, kTooLarge);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
