@@ -149,7 +149,7 @@ for my $fault (@faults) {
         or diag(explain($t->status->{clusters}{$name}{watch}));
     next if $name eq 'drip_watch';
     wait_ok { $t->status->{clusters}{$name}{watch}{failures} >= 2 }
-        "$name: and fails again", 60;
+        "$name: and fails again", 150;
 }
 ok($t->wait_weights('orders', \%want), 'weights hold');
 

@@ -19,7 +19,8 @@
 // renewed. What a watch cannot tell, a server that was restored from a copy and
 // went back in time (it takes a watch from a version that it has not come to,
 // and is silent), a list finds out: a minute or two after a server failed if
-// nothing was heard of it since, after a quarter of an hour of silence, and
+// nothing was heard of it since, after a second silent watch (the fourth, the
+// eighth, ...), after a quarter of an hour of silence however watches ended, and
 // every hour or two. In poll mode `watching` is replaced by a pause of
 // interval_ms.
 //

@@ -144,6 +144,7 @@ class ReflectorImpl final : public Reflector {
   bool watch_proven_ = false;   // it has lasted
   bool watch_failing_ = false;
   int useless_watches_ = 0;  // in a row: short, or without an answer
+  unsigned silences_ = 0;    // watches in a row that were renewed
   bool server_failed_ = false;  // since something was heard
   bool buffered_ = false;
   int64_t buffered_wait_ms_ = kFirstBufferedMs;

@@ -39,7 +39,7 @@ void ReflectorImpl::OnWatchEvent(bool bookmark, std::string_view line) {
   heard_ms_ = watch_heard_ms_ = now_ms_;
   doubt_at_ = kNever;
   server_failed_ = watch_failing_ = false;
-  useless_watches_ = 0;
+  useless_watches_ = silences_ = 0;
   if (list_.active() && !bookmark) since_list_.Add(line);
   // A list may have been ahead.
   if (CompareResourceVersions(watch_.resource_version(), version_).value_or(1) >
@@ -61,7 +61,14 @@ int64_t ReflectorImpl::WatchUnheardMs() const {
 
 void ReflectorImpl::EndUnheardWatch() {
   if (watch_.established()) {
-    if (!watch_.partial()) return BeginWatch();
+    if (!watch_.partial()) {
+      // Another watch brings what was missed, if something has dropped this one.
+      // If it is silent, too, that is most likely the truth: a list tells, but
+      // not for ever at the same rate.
+      ++silences_;
+      if (silences_ >= 2 && (silences_ & (silences_ - 1)) == 0) RelistIn(0);
+      return BeginWatch();
+    }
     const absl::Status error = WatchError(absl::DeadlineExceededError(
         absl::StrCat("neither event nor bookmark for ", kSilenceMs / 1000,
                      " s, only a part of one; does something between hold "

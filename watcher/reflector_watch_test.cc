@@ -405,6 +405,22 @@ TEST_F(ReflectorWatchTest, SilenceOf150SecondsRenewsTheWatch) {
   EXPECT_THAT(host_.errors, IsEmpty());
 }
 
+TEST_F(ReflectorWatchTest, TheSecondSilentWatchListsAndThenTheFourth) {
+  Sync();
+  std::vector<int> lists;
+  for (int silences = 1; silences <= 5; ++silences) {
+    AnswerWatch();
+    Advance(150000);
+    if (List() == nullptr) continue;
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    lists.push_back(silences);
+    AnswerList(Page({"x"}, "100"));
+    EXPECT_NE(Watch(), nullptr);
+  }
+  EXPECT_THAT(lists, ElementsAre(2, 4));
+  EXPECT_THAT(host_.errors, IsEmpty());
+}
+
 TEST_F(ReflectorWatchTest, ARenewedWatchThatLastsIsHealthy) {
   Sync();
   Send(Bookmark("101"));
