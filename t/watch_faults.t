@@ -75,7 +75,7 @@ my @faults = (
     [gzip_watch => 'gzip_bomb', watch => {}, qr/JSON|longer/],
     [redirect_list => 'redirect', list => {}, qr/redirects are not followed/],
     [redirect_watch => 'redirect', watch => {}, qr/redirects are not followed/],
-    [drip_list => 'drip', list => {}, qr/within timeout/],
+    [drip_list => 'drip', list => {}, qr/within many times timeout/],
     [drip_watch => 'drip', watch => { times => 1 },
         qr/neither event nor bookmark/],
     # As if nothing had happened: it is renewed without a line.
