@@ -46,20 +46,15 @@ void ReflectorImpl::Start(int64_t now_ms) {
 }
 
 int64_t ReflectorImpl::Deadline() const {
-  int64_t deadline = std::min({watch_at_, settled_at_, NextListMs()});
+  const int64_t deadline = std::min({watch_at_, settled_at_, NextListMs()});
   if (!watch_.active()) return deadline;
-  deadline = std::min(deadline, WatchUnheardMs());
-  if (watch_.established() && !watch_proven_) {
-    deadline = std::min(deadline, watch_began_ms_ + kProvenMs);
-  }
-  return deadline;
+  return std::min({deadline, WatchUnheardMs(), WatchProvenMs()});
 }
 
 void ReflectorImpl::Tick(int64_t now_ms) {
   now_ms_ = std::max(now_ms_, now_ms);
   if (watch_.active() && now_ms_ >= WatchUnheardMs()) EndUnheardWatch();
-  if (watch_.established() && !watch_proven_ &&
-      now_ms_ >= watch_began_ms_ + kProvenMs) {
+  if (now_ms_ >= WatchProvenMs()) {
     watch_proven_ = true;
     watch_failing_ = false;
     useless_watches_ = 0;

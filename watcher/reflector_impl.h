@@ -50,6 +50,7 @@ inline constexpr int64_t kFirstBufferedMs = 30000;
 inline constexpr int64_t kMaxBufferedMs = 600000;
 // As DropGuard::kSettleMs: longer than what a list was behind takes to come.
 inline constexpr int64_t kSettleMs = 1500;
+
 class ReflectorImpl final : public Reflector {
  public:
   ReflectorImpl(ReflectorOptions options, HttpTransport* transport,
@@ -81,6 +82,7 @@ class ReflectorImpl final : public Reflector {
   void OnWatchEvent(bool bookmark, std::string_view line);
   // When the watch has been silent for too long.
   int64_t WatchUnheardMs() const;
+  int64_t WatchProvenMs() const;
   void EndUnheardWatch();
   void SetBuffered();
   void OnWatchEnd(const WatchEnd& end);

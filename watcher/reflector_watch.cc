@@ -59,6 +59,13 @@ int64_t ReflectorImpl::WatchUnheardMs() const {
   return watch_began_ms_ + 2 * options_.timeout_ms;
 }
 
+// When a watch is well though it brings nothing. In the middle of an event it
+// is not quiet: what comes of that tells how it is.
+int64_t ReflectorImpl::WatchProvenMs() const {
+  if (!watch_.established() || watch_proven_ || watch_.partial()) return kNever;
+  return watch_began_ms_ + kProvenMs;
+}
+
 void ReflectorImpl::EndUnheardWatch() {
   if (watch_.established()) {
     if (!watch_.partial()) {
@@ -115,7 +122,11 @@ void ReflectorImpl::OnWatchEnd(const WatchEnd& end) {
     host_->OnApiFailure(watch_.base());
     return OnWatchUnanswered(end.error, -1);
   }
-  if (now_ms_ - watch_began_ms_ < kShortWatchMs) return OnShortWatch(end.error);
+  // An event that never comes through whole is none, however long it takes.
+  if (now_ms_ - watch_began_ms_ < kShortWatchMs ||
+      (end.in_event && watch_heard_ == 0)) {
+    return OnShortWatch(end.error);
+  }
   useless_watches_ = 0;
   watch_failing_ = false;
   MaybeHealthy();

@@ -108,6 +108,33 @@ TEST_F(ReflectorWatchTest, HoweverAWatchEndsItGoesOnAtOnce) {
   }
 }
 
+TEST_F(ReflectorWatchTest, AWatchInTheMiddleOfAnEventIsNotQuiet) {
+  Sync();
+  Send(ErrorEvent(500, "InternalError"));
+  WaitFor(/*watch=*/false);
+  AnswerList(Page({"x"}, "100"));
+  host_.healthy = 0;
+  const std::string event = Event("MODIFIED", "x", "150");
+  Send(event.substr(0, 20));
+  Advance(20000);
+  EXPECT_EQ(host_.healthy, 0);
+  Send(event.substr(20));
+  EXPECT_EQ(host_.healthy, 1);
+}
+
+TEST_F(ReflectorWatchTest, WatchesThatAllEndInTheirFirstEventFail) {
+  Sync();
+  const std::string event = Event("MODIFIED", "x", "150");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(host_.errors, IsEmpty());
+    WaitFor(/*watch=*/true);
+    Send(event.substr(0, 20));
+    Advance(20000);
+    EndWatch();
+  }
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("an event is cut off")));
+}
+
 TEST_F(ReflectorWatchTest, OnlyTheThirdShortWatchInARowThatGaveNothingFails) {
   Sync();
   int64_t waits_ms = 800;

@@ -164,6 +164,7 @@ void WatchStream::Reject(const absl::Status& error) {
 
 void WatchStream::End(WatchEnd end) {
   end.established = established_;
+  end.in_event = framing_.partial();
   active_ = false;
   framing_.Reset();
   on_end_(end);

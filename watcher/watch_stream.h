@@ -25,6 +25,7 @@ struct WatchEnd {
   // off, or was cut in the middle of an event: how.
   absl::Status error;
   bool rejected = false;  // what it brought is of no use
+  bool in_event = false;  // it ended in the middle of one
   // The server said no, by an HTTP status or by an ERROR event.
   std::optional<ApiRefusal> refusal;
   bool server_failed = false;  // the server as a whole does not answer
@@ -38,8 +39,9 @@ class WatchStream : private HttpHandler {
   using OnEnd = std::function<void(const WatchEnd&)>;
 
   // `on_open` is called when the server has agreed; `on_event` after the sink
-  // has taken an event, or for a bookmark, with the text of it. `on_end` is called once for each Begin() that is not cancelled, never
-  // from inside it; it may call Begin() again. The others may not.
+  // has taken an event, or for a bookmark, with the text of it. `on_end` is
+  // called once for each Begin() that is not cancelled, never from inside it; it
+  // may call Begin() again. The others may not.
   // Everything outlives the stream.
   WatchStream(const ReflectorOptions& options, HttpTransport* transport,
               ObjectSink* sink, ReflectorStats* stats, OnOpen on_open,

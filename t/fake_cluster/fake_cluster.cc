@@ -61,6 +61,12 @@ class FakeClusterImpl : public FakeCluster {
         token_(options_.token) {
     api_.SetBookmarkInterval(options_.bookmark_interval_ms);
     api_.SetVersion(options_.kubernetes);
+    if (options_.starting) {
+      FakeFault unavailable;
+      unavailable.kind = "status";
+      unavailable.code = 503;
+      faults_.Set(unavailable);
+    }
   }
 
   ~FakeClusterImpl() override { Stop(); }

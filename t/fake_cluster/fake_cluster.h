@@ -36,8 +36,10 @@ struct FakeClusterOptions {
   std::string key_file;        // PEM
   std::string client_ca_file;  // PEM; clients must then show a certificate
   int64_t bookmark_interval_ms = 10000;
-  int kubernetes = 36;     // 1.36; see old_objects.h
+  int kubernetes = 36;      // 1.36; see old_objects.h
   size_t history = 100000;  // watch events kept for each resource
+  // Answers 503 until ClearFaults(): its content is not there yet.
+  bool starting = false;
 };
 
 // An application: the EndpointSlices of its Service, 100 endpoints a slice,

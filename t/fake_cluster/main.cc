@@ -4,7 +4,7 @@
 //                [--port-file=FILE] [--token=TOKEN] [--prefix=/PATH]
 //                [--cert=FILE --key=FILE [--client-ca=FILE]]
 //                [--bookmark-interval-ms=10000] [--history=100000]
-//                [--kubernetes=36]
+//                [--kubernetes=36] [--starting]
 //
 // Its control API (control_api.cc) is served on the same port and, in plain
 // HTTP, on a second one, which still answers when the first is refused. The
@@ -79,6 +79,8 @@ int main(int argc, char** argv) {
       options.kubernetes = atoi(v);
     } else if (const char* v = FlagValue("--history", argc, argv, &i)) {
       options.history = static_cast<size_t>(atoll(v));
+    } else if (strcmp(argv[i], "--starting") == 0) {
+      options.starting = true;
     } else {
       fprintf(stderr, "fake_cluster: unknown argument %s\n", argv[i]);
       return 2;

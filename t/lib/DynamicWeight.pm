@@ -447,6 +447,7 @@ http {
         @{[$opt{quick} ? '' : "if (-f $d/fail/\$server_addr) { return 500; }
         if (-f $d/close/\$server_addr) { return 444; }"]}
         location / { return 200 "\$server_addr\\n"; }
+        location = /barrier { access_log off; return 204; }
         location /slow {
             limit_rate 1000;
             root $d;
@@ -471,13 +472,26 @@ sub mend_backend {
     unlink "$self->{dir}/backends/$_/$address" for qw(fail close);
 }
 
+# A request is logged after it was answered. The backends are one process: once
+# it has answered this, all that it had answered before is in its log.
+sub await_backend_log {
+    my ($self) = @_;
+    http_get($self->{backend}, '/barrier');
+    return;
+}
+
 # Where the backends' log stands now, for `since` below.
-sub mark { -s "$_[0]{dir}/backends/access.log" || 0 }
+sub mark {
+    my ($self) = @_;
+    $self->await_backend_log;
+    return -s "$self->{dir}/backends/access.log" || 0;
+}
 
 # The requests since a mark, in order: arrays of address, connection, whether
 # the TLS session was reused, status.
 sub backend_requests {
     my ($self, $since) = @_;
+    $self->await_backend_log;
     open my $f, '<', "$self->{dir}/backends/access.log" or return;
     seek $f, $since // 0, 0;
     return map { [split] } grep { /\n\z/ } <$f>;

@@ -28,18 +28,21 @@ sub start {
     my $program = $ENV{TEST_FAKE_CLUSTER}
         // "$DynamicWeight::root/build/fake_cluster";
     my $log = "$self->{t}{dir}/$self->{name}.log";
+    # A real one that starts again has its content before it serves.
+    my @content = values %{$self->{content} // {}};
     my $pid = fork // die "fork: $!\n";
     if ($pid == 0) {
         open STDOUT, '>>', $log;
         open STDERR, '>>', $log;
         exec($program, '--name', $self->{name}, '--port', $self->{port},
-            @{$self->{options}}) or POSIX::_exit(127);
+            @content ? '--starting' : (), @{$self->{options}}) or POSIX::_exit(127);
     }
     $self->{pid} = $pid;
     &DynamicWeight::wait_for(sub { $self->requests },
         "API server $self->{name}")
         or die "$program does not start: see $log\n";
-    $self->call(@$_) for values %{$self->{content} // {}};
+    $self->call(@$_) for @content;
+    $self->heal if @content;
     return $self;
 }
 
