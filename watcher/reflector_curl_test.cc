@@ -233,8 +233,8 @@ TEST_F(ReflectorCurlPollTest, HoldsAHangingBody) {
 }
 
 TEST_F(ReflectorCurlPollTest, HoldsADrip) {
-  options_.timeout_ms = 1500;  // more than a second from byte to byte
-  SyncThenFault("drip");
+  options_.timeout_ms = 300;
+  SyncThenFault("drip", [](FakeFault* f) { f->delay_ms = 100; });
   ExpectHeldUntilHealed("no complete answer");
 }
 

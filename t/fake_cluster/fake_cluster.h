@@ -80,7 +80,7 @@ struct FakeNode {
 //                     `chunked`: in chunks, without the last one
 //   reset             resets the connection
 //   delay             answers truly after `delay_ms`
-//   drip              the true answer, one byte a second
+//   drip              the true answer, a byte each `delay_ms`
 //   huge              a list that goes on for `bytes` (1 GiB), valid so far
 //   gzip_bomb         a few MB of gzip that become `bytes` (4 GiB)
 //   garbage           64 KiB of random bytes as application/json; `raw`: not

@@ -310,7 +310,8 @@ bool BreakAnswer(const FakeFault& fault, const Answer& answer,
     connection->Send(WithLength(answer, answer.body.size()));
     uint64_t clears = faults.clears();
     for (char byte : answer.body) {
-      if (!connection->Send({&byte, 1}) || connection->WaitGone(1000) ||
+      if (!connection->Send({&byte, 1}) ||
+          connection->WaitGone(fault.delay_ms) ||
           faults.clears() != clears) {
         break;
       }
