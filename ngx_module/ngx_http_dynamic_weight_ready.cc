@@ -41,6 +41,21 @@ ngx_http_dynamic_weight_answered(
 }
 
 
+/*
+ * An edge does not wait for what an API refuses to tell: it would for ever.
+ * The line is named, and its upstream is not ready.
+ */
+
+static bool
+ngx_http_dynamic_weight_refused(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf, size_t line)
+{
+    return dmcf->documents
+           && ngx_http_dynamic_weight_cluster_status(dmcf,
+                  dmcf->config->lines[line].cluster).rest_refused;
+}
+
+
 bool
 ngx_http_dynamic_weight_is_ready(
     const ngx_http_dynamic_weight_main_conf_t *dmcf)
@@ -52,7 +67,8 @@ ngx_http_dynamic_weight_is_ready(
     for (size_t i = 0; i < dmcf->config->lines.size(); i++) {
 
         if (!ngx_http_dynamic_weight_answered(dmcf, i,
-                 ngx_http_dynamic_weight_record(dmcf, i)))
+                 ngx_http_dynamic_weight_record(dmcf, i))
+            && !ngx_http_dynamic_weight_refused(dmcf, i))
         {
             return false;
         }
@@ -105,7 +121,10 @@ ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
             continue;
         }
 
-        known = known && record && record->known;
+        known = known
+                && ((record && record->known)
+                    || (!query.upstream
+                        && ngx_http_dynamic_weight_refused(dmcf, i)));
         clusters.insert(line.cluster);
 
         if (n++ >= NGX_HTTP_DW_READY_LINES) {

@@ -9,6 +9,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use DynamicWeight;
+use JSON::PP;
 use Test::More;
 
 my $t = DynamicWeight->new;
@@ -93,8 +94,12 @@ $fake{scoped}->app('team-a', 'orders', 15);
 follows('team_a', 15, 'and is followed');
 like($t->log, qr/may not list endpointslices in namespace team-b/,
     'team_b: the log says what is lacking');
-is(http_get($t->port, '/dw/ready')->{status}, 200,
-    'what is refused keeps nobody from being ready');
+my $ready = http_get($t->port, '/dw/ready');
+is($ready->{status}, 200, 'what is refused keeps nobody from being ready');
+is(join(' ', map { $_->{upstream} } @{decode_json($ready->{body})->{lines}}),
+    'team_b', 'and is named');
+is(http_get($t->port, '/dw/ready?upstream=team_b')->{status}, 503,
+    'its own upstream waits for it');
 $fake{scoped}->heal;
 follows('team_b', 12, 'granted: followed without a reload');
 

@@ -36,6 +36,7 @@ void AppendTime(const char* name, int64_t ms, std::string* out) {
 template <typename Status, typename Function>
 void ForEachNumber(Status& status, Function&& function) {
   function(status.complete);
+  function(status.rest_refused);
   function(status.synced);
   function(status.last_success_ms);
   function(status.observed_ms);

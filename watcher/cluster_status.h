@@ -20,6 +20,7 @@ struct ClusterStatus {
   std::string api;        // base URL in use, without credentials
   std::string mode;       // "watch" or "poll"
   bool complete = false;  // nothing that a line needs is unknown: ready
+  bool rest_refused = false;  // what is unknown is refused: no use to wait
   bool synced = false;    // every source was listed since this worker started
   int64_t last_success_ms = 0;   // Unix ms; 0: never
   int64_t observed_ms = 0;  // Unix ms; when the oldest part of what is in force

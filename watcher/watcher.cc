@@ -283,10 +283,10 @@ void WatcherThread::Turn(Run* run) {
       ClusterStatus status = run->clusters[cluster]->Status();
       // Once it is it stays so: nothing is ever taken out of a view.
       complete_[cluster] =
-          complete_[cluster] ||
-          ViewComplete(config_, cluster, views_[cluster]) ||
-          (views_[cluster].nodes && run->clusters[cluster]->rest_is_refused());
+          complete_[cluster] || ViewComplete(config_, cluster, views_[cluster]);
       status.complete = complete_[cluster];
+      status.rest_refused =
+          views_[cluster].nodes && run->clusters[cluster]->rest_is_refused();
       return PackClusterStatus(status);
     });
     if (update != nullptr) {
