@@ -1,9 +1,11 @@
 #!/usr/bin/perl
 
-# bench/freshness.pl [CHANGES]: how long from a pod that becomes ready to the
-# first request that goes by the new weight, with a real kube-apiserver and
-# nginx; 200 changes each, for pods counted by EndpointSlices and by Pod
-# objects.
+# bench/freshness.pl [CHANGES [SECONDS [BEHIND]]]: how long from a pod that
+# becomes ready to the first request that goes by the new weight, with a real
+# kube-apiserver and nginx; 200 changes each, for pods counted by EndpointSlices
+# and by Pod objects. They come at random moments over so many SECONDS, or one
+# after the other. BEHIND is what stands before the API server: haproxy, which
+# cuts what is quiet for 20 s, nginx (35 s) or buffering (an nginx).
 #
 # Each change is one PATCH that makes the only pod ready, so that the ingress
 # node's weight goes from 0 to that of the KVM and every other pick is its own.
@@ -21,9 +23,19 @@ use IO::Socket::INET;
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC sleep);
 
 use DynamicWeight;
-use DynamicWeight::Gateway;
+use DynamicWeight::Intermediary;
 
-my $changes = shift // 200;
+my ($changes, $seconds, $behind) = @ARGV;
+$changes ||= 200;
+$seconds ||= 0;
+$behind //= 'nothing';
+my %intermediary = (
+    haproxy   => ['haproxy', cut => 20],
+    nginx     => ['nginx', cut => 35],
+    buffering => ['nginx', buffer => 1],
+);
+die "before an API server can stand: @{[sort keys %intermediary]}\n"
+    if $behind ne 'nothing' && !$intermediary{$behind};
 my $node = '127.0.0.11';
 
 my %source = (
@@ -96,6 +108,7 @@ sub measure {
         or die "the weight stays\n";
     # A lone change: the one before is older than dynamic_weight_coalesce.
     sleep 0.1 + rand 0.1;
+    sleep rand 2 * $seconds / $changes / keys %source;
 
     my ($picks, $answered) = (0);
     my $select = IO::Select->new($api);
@@ -106,7 +119,7 @@ sub measure {
         $picks++;
         $answered //= now() if $select->can_read(0);
         last if $address eq $node;
-        die "no pick after 10 s\n" if now() - $sent > 10000;
+        die "no pick after 60 s\n" if now() - $sent > 60000;
     }
     my $picked = now();
     # A pick before the answer: at once.
@@ -125,14 +138,18 @@ sub row {
 
 my $t = DynamicWeight->new;
 my $kube = $t->kube_cluster('A');
-my $gateway = DynamicWeight::Gateway->new($t, 'GATE', $kube);
+my $gateway =
+    DynamicWeight::Intermediary->new($t, 'GATE', $kube, 'nginx');
+DynamicWeight::Intermediary->new($t, 'BEHIND', $kube,
+    @{$intermediary{$behind}}) if $behind ne 'nothing';
+my $api = $behind eq 'nothing' ? 'A' : 'BEHIND';
 $kube->app('prod', 'orders', 1, pod_objects => 1);
 $kube->nodes($node);
 $t->start_backends;
 
-my $conf = "    dynamic_weight_zone main:1m;\n" . <<'EOF';
+my $conf = "    dynamic_weight_zone main:1m;\n" . <<"EOF";
     dynamic_weight_cluster A {
-        api            %%A%%;
+        api            %%$api%%;
         token_file     %%A_TOKEN%%;
         ca_file        %%A_CA%%;
         ingress_nodes  nodes=role=ingress;
@@ -164,7 +181,8 @@ $t->start;
 $t->wait_weights($_, { '127.0.0.1' => 10, $node => 10 })
     || die "no weights: see $t->{dir}/error.log\n" for sort keys %source;
 
-print "milliseconds to the first pick with the new weight, $changes changes\n";
+print "milliseconds to the first pick with the new weight, $changes changes, "
+    . "before the API server stands $behind\n";
 printf "%-8s  %-14s  %7s  %7s  %7s  %7s  %s\n",
     'source', 'from', 'p50', 'p90', 'p99', 'max', 'a request';
 for my $name (sort keys %source) {
@@ -183,4 +201,7 @@ for my $name (sort keys %source) {
     row($name, 'PATCH answered', @answered);
     printf "  %.2f\n", $request;
 }
+my $watch = $t->status->{clusters}{A}{watch};
+print join(', ', map { "$_ $watch->{$_}" } qw(watches lists failures)),
+    $watch->{last_error} ? ": $watch->{last_error}" : '', "\n";
 $t->cleanup;

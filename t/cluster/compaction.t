@@ -10,13 +10,13 @@ use lib "$FindBin::Bin/../lib";
 
 use DynamicWeight;
 use DynamicWeight::FaultTest;
-use DynamicWeight::Gateway;
+use DynamicWeight::Intermediary;
 use Test::More;
 
 # Without a cache there are no bookmarks, and etcd's history is all there is.
 my $t = DynamicWeight->new;
 my $kube = $t->kube_cluster('A', apiserver => ['--watch-cache=false']);
-DynamicWeight::Gateway->new($t, 'GATE', $kube, watch_seconds => 2);
+DynamicWeight::Intermediary->new($t, 'GATE', $kube, 'nginx', end => 2);
 my $f = DynamicWeight::FaultTest->new($t, $kube);
 $f->follow('watched', 'mode watch; api %%GATE%%;');
 $f->start;

@@ -11,14 +11,14 @@ use lib "$FindBin::Bin/../lib";
 
 use DynamicWeight;
 use DynamicWeight::FaultTest;
-use DynamicWeight::Gateway;
+use DynamicWeight::Intermediary;
 use Test::More;
 
 my $seconds = $ENV{TEST_REST_SECONDS} // 60;
 
 my $t = DynamicWeight->new;
 my $kube = $t->kube_cluster('A');
-DynamicWeight::Gateway->new($t, 'GATE', $kube, watch_seconds => 10);
+DynamicWeight::Intermediary->new($t, 'GATE', $kube, 'nginx', end => 10);
 my $f = DynamicWeight::FaultTest->new($t, $kube);
 $f->follow('direct', 'mode watch;');
 # Beside the edge's own, watches that others end.

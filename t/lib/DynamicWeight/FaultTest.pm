@@ -36,13 +36,13 @@ sub new {
 }
 
 # `how`: what stands in the cluster's block, beside where the nodes are. What
-# it does not say of api and credentials is the KubeCluster's.
+# it does not say of api and credentials is the KubeCluster's; timeout is 2s.
 sub follow {
     my ($self, $name, $how) = @_;
     push @{$self->{followed}}, $name;
     my $kube = $self->{kube}->name;
     my %default = (api => "%%$kube%%", token_file => "%%${kube}_TOKEN%%",
-        ca_file => "%%${kube}_CA%%");
+        ca_file => "%%${kube}_CA%%", timeout => '2s');
     for my $directive (sort keys %default) {
         $how .= " $directive $default{$directive};"
             unless $how =~ /\b$directive /;
@@ -51,7 +51,6 @@ sub follow {
     dynamic_weight_cluster $name {
         $how
         ingress_nodes  nodes=role=ingress;
-        timeout        2s;
     }
     upstream $name {
         dynamic_weight;

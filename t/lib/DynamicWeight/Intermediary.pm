@@ -1,13 +1,16 @@
 package DynamicWeight::Intermediary;
 
-# What stands before API servers and handles watches badly. %%NAME%% is its URL.
+# What companies put before API servers, real or fake, and how it handles
+# watches. %%NAME%% is its URL: nginx takes plain HTTP, HAProxy passes bytes on.
 #
-#   DynamicWeight::Intermediary->new($t, 'CUT', $fake, 'nginx', cut => 2);
-#   DynamicWeight::Intermediary->new($t, 'CUT2', $fake, 'haproxy', cut => 2);
-#   DynamicWeight::Intermediary->new($t, 'HELD', $fake, 'nginx', buffer => 1);
+#   DynamicWeight::Intermediary->new($t, 'CUT', $api, 'nginx', cut => 2);
+#   DynamicWeight::Intermediary->new($t, 'CUT2', $api, 'haproxy', cut => 2);
+#   DynamicWeight::Intermediary->new($t, 'HELD', $api, 'nginx', buffer => 1);
+#   DynamicWeight::Intermediary->new($t, 'END', $api, 'nginx', end => 2);
 #
 # `cut`: ends a connection on which nothing came for so many seconds. `buffer`:
-# passes an answer on when its buffer is full or the answer complete.
+# passes an answer on when its buffer is full or the answer complete. `end`:
+# watches end after so many seconds, whatever the client asks for.
 
 use strict;
 use warnings;
@@ -21,7 +24,9 @@ sub new {
         port => DynamicWeight::free_port(),
     }, $class;
     mkdir $self->{dir} or die "$self->{dir}: $!\n";
-    $t->{names}{$name} = "http://127.0.0.1:$self->{port}";
+    my ($scheme) = $server->url =~ /^(\w+):/;
+    $scheme = 'http' if $kind eq 'nginx';
+    $t->{names}{$name} = "$scheme://127.0.0.1:$self->{port}";
     push @{$t->{clusters}}, $self;
     my $conf = "$self->{dir}/$kind.conf";
     $t->write_file("intermediary-$name/$kind.conf",
@@ -41,6 +46,12 @@ sub nginx {
     my $d = $self->{dir};
     my $cut = $opt{cut} // 700;
     my $buffering = $opt{buffer} ? 'on' : 'off';
+    my ($scheme) = $server->url =~ /^(\w+):/;
+    my $end = $opt{end} ? <<"EOF_IF" : '';
+        if (\$args ~ ^(.*)timeoutSeconds=\\d+(.*)\$) {
+            set \$args \$1timeoutSeconds=$opt{end}\$2;
+        }
+EOF_IF
     return <<"EOF_CONF";
 pid $d/pid;
 error_log $d/error.log notice;
@@ -50,10 +61,16 @@ http {
     client_body_temp_path $d/t1; proxy_temp_path $d/t2;
     fastcgi_temp_path $d/t3; uwsgi_temp_path $d/t4; scgi_temp_path $d/t5;
     access_log $d/access.log;
+    keepalive_requests 1000000;
+    upstream api {
+        server 127.0.0.1:@{[$server->port]};
+        keepalive 8;
+    }
     server {
         listen 127.0.0.1:$self->{port};
+$end
         location / {
-            proxy_pass http://127.0.0.1:@{[$server->port]};
+            proxy_pass $scheme://api;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_buffering $buffering;
