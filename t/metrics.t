@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The metrics: promtool and a real Prometheus read them; README, alert rules
+# The metrics: promtool and a real Prometheus read them; documents, alert rules
 # and dashboard name what there is.
 
 use strict;
@@ -142,10 +142,9 @@ sub slurp {
     open my $f, '<', $file or die "$file: $!\n";
     return do { local $/; scalar <$f> };
 }
-my ($table) = slurp("$DynamicWeight::root/README.md")
-    =~ /^### Metrics\n(.*?)^##/ms;
-my %documented = map { /^\| `(\w+)` \|/ ? ($1 => 1) : () } split /\n/, $table;
-is_deeply(\%documented, \%there, "README's table has every metric");
+my %documented = map { $_ => 1 }
+    slurp("$DynamicWeight::root/docs/metrics.md") =~ /^\| `(\w+)` \|/gm;
+is_deeply(\%documented, \%there, "docs/metrics.md has every metric");
 
 for my $file ('alerts.yml', 'dashboard.json') {
     my @used = slurp("$conf_d/$file") =~ /\b\Q$prefix\E(\w+)/g;

@@ -545,7 +545,7 @@ TEST_F(EndpointSlicesTest, AServiceWithoutSlicesIsToldFromOneWithoutEndpoints) {
             "name?");
 }
 
-// As kube-apiserver 1.19 answers, shortened.
+// As discovery.k8s.io/v1beta1 has it (Kubernetes 1.17 to 1.24).
 TEST_F(EndpointSlicesTest, ReadsV1Beta1WithTopologyAndWithoutServing) {
   List({R"({"metadata":{"name":"orders-x7k2p","namespace":"prod","labels":)"
         R"({"endpointslice.kubernetes.io/managed-by":)"
@@ -566,7 +566,7 @@ TEST_F(EndpointSlicesTest, ReadsV1Beta1WithTopologyAndWithoutServing) {
   EXPECT_EQ(nodes[0].name, "node-1");
 }
 
-// As kube-apiserver 1.16 answers, shortened.
+// As the core API has Endpoints.
 constexpr char kEndpoints[] =
     R"({"metadata":{"name":"orders","namespace":"prod","labels":{"app":"x"}},)"
     R"("subsets":[{"addresses":[{"ip":"10.0.0.1","nodeName":"node-1",)"
