@@ -585,6 +585,9 @@ TEST_F(EndpointSlicesTest, ReadsEndpointsEachPodOnce) {
   EXPECT_EQ(Orders(), 3u);
   EXPECT_THAT(Addresses(), ElementsAre("node-1@10.0.0.1", "node-2@10.0.0.2",
                                        "@10.9.0.1"));
+  const auto unready = slices_->Unready("prod", "orders");
+  ASSERT_EQ(unready.size(), 1u);
+  EXPECT_EQ(unready[0].address, *IpAddress::Parse("10.0.0.3"));
   EXPECT_TRUE(Apply(EventType::kModified,
                     R"({"metadata":{"name":"orders","namespace":"prod"}})")
                   .ok());
