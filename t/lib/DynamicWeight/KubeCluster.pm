@@ -23,7 +23,7 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp ();
-use JSON::PP;
+use JSON::XS;
 use POSIX ();
 use Time::HiRes ();
 
@@ -35,7 +35,7 @@ use DynamicWeight::KubeCredentials;
 use DynamicWeight::KubeObjects;
 
 my $root = abs_path(dirname(__FILE__) . '/../../..');
-my $json = JSON::PP->new->canonical->utf8;
+my $json = JSON::XS->new->canonical->utf8;
 
 use constant ADMIN_TOKEN => 'admin-token';
 
