@@ -49,8 +49,8 @@ $f->recovers;
 # again for other objects.
 
 $f->begin('an older etcd');
+$kube->namespace("later-$_") for 1 .. 100;
 $f->has(21);
-$kube->namespace("later-$_") for 1 .. 50;
 $f->allow(12);
 # How old the copy is at least.
 my $restore_at = $saved_at + ($ENV{TEST_ETCD_AGE_SECONDS} // 0);

@@ -161,7 +161,9 @@ my $fixed = 'addresses=127.0.0.11';
 my %source = (
     'service' => { files => ['service'], ns => 'prod',
         line => 'service=prod/orders', nodes => $fixed },
+    # Refused as a whole, it is asked for in each namespace.
     'service, several namespaces' => { ns => '',
+        then => ' in namespace (?:prod|edge)',
         files => ['service', 'service-namespaces'],
         line => 'service=prod/orders', nodes => 'service=edge/controller' },
     'pods' => { files => ['pods'], ns => 'prod',
@@ -183,8 +185,8 @@ is(join(' ', sort keys %shipped, 'account'),
     'each manifest is tested');
 
 for my $name (sort keys %source) {
-    my ($files, $with, $ns, $line, $nodes)
-        = @{$source{$name}}{qw(files with ns line nodes)};
+    my ($files, $with, $ns, $then, $line, $nodes)
+        = @{$source{$name}}{qw(files with ns then line nodes)};
     remove_all();
 
     # As it is shipped.
@@ -238,6 +240,8 @@ for my $name (sort keys %source) {
         my $lacking = qr/HTTP 403: the token may not $verb $what;/;
         wait_ok { $t->log =~ /\[error\].* cluster "bj": .*$lacking/ }
             "$name: without $gone: the log says what is lacking";
+        $lacking = qr/HTTP 403: the token may not $verb $resource$then;/
+            if $then;
         wait_ok { $t->status->{clusters}{bj}{watch}{last_error} =~ $lacking }
             "$name: without $gone: the status, too";
         my $ready = $verb eq 'watch' ? 200 : 503;

@@ -26,7 +26,7 @@ use File::Temp qw(tempdir);
 use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
-use JSON::PP;
+use JSON::XS;    # a status is read many times a second
 use POSIX qw(:sys_wait_h);
 use Scalar::Util qw(weaken);
 use Test::More;
@@ -381,7 +381,7 @@ sub weights {
 # Waits until the weights are just these.
 sub wait_weights {
     my ($self, $upstream, $want, $seconds) = @_;
-    my $json = JSON::PP->new->canonical;
+    my $json = JSON::XS->new->canonical;
     my $wanted = $json->encode({map { $_ => $want->{$_} + 0 } keys %$want});
     my $ok = wait_for {
         $json->encode($self->weights($upstream)) eq $wanted

@@ -77,7 +77,9 @@ EOF
     $t->conf(http => "    dynamic_weight_zone main:1m;\n$self->{http}$server");
     ok($t->start, 'nginx starts');
     $self->wait_weights('at first');
-    $t->start_load(1, uri => [map { "/$_" } @{$self->{followed}}]);
+    # Little: other tests run beside this one.
+    $t->start_load(1, pause => 0.005,
+        uri => [map { "/$_" } @{$self->{followed}}]);
 }
 
 sub weights {

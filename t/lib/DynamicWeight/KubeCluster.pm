@@ -1,7 +1,8 @@
 package DynamicWeight::KubeCluster;
 
 # A real kube-apiserver (t/kube) on an etcd of its own, and calls that write
-# what controllers and kubelets would. Stands where a FakeCluster stands:
+# what controllers and kubelets would; KubeControllers has the real ones. Stands
+# where a FakeCluster stands:
 #
 #   my $bj = DynamicWeight::KubeCluster->new($t, 'BJ');   # %%BJ%% is its URL
 #   $bj->app('prod', 'orders', 12);
@@ -9,6 +10,9 @@ package DynamicWeight::KubeCluster;
 #
 #   dynamic_weight_cluster bj {
 #       api %%BJ%%; ca_file %%BJ_CA%%; token_file %%BJ_TOKEN%%; ...
+#
+# etcd is Debian's (3.4), or t/kube's where TEST_ETCD or the option `etcd` says
+# "3.6". On that alone the API server answers consistent lists from its cache.
 #
 # The token is that of the user "reader", who may what grant() says: at first
 # to list and watch every kind the module can read.
@@ -19,43 +23,45 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp ();
-use JSON::PP;
+use JSON::XS;
 use POSIX ();
 use Time::HiRes ();
 
 use DynamicWeight;
-use parent -norequire, qw(DynamicWeight::KubeCredentials
-    DynamicWeight::KubeObjects);
+use parent -norequire, qw(DynamicWeight::KubeControllers
+    DynamicWeight::KubeCredentials DynamicWeight::KubeObjects);
+use DynamicWeight::KubeControllers;
 use DynamicWeight::KubeCredentials;
 use DynamicWeight::KubeObjects;
 
 my $root = abs_path(dirname(__FILE__) . '/../../..');
-my $json = JSON::PP->new->canonical->utf8;
+my $json = JSON::XS->new->canonical->utf8;
 
 use constant ADMIN_TOKEN => 'admin-token';
 
-# The path of kube-apiserver, or nothing and why not: for plan skip_all.
+# The path of a program of t/kube.
+my %programs;
 sub program {
-    my $errors = File::Temp->new;
-    chomp(my $path = `$root/t/kube/build 2>$errors`);
-    return $path if $? == 0;
-    seek $errors, 0, 0;
-    return (undef, join '', <$errors>);
+    my ($name) = @_;
+    return $programs{$name} //= do {
+        chomp(my $path = `$root/t/kube/build $name`);
+        die "t/kube/build $name failed\n" if $?;
+        $path;
+    };
 }
 
 # Options: `apiserver`: further flags, an array; `beside`: another KubeCluster,
-# of whose cluster this is one more API server.
+# of whose cluster this is one more API server; `etcd`: its version.
 sub new {
     my ($class, $t, $name, %opt) = @_;
-    my ($program, $why) = program();
-    die $why unless $program;
+    my $etcd = $opt{etcd} // $ENV{TEST_ETCD} // '3.4';
     my $first = $opt{beside};
     my $dir = $first ? $first->{dir} : "$t->{dir}/kube-$name";
     $first or mkdir $dir or die "$dir: $!\n";
     chmod 0755, $dir;
     my $self = bless {
         t => $t, name => $name, dir => $dir, owner => $$,
-        program   => $program,
+        etcd      => $etcd eq '3.6' ? program('etcd') : 'etcd',
         port      => DynamicWeight::free_port(),
         etcd_port => $first ? $first->{etcd_port} : DynamicWeight::free_port(),
         peer_port => DynamicWeight::free_port(),
@@ -127,7 +133,7 @@ sub start_etcd {
     my ($self) = @_;
     my $clients = "http://127.0.0.1:$self->{etcd_port}";
     my $peers = "http://127.0.0.1:$self->{peer_port}";
-    $self->{etcd_pid} = $self->spawn('etcd.log', 'etcd',
+    $self->{etcd_pid} = $self->spawn('etcd.log', $self->{etcd},
         '--data-dir', "$self->{dir}/etcd", '--logger=zap',
         '--log-outputs=stderr', '--unsafe-no-fsync',
         '--listen-client-urls', $clients, '--advertise-client-urls', $clients,
@@ -155,7 +161,8 @@ sub start {
     $self->write('tokens.csv', ADMIN_TOKEN
         . ",admin,admin,\"system:masters\"\n"
         . "$self->{reader_token},reader,reader\n");
-    $self->{pid} = $self->spawn($self->log_name, $self->{program},
+    $self->{pid} = $self->spawn($self->log_name,
+        program('kubernetes'), 'kube-apiserver',
         "--etcd-servers=http://127.0.0.1:$self->{etcd_port}",
         "--cert-dir=$d/unused", "--tls-cert-file=$d/server.pem",
         "--tls-private-key-file=$d/server.key",
@@ -180,10 +187,11 @@ sub start {
 
 sub stop_apiserver { my ($self, $signal) = @_; $self->end(pid => $signal) }
 
-# Both processes; cleanup() of the test calls it.
+# All processes; cleanup() of the test calls it.
 sub stop {
     my ($self) = @_;
     return unless $$ == $self->{owner};
+    $self->stop_controllers;
     $self->end(pid => 'KILL');
     $self->end(etcd_pid => 'KILL');
 }
@@ -259,20 +267,13 @@ sub api {
     print $sent ref $body eq 'SCALAR' ? $$body : $json->encode($body)
         if defined $body;
     close $sent;
-    # As a file: arguments can be seen by all, and have an end.
-    my $config = File::Temp->new(DIR => $self->{dir});
-    print $config <<"EOF", defined $body ? "data-binary = \"\@$sent\"\n" : '';
-silent
-globoff
-url = "@{[$self->url]}$path"
+    my $config = $self->curl_config($path, $token, <<"EOF");
 request = "$method"
-cacert = "@{[$self->authority_file]}"
-header = "Authorization: Bearer $token"
 header = "Content-Type: $type"
 max-time = @{[$opt{timeout} // 20]}
 write-out = "\\n%{http_code}"
+@{[defined $body ? "data-binary = \"\@$sent\"" : '']}
 EOF
-    close $config;
     my $answer = `curl -K $config`;
     my ($text, $status) = $answer =~ /^(.*)\n(\d+)\z/s or return (0, undef);
     return ($status + 0,
@@ -286,6 +287,33 @@ sub call {
     return $answer if $status >= 200 && $status < 300;
     die "$self->{name}: $method $path: $status "
         . ($answer->{message} // $answer->{text} // '') . "\n";
+}
+
+# As a file: arguments can be seen by all, and have an end.
+sub curl_config {
+    my ($self, $path, $token, $more) = @_;
+    my $config = File::Temp->new(DIR => $self->{dir});
+    print $config <<"EOF";
+silent
+globoff
+url = "@{[$self->url]}$path"
+cacert = "@{[$self->authority_file]}"
+header = "Authorization: Bearer $token"
+$more
+EOF
+    close $config;
+    return $config;
+}
+
+# A watch that begins with all that is there: a handle to read events from, one
+# a line. It ends with this process.
+sub watch {
+    my ($self, $path) = @_;
+    my $config = $self->curl_config("$path?watch=1", ADMIN_TOKEN, 'no-buffer');
+    open my $events, '-|', 'setpriv', '--pdeathsig', 'KILL', 'curl', '-K',
+        "$config" or die "curl: $!\n";
+    push @{$self->{watches}}, $config;    # which curl is still to read
+    return $events;
 }
 
 sub log {

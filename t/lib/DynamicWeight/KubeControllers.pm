@@ -1,0 +1,135 @@
+package DynamicWeight::KubeControllers;
+
+# The real controllers and scheduler of a cluster, and KWOK in the kubelets'
+# stead. Another base of KubeCluster.
+#
+#   my $kube = $t->kube_cluster('A', etcd => '3.6');    # KWOK lags on 3.4
+#   $kube->start_controllers;
+#   $kube->nodes(map { { address => "127.0.0.$_", ready => 0 } } 11 .. 30);
+#   $kube->deployment('prod', 'orders', 100);
+#   $kube->freeze_kubelets;
+
+use strict;
+use warnings;
+
+use DynamicWeight;
+
+# A kubelet renews its node's lease each quarter of this.
+use constant LEASE_SECONDS => 40;
+# A node is lost when its lease is so old: less than the usual 50 s, more than
+# the 10 s between two renewals.
+use constant LOST_AFTER_SECONDS => 16;
+
+my @processes = qw(controllers scheduler kubelets);
+
+sub start_controllers {
+    my ($self) = @_;
+    my $kubeconfig = $self->write('kubeconfig', <<"EOF");
+apiVersion: v1
+kind: Config
+clusters:
+- name: it
+  cluster:
+    server: @{[$self->url]}
+    certificate-authority: @{[$self->authority_file]}
+users:
+- name: admin
+  user: { token: @{[$self->ADMIN_TOKEN]} }
+contexts:
+- name: it
+  context: { cluster: it, user: admin }
+current-context: it
+EOF
+    my $kubernetes = DynamicWeight::KubeCluster::program('kubernetes');
+    my @common = ("--kubeconfig=$kubeconfig", '--leader-elect=false',
+        '--secure-port=0');
+    $self->{controllers} = $self->spawn('kube-controller-manager.log',
+        $kubernetes, 'kube-controller-manager', @common,
+        '--controllers=deployment-controller,replicaset-controller,'
+            . 'endpointslice-controller,node-lifecycle-controller',
+        '--node-monitor-grace-period=' . LOST_AFTER_SECONDS . 's');
+    $self->{scheduler} = $self->spawn('kube-scheduler.log', $kubernetes,
+        'kube-scheduler', @common);
+    $self->{kubelets} = $self->spawn('kwok.log',
+        DynamicWeight::KubeCluster::program('kwok'),
+        "--kubeconfig=$kubeconfig", '--manage-all-nodes',
+        "--config=$DynamicWeight::root/t/kube/kwok/stages.yaml",
+        '--node-lease-duration-seconds=' . LEASE_SECONDS,
+        '--cidr=10.128.0.1/16');
+}
+
+sub stop_controllers {
+    my ($self) = @_;
+    $self->end($_, 'KILL') for @processes;
+}
+
+sub freeze_kubelets { kill 'STOP', $_[0]{kubelets} }
+sub thaw_kubelets   { kill 'CONT', $_[0]{kubelets} }
+
+# So many more of the ready pods are not ready any more, and KWOK leaves them
+# so; or all of those are its own again.
+sub lose_pods {
+    my ($self, $ns, $count) = @_;
+    $self->status_of_pod($ns, $_, { reason => 'Lost',
+        conditions => [{ type => 'Ready', status => 'False' }] })
+        for splice @{$self->{pods_of}{$ns} //= [map { $_->{metadata}{name} }
+            $self->list(Pod => $ns)]}, 0, $count;
+}
+sub find_pods {
+    my ($self, $ns) = @_;
+    delete $self->{pods_of}{$ns};
+    $self->status_of_pod($ns, $_->{metadata}{name}, { reason => undef })
+        for $self->list(Pod => $ns);
+}
+
+sub status_of_pod {
+    my ($self, $ns, $name, $status) = @_;
+    $self->call(PATCH => "/api/v1/namespaces/$ns/pods/$name/status",
+        { status => $status }, type => 'application/strategic-merge-patch+json');
+}
+
+# A Deployment and its Service.
+sub deployment {
+    my ($self, $ns, $name, $replicas) = @_;
+    my %labels = (app => $name);
+    $self->apply(Service => {
+        metadata => { namespace => $ns, name => $name },
+        spec => { selector => \%labels, ports => [{ port => 8080 }] } });
+    $self->apply(Deployment => {
+        metadata => { namespace => $ns, name => $name },
+        spec => { replicas => $replicas + 0,
+            selector => { matchLabels => \%labels },
+            template => { metadata => { labels => \%labels },
+                spec => { containers => [
+                    { name => 'app', image => 'app' }] } } } });
+}
+
+sub scale {
+    my ($self, $ns, $name, $replicas) = @_;
+    $self->patch(Deployment => $ns, $name,
+        { spec => { replicas => $replicas + 0 } });
+}
+
+# A rolling release: the pods are to have this version.
+sub release {
+    my ($self, $ns, $name, $version) = @_;
+    $self->patch(Deployment => $ns, $name, { spec => { template => {
+        metadata => { annotations => { version => "$version" } } } } });
+}
+
+# The Deployment is as it was last told, and no pod is left that is to go. The
+# namespace has no others.
+sub settled {
+    my ($self, $ns, $name) = @_;
+    my ($deployment) = grep { $_->{metadata}{name} eq $name }
+        $self->list(Deployment => $ns);
+    my ($wanted, $status) = @{$deployment}{qw(spec status)};
+    return if $status->{observedGeneration} < $deployment->{metadata}{generation};
+    return if grep { ($status->{$_} // 0) != $wanted->{replicas} }
+        qw(replicas updatedReplicas readyReplicas availableReplicas);
+    my $pods = $self->call(GET => "/api/v1/namespaces/$ns/pods?limit=1");
+    return $wanted->{replicas}
+        == @{$pods->{items}} + ($pods->{metadata}{remainingItemCount} // 0);
+}
+
+1;
