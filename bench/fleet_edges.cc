@@ -250,7 +250,7 @@ std::string Answer(const std::string& command, const Edges& edges) {
   return "{\"error\":\"unknown command\"}";
 }
 
-// Every watcher has an epoll instance, eventfds and a connection for each watch.
+// Every watcher has an epoll instance, eventfds and a connection a watch.
 void RaiseFileLimit() {
   rlimit limit;
   getrlimit(RLIMIT_NOFILE, &limit);
