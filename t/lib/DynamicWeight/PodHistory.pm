@@ -101,7 +101,7 @@ sub record {
                 print $out "$quiet api $one->{source} $one->{total}\n";
             }
         }
-        next if @readable || time < $next;
+        next if time < $next;
         $next = max($next + TICK, time);
         my $answer = http_get($self->{t}->port, '/dw/status?peers=no') or next;
         my $status = $json->decode($answer->{body});
@@ -150,6 +150,7 @@ sub read {
         $self->{api}{$source} = \@spans;
     }
     $self->{edge} = $noted{edge};
+    $self->{ages} = {};
     return $self;
 }
 
@@ -171,14 +172,31 @@ sub looks {
 # what the API never said is undefined.
 sub ages {
     my ($self, $source, $from, $to) = @_;
-    my @oldest_first = @{$self->{api}{$source}};
-    my @newest_first = reverse @oldest_first;
+    return map { $_->[1] } grep { $_->[0] >= $from && $_->[0] <= $to }
+        @{$self->{ages}{$source} //= [$self->all_ages($source)]};
+}
+
+# [time, age] of each look. As a watch brings changes in their order, what the
+# edge has is never older than what it had.
+sub all_ages {
+    my ($self, $source) = @_;
+    my $spans = $self->{api}{$source};
+    my $had = 0;
     return map {
         my ($at, $pods) = @$_;
-        my $span = (first { $_->[2] == $pods && $_->[0] <= $at } @newest_first)
-            // first { $_->[2] == $pods } @oldest_first;
-        $span && 1000 * max(0, $at - $span->[1]);
-    } $self->looks($source, $from, $to);
+        my @same = grep { $spans->[$_][2] == $pods } $had .. $#$spans;
+        my $has = (first { $spans->[$_][0] <= $at } reverse @same) // $same[0];
+        $had = $has // $had;
+        [$at, defined $has ? 1000 * max(0, $at - $spans->[$has][1]) : undef];
+    } @{$self->{edge}{$source}};
+}
+
+# How much later than they were to, in ms, looks came: a busy machine.
+sub late {
+    my ($self, $source, $from, $to) = @_;
+    my @times = map { $_->[0] } $self->looks($source, $from, $to);
+    return map { 1000 * max(0, $times[$_] - $times[$_ - 1] - TICK) }
+        1 .. $#times;
 }
 
 # Each fall of what the edge had: { at, before, after, held: how long, in
