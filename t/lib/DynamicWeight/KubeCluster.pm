@@ -51,7 +51,8 @@ sub program {
 }
 
 # Options: `apiserver`: further flags, an array; `beside`: another KubeCluster,
-# of whose cluster this is one more API server; `etcd`: its version.
+# of whose cluster this is one more API server; `etcd`: its version; `nice`: by
+# how much its processes stand back behind others.
 sub new {
     my ($class, $t, $name, %opt) = @_;
     my $etcd = $opt{etcd} // $ENV{TEST_ETCD} // '3.4';
@@ -66,6 +67,7 @@ sub new {
         etcd_port => $first ? $first->{etcd_port} : DynamicWeight::free_port(),
         peer_port => DynamicWeight::free_port(),
         apiserver => $opt{apiserver} // [],
+        nice      => $opt{nice} // 0,
         namespaces => {},
         reader_token => 'reader-token',
     }, $class;
@@ -110,6 +112,7 @@ sub spawn {
         open STDOUT, '>>', "$self->{dir}/$name";
         open STDERR, '>&', \*STDOUT;
         POSIX::setpgid(0, 0);
+        POSIX::nice($self->{nice}) if $self->{nice};
         # Ends with the test, even if that is killed.
         exec('setpriv', '--pdeathsig', 'KILL', @command) or POSIX::_exit(127);
     }

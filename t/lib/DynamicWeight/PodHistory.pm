@@ -105,10 +105,11 @@ sub record {
         $next = max($next + TICK, time);
         my $answer = http_get($self->{t}->port, '/dw/status?peers=no') or next;
         my $status = $json->decode($answer->{body});
+        my $now = time;
         for my $source (sort keys %{$self->{upstream}}) {
             my $upstream = $status->{upstreams}{$self->{upstream}{$source}};
             my $pods = $upstream->{clusters}[0]{pods} // next;
-            print $out time, " edge $source $pods\n";
+            print $out "$now edge $source $pods\n";
         }
     }
 }

@@ -30,10 +30,11 @@ my %source = (
 
 use constant NODES => 20;
 
+# Options: those of a KubeCluster.
 sub new {
-    my ($class) = @_;
+    my ($class, %opt) = @_;
     my $t = DynamicWeight->new;
-    my $kube = $t->kube_cluster('A', etcd => '3.6');
+    my $kube = $t->kube_cluster('A', etcd => '3.6', %opt);
     my $self = bless { t => $t, kube => $kube, phases => [], version => 0 },
         $class;
     $kube->start_controllers;
@@ -144,8 +145,12 @@ sub run {
         $self->{kube}->settled('prod', 'orders')
     } "the controllers' end: $phase->{name}", 120;
     $ok &&= $self->await($phase->{pods}) if defined $phase->{pods};
-    $phase->{to} = time;
-    $self->{history}->read;
+    # The edge is looked at once more.
+    my $end = time;
+    $ok &&= wait_for {
+        my ($look) = $self->{history}->read->looks('service', $end, 9**9**9);
+        $phase->{to} = $look && $look->[0]
+    } 'a look at the end';
     return $ok;
 }
 
