@@ -110,8 +110,14 @@ for my $round (1 .. 20) {
 }
 ok($told, 'it was told within a second');
 
-# One pod, and one node: no drop.
-my $requests = $bj->requests->{lists};
+# One pod, and one node: no drop. A list that was asked for before, where the
+# attempt was too slow, comes within twice five seconds.
+my ($requests, $since) = (-1, 0);
+wait_ok {
+    my $lists = $bj->requests->{lists};
+    ($requests, $since) = ($lists, time) if $lists != $requests;
+    time - $since > 11
+} 'no list is asked for any more', 60;
 $bj->app('prod', 'orders', 11, not_ready => 1);
 ok($t->wait_weights('orders', weights(11, @nodes)), 'a lone pod leaves');
 $bj->nodes(map { { name => "node-$_", address => $nodes[$_] } } 0, 1);
