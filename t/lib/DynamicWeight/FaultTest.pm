@@ -91,7 +91,9 @@ sub weights {
 sub wait_weights {
     my ($self, $what, @names) = @_;
     for my $name (@names ? @names : @{$self->{followed}}) {
-        ok($self->{t}->wait_weights($name, $self->weights($self->{pods}), 120),
+        # A server that went back in time is found out up to 98 s after the
+        # last try that failed, which 30 s may follow until it is there.
+        ok($self->{t}->wait_weights($name, $self->weights($self->{pods}), 200),
             "$what: $name: weights of $self->{pods} pods");
     }
 }
