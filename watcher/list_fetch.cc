@@ -17,8 +17,6 @@ constexpr uint32_t kMinPageLimit = 10;
 // A connection may break for many reasons; at the second time in a row the
 // length of the list may be the one.
 constexpr int kCutsBeforePages = 2;
-// So many lists in a row of which not a byte came.
-constexpr int kSilencesBeforePages = 3;
 // What comes steadily may take so many times the timeout. It only ends an
 // answer that drips: a page has 500 objects, a MB or two.
 constexpr int64_t kTotalTimeouts = 12;
@@ -125,9 +123,10 @@ void ListFetch::OnDone(const HttpResult& result, std::string_view error_body) {
   }
   // A server that has not come to the version waits for it some seconds before
   // it says so: maybe longer than we do, and one that was restored from a copy
-  // would keep us waiting for ever. One that has too much to do is silent, too.
-  result_.unanswered = result.http_status == 0 &&
-                       absl::IsDeadlineExceeded(result.transport);
+  // would keep us waiting for ever.
+  result_.version_suspect = query_.resource_version.value_or("0") != "0" &&
+                            result.http_status == 0 &&
+                            absl::IsDeadlineExceeded(result.transport);
   result_.server_failed = absl::IsUnavailable(result.transport) ||
                           absl::IsDeadlineExceeded(result.transport);
   Finish(RequestError(Verb::kList, base_, *collection_, result.transport));
@@ -138,15 +137,11 @@ void ListFetch::LearnFromFailure(const HttpResult& result) {
   const bool began = result.http_status == 200;
   const bool cut = began && absl::IsUnavailable(result.transport);
   cut_in_a_row_ = cut ? cut_in_a_row_ + 1 : 0;
-  // A silence before the answer may be due to the version as well: then a list
-  // goes without it, and is no whole one. It may also be a server that all ask
-  // at once, which pages, each of them read from etcd, would not help.
-  const bool late = absl::IsDeadlineExceeded(result.transport);
-  const bool silent =
-      late && !began && query_.resource_version.value_or("0") == "0";
-  silent_in_a_row_ = silent ? silent_in_a_row_ + 1 : 0;
+  // A silence before the answer may be due to the version as well: the next
+  // list goes without it, and is no whole one.
   const bool too_slow =
-      (late && began) || silent_in_a_row_ >= kSilencesBeforePages;
+      absl::IsDeadlineExceeded(result.transport) &&
+      (began || query_.resource_version.value_or("0") == "0");
   const bool too_large =
       began && absl::IsResourceExhausted(result.transport);
   if (!too_slow && !too_large && cut_in_a_row_ < kCutsBeforePages) return;
@@ -189,7 +184,7 @@ void ListFetch::OnPage() {
     result_.resource_version = std::move(page->resource_version);
   }
   if (page->next.empty()) {
-    cut_in_a_row_ = silent_in_a_row_ = 0;
+    cut_in_a_row_ = 0;
     return Finish(absl::OkStatus());
   }
   const absl::Status status = TakeNext(std::move(page->next));

@@ -28,7 +28,6 @@ struct ListFetchResult {
   std::optional<std::string> asked_version;
   bool version_refused = false;  // the server doesn't have the version
   bool version_suspect = false;  // it may be what the failure is due to
-  bool unanswered = false;       // no answer came: so it may if that goes on
   bool server_failed = false;    // the server as a whole does not answer
   int http_status = 0;           // of a refusal; 0: it was none
   int64_t retry_after_ms = -1;   // what it asks for; -1: nothing
@@ -86,8 +85,7 @@ class ListFetch : private HttpHandler {
   ListQuery query_;  // of the page under way
   bool in_pages_ = false;  // from now on: whole lists have failed
   uint32_t page_limit_;
-  int cut_in_a_row_ = 0;     // lists that broke off
-  int silent_in_a_row_ = 0;  // lists of which nothing came in time
+  int cut_in_a_row_ = 0;  // lists that broke off
   ListScanner scanner_;
   uint32_t pages_ = 0;
   uint32_t objects_ = 0;

@@ -230,14 +230,13 @@ bool ReflectorImpl::TryFallback() {
 }
 
 // Whether the next list does without the version. A server that answers nothing
-// but errors, or nothing, is not to be read by a quorum for that, unless it goes
-// on and on.
+// but errors is not to be read by a quorum for that, unless it goes on and on.
 void ReflectorImpl::SuspectVersion(const ListFetchResult& list) {
   version_refused_ |= list.version_refused;
   version_suspect_ = list.version_suspect;
   const bool versioned = list.asked_version.value_or("0") != "0";
   if (!versioned) versioned_failures_ = 0;
-  if (versioned && (list.http_status >= 500 || list.unanswered) &&
+  if (versioned && list.http_status >= 500 &&
       ++versioned_failures_ >= kVersionedFailures) {
     versioned_failures_ = 0;
     version_suspect_ = true;
