@@ -35,10 +35,10 @@ std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
                              const std::optional<LineWeight>& before,
                              const LineWeight& after);
 
-// The warning that the line has fewer slots than the cluster has nodes.
 // A warning: `largest` does not fit, so that all weights are divided.
 std::string ScaleText(const LineConfig& line, uint64_t largest, uint64_t scale);
 
+// The warning that the line has fewer slots than the cluster has nodes.
 std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight);
 
