@@ -18,10 +18,9 @@
 // may also be dropped without a word; a watch that is silent for long is
 // renewed. What a watch cannot tell, a server that was restored from a copy and
 // went back in time (it takes a watch from a version that it has not come to,
-// and is silent), a list finds out: a minute or two after a server failed if
-// nothing was heard of it since, after a second silent watch (the fourth, the
-// eighth, ...), after a quarter of an hour of silence however watches ended, and
-// every hour or two. In poll mode `watching` is replaced by a pause of
+// and is silent until it has), a list finds out: a minute or two after a server
+// failed, after a second silent watch (the fourth, the eighth, ...), after a
+// quarter of an hour of silence however watches ended, and every hour or two. In poll mode `watching` is replaced by a pause of
 // interval_ms.
 //
 // Lists name the version that was seen last ("not older than"), which a server

@@ -37,8 +37,8 @@ inline constexpr int kUselessWatches = 3;
 inline constexpr int kVersionedFailures = 3;
 // A quiet watch counts as healthy when it lasted this long.
 inline constexpr int64_t kProvenMs = 5000;
-// Longer than a bookmark takes of a server that sends them; by chance up to half
-// as long again.
+// A list after a server failed: late enough for a fleet to be back, by chance up
+// to half as long again.
 inline constexpr int64_t kDoubtMs = 65000;
 // Each of these up to twice as long by chance.
 inline constexpr int64_t kQuietMs = 900000;
@@ -130,7 +130,7 @@ class ReflectorImpl final : public Reflector {
   int64_t wanted_at_ = kNever;      // when one that is wanted begins
   int64_t wanted_began_ms_ = -kNever;  // when the last of these began
   int64_t list_at_ = kNever;        // when another begins
-  int64_t doubt_at_ = kNever;       // unless something is heard until then
+  int64_t doubt_at_ = kNever;       // after a server failed
   int64_t quiet_ms_ = kQuietMs;     // after heard_ms_
   int64_t periodic_at_ = kNever;
   bool list_failing_ = false;
@@ -147,7 +147,7 @@ class ReflectorImpl final : public Reflector {
   bool watch_failing_ = false;
   int useless_watches_ = 0;  // in a row: short, or without an answer
   unsigned silences_ = 0;    // watches in a row that were renewed
-  bool server_failed_ = false;  // since something was heard
+  bool server_failed_ = false;  // and no watch was answered since
   bool buffered_ = false;
   int64_t buffered_wait_ms_ = kFirstBufferedMs;
 

@@ -30,7 +30,7 @@ TEST_F(ReflectorSilenceTest, AQuarterOfAnHourOfSilenceEndsInAListFromTheCache) {
   EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
 }
 
-TEST_F(ReflectorSilenceTest, AfterAServerFailedSilenceIsDoubtedSoon) {
+TEST_F(ReflectorSilenceTest, AfterAServerFailedAListFollows) {
   // One that went back in time takes any watch, and is silent.
   Sync();
   AnswerWatch();
@@ -46,14 +46,33 @@ TEST_F(ReflectorSilenceTest, AfterAServerFailedSilenceIsDoubtedSoon) {
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
 }
 
-TEST_F(ReflectorSilenceTest, AfterAServerFailedAWordEndsTheDoubt) {
+TEST_F(ReflectorSilenceTest, AfterAServerFailedAListFollowsWhateverIsHeard) {
+  // One that went back in time comes to the version that is known, and goes on.
   Sync();
   Break(Watch(), absl::UnavailableError("refused"));
   WaitFor(/*watch=*/true);
   AnswerWatch();
-  Advance(60000);
+  Advance(40000);
   Send(Bookmark("101"));
+  Send(Event("ADDED", "y", "102"));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 25000);
+  AnswerList(Page({"z"}, "103"));
+  EXPECT_THAT(sink_.present, ElementsAre("z"));
+  // Once.
   Advance(100000);
+  EXPECT_EQ(List(), nullptr);
+}
+
+TEST_F(ReflectorSilenceTest, AListThatFollowedAFailureIsNotFollowedByAnother) {
+  Sync();
+  Break(Watch(), absl::UnavailableError("refused"));
+  WaitFor(/*watch=*/true);
+  AnswerWatch();
+  Send(ErrorEvent(410, "Expired"));
+  WaitFor(/*watch=*/false);
+  AnswerList(Page({"x"}, "101"));
+  AnswerWatch();
+  Advance(140000);
   EXPECT_EQ(List(), nullptr);
 }
 

@@ -25,7 +25,9 @@ void ReflectorImpl::BeginWatch() {
 }
 
 void ReflectorImpl::OnWatchOpen() {
-  if (server_failed_ && doubt_at_ == kNever) {
+  // Whatever is heard from now on: a server that was restored from a copy takes
+  // versions past those that are known, and tells of nothing that is gone.
+  if (std::exchange(server_failed_, false) && doubt_at_ == kNever) {
     doubt_at_ = now_ms_ + kDoubtMs / 2 + UpToTwice(kDoubtMs) / 2;
   }
   if (std::exchange(buffered_, false)) {
@@ -37,8 +39,7 @@ void ReflectorImpl::OnWatchOpen() {
 void ReflectorImpl::OnWatchEvent(bool bookmark, std::string_view line) {
   ++watch_heard_;
   heard_ms_ = watch_heard_ms_ = now_ms_;
-  doubt_at_ = kNever;
-  server_failed_ = watch_failing_ = false;
+  watch_failing_ = false;
   useless_watches_ = silences_ = 0;
   if (list_.active() && !bookmark) since_list_.Add(line);
   // A list may have been ahead.

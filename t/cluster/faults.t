@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# A real API server that freezes, dies, goes back in time or takes rights away,
-# followed by a watch and by polling.
+# A real API server that freezes, dies or takes rights away, followed by a watch
+# and by polling.
 
 use strict;
 use warnings;
@@ -17,8 +17,6 @@ my $t = DynamicWeight->new;
 # A graceful end waits so long for requests under way, watches among them.
 my $kube = $t->kube_cluster('A', apiserver => ['--request-timeout=5s']);
 my $f = DynamicWeight::FaultTest->new($t, $kube);
-$kube->save_etcd('12-pods');
-my $saved_at = time;
 $f->follow('watched', 'mode watch;');
 $f->follow('polled', 'mode poll; interval 300ms;');
 $f->start;
@@ -43,20 +41,6 @@ $f->recovers;
 
 $f->begin('restarted');
 $kube->restart('TERM');
-$f->recovers;
-
-# Its versions are smaller than those the edge knows, until they are the same
-# again for other objects.
-
-$f->begin('an older etcd');
-$kube->namespace("later-$_") for 1 .. 100;
-$f->has(21);
-$f->allow(12);
-# How old the copy is at least.
-my $restore_at = $saved_at + ($ENV{TEST_ETCD_AGE_SECONDS} // 0);
-wait_for { time >= $restore_at } 'the copy to be old', 900;
-$kube->restore_etcd('12-pods');
-$f->goes_to(12);
 $f->recovers;
 
 # A watch goes on until it is begun again.
