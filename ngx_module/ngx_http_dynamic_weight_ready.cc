@@ -5,8 +5,10 @@
 
 #include "ngx_http_dynamic_weight_status.h"
 
+#include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "ngx_http_dynamic_weight_zone.h"
 #include "watcher/json_text.h"
@@ -16,44 +18,54 @@
 #define NGX_HTTP_DW_READY_LINES  100
 
 
-static std::optional<dynweight::LineRecord>
-ngx_http_dynamic_weight_record(const ngx_http_dynamic_weight_main_conf_t *dmcf,
-    size_t line)
-{
-    return dmcf->records ? (*dmcf->records)[line].Read() : std::nullopt;
-}
+/* how far each line is; a cluster's status is read once, not for each line */
 
+class ngx_http_dynamic_weight_readiness_t {
+public:
+    explicit ngx_http_dynamic_weight_readiness_t(
+        const ngx_http_dynamic_weight_main_conf_t *dmcf)
+        : conf_(dmcf), statuses_(dmcf->config->clusters.size()) {}
 
-/*
- * A line without a weight waits for nothing when its cluster has answered all:
- * it has no ingress node.
- */
+    std::optional<dynweight::LineRecord> record(size_t line) const {
+        return conf_->records ? (*conf_->records)[line].Read() : std::nullopt;
+    }
 
-static bool
-ngx_http_dynamic_weight_answered(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf, size_t line,
-    const std::optional<dynweight::LineRecord> &record)
-{
-    return (record && record->known)
-           || (dmcf->documents
-               && ngx_http_dynamic_weight_cluster_status(dmcf,
-                      dmcf->config->lines[line].cluster).complete);
-}
+    /*
+     * A line without a weight waits for nothing when its cluster has answered
+     * all: it has no ingress node.
+     */
 
+    bool answered(size_t line,
+        const std::optional<dynweight::LineRecord> &record)
+    {
+        return (record && record->known)
+               || (conf_->documents && status(line).complete);
+    }
 
-/*
- * An edge does not wait for what an API refuses to tell: it would for ever.
- * The line is named, and its upstream is not ready.
- */
+    /*
+     * An edge does not wait for what an API refuses to tell: it would for
+     * ever. The line is named, and its upstream is not ready.
+     */
 
-static bool
-ngx_http_dynamic_weight_refused(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf, size_t line)
-{
-    return dmcf->documents
-           && ngx_http_dynamic_weight_cluster_status(dmcf,
-                  dmcf->config->lines[line].cluster).rest_refused;
-}
+    bool refused(size_t line) {
+        return conf_->documents && status(line).rest_refused;
+    }
+
+private:
+    const dynweight::ClusterStatus &status(size_t line) {
+        uint32_t  cluster = conf_->config->lines[line].cluster;
+
+        if (!statuses_[cluster]) {
+            statuses_[cluster] = ngx_http_dynamic_weight_cluster_status(conf_,
+                                                                    cluster);
+        }
+
+        return *statuses_[cluster];
+    }
+
+    const ngx_http_dynamic_weight_main_conf_t            *conf_;
+    std::vector<std::optional<dynweight::ClusterStatus>>  statuses_;
+};
 
 
 bool
@@ -64,11 +76,12 @@ ngx_http_dynamic_weight_is_ready(
         return true;
     }
 
+    ngx_http_dynamic_weight_readiness_t  readiness(dmcf);
+
     for (size_t i = 0; i < dmcf->config->lines.size(); i++) {
 
-        if (!ngx_http_dynamic_weight_answered(dmcf, i,
-                 ngx_http_dynamic_weight_record(dmcf, i))
-            && !ngx_http_dynamic_weight_refused(dmcf, i))
+        if (!readiness.answered(i, readiness.record(i))
+            && !readiness.refused(i))
         {
             return false;
         }
@@ -109,22 +122,23 @@ ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
     known = true;
     n = 0;
 
+    ngx_http_dynamic_weight_readiness_t  readiness(dmcf);
+
     for (ngx_uint_t i = first; i < last; i++) {
 
         const dynweight::LineConfig  &line = dmcf->config->lines[i];
 
-        auto record = ngx_http_dynamic_weight_record(dmcf, i);
+        auto record = readiness.record(i);
 
         if (record && record->known ? !record->provisional
-            : ngx_http_dynamic_weight_answered(dmcf, i, record))
+                                    : readiness.answered(i, record))
         {
             continue;
         }
 
         known = known
                 && ((record && record->known)
-                    || (!query.upstream
-                        && ngx_http_dynamic_weight_refused(dmcf, i)));
+                    || (!query.upstream && readiness.refused(i)));
         clusters.insert(line.cluster);
 
         if (n++ >= NGX_HTTP_DW_READY_LINES) {

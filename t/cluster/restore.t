@@ -40,13 +40,15 @@ $f->recovers;
 
 $f->begin('an etcd that overtakes');
 $kube->save_etcd('copy');
-my $watched = $f->watch_status('watched');
+my $failures = $f->watch_status('watched')->{failures};
 $kube->namespace("later-again-$_") for 1 .. 100;
 $f->has(24);
 $f->allow(15);
 $kube->restore_etcd('copy');
-wait_ok { $f->watch_status('watched')->{watches} > $watched->{watches} }
-    'a watch begins', 60;
+wait_ok {
+    my $watch = $f->watch_status('watched');
+    $watch->{failures} > $failures && !$watch->{failing_since}
+} 'a watch is answered again', 60;
 $kube->namespace("past-$_") for 1 .. 200;
 $f->goes_to(15);
 $f->recovers;
