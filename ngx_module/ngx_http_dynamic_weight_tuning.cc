@@ -8,6 +8,7 @@
 #include <string>
 
 #include "watcher/tuning_file.h"
+#include "watcher/tuning_reader.h"
 
 
 char *
@@ -112,7 +113,7 @@ ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    auto rules = dynweight::Tuning::Parse(*text, *dmcf->config);
+    auto rules = dynweight::ReadTuning(*text, *dmcf->config);
 
     if (!rules.ok()) {
         std::string  why(rules.status().message());

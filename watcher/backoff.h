@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 namespace dynweight {
 
@@ -27,12 +28,10 @@ class Backoff {
   void Healthy(int64_t now_ms);
 
  private:
-  static constexpr int64_t kNever = -1;
-
   const int64_t cap_ms_;
   const std::function<double()> random_;
   int64_t next_ms_;
-  int64_t healthy_since_ms_ = kNever;
+  std::optional<int64_t> healthy_since_ms_;
 };
 
 }  // namespace dynweight

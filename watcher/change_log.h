@@ -1,19 +1,16 @@
-// The lines an operator reads: how they are spelt, that they are harmless to
-// print, and how many there may be.
+// The lines an operator reads: that they are harmless to print, and how many
+// there may be.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_CHANGE_LOG_H_
 #define DYNAMIC_WEIGHT_WATCHER_CHANGE_LOG_H_
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "watcher/clock.h"
-#include "watcher/config.h"
-#include "watcher/watcher.h"
-#include "watcher/weighing.h"
+#include "watcher/log_line.h"
 
 namespace dynweight {
 
@@ -23,24 +20,6 @@ inline constexpr size_t kMaxLogText = 1000;
 // `text` as one printable ASCII line: every other byte is written \xNN, since
 // names and messages come from a cluster and may hold anything.
 std::string PrintableText(std::string_view text);
-
-// `pods 12 -> 30, nodes 3`: what a weight is computed from; what stayed is said
-// once. `before`: nothing at the first known value.
-std::string CauseText(const std::optional<LineWeight>& before,
-                      const LineWeight& after);
-
-// `upstream "orders" cluster "bj": pods 12 -> 30, nodes 3, weight 40 -> 100`;
-// what stayed is said once. `before`: nothing at the first known value.
-std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
-                             const std::optional<LineWeight>& before,
-                             const LineWeight& after);
-
-// A warning: `largest` does not fit, so that all weights are divided.
-std::string ScaleText(const LineConfig& line, uint64_t largest, uint64_t scale);
-
-// The warning that the line has fewer slots than the cluster has nodes.
-std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
-                             const LineWeight& weight);
 
 // Lines waiting for the event loop, at most kMaxLines in a second, and as many
 // warnings; what is beyond is counted, and one line tells the count when the

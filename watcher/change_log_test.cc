@@ -14,48 +14,6 @@ using ::testing::SizeIs;
 
 constexpr auto kNotice = LogLine::Level::kNotice;
 
-LineConfig Orders() {
-  LineConfig line;
-  line.upstream = "orders";
-  line.range.count = 4;
-  return line;
-}
-
-LineWeight Weight(uint64_t pods, uint64_t nodes, uint32_t weight) {
-  LineWeight result;
-  result.pods = pods;
-  result.ingress_nodes = nodes;
-  result.used_nodes = nodes < 4 ? nodes : 4;
-  result.weight = weight;
-  return result;
-}
-
-TEST(WeightChangeText, SaysWhatChangedFromAndTo) {
-  EXPECT_EQ(
-      WeightChangeText(Orders(), "bj", Weight(12, 3, 40), Weight(30, 4, 75)),
-      "upstream \"orders\" cluster \"bj\": pods 12 -> 30, nodes 3 -> 4, "
-      "weight 40 -> 75");
-}
-
-TEST(WeightChangeText, FirstValueHasNoBefore) {
-  EXPECT_EQ(WeightChangeText(Orders(), "bj", std::nullopt, Weight(12, 3, 40)),
-            "upstream \"orders\" cluster \"bj\": pods 12, nodes 3, weight 40");
-}
-
-TEST(WeightChangeText, WhatStayedIsSaidOnce) {
-  EXPECT_EQ(
-      WeightChangeText(Orders(), "bj", Weight(12, 3, 40), Weight(30, 3, 100)),
-      "upstream \"orders\" cluster \"bj\": pods 12 -> 30, nodes 3, "
-      "weight 40 -> 100");
-}
-
-TEST(SlotShortageText, NamesTheLineAndTheMend) {
-  const std::string text = SlotShortageText(Orders(), "bj", Weight(9, 7, 22));
-  EXPECT_THAT(text, HasSubstr("upstream \"orders\" cluster \"bj\""));
-  EXPECT_THAT(text, HasSubstr("7 ingress nodes"));
-  EXPECT_THAT(text, HasSubstr("slots=4"));
-}
-
 TEST(PrintableText, EscapesWhatIsNotPrintable) {
   EXPECT_EQ(PrintableText(std::string_view("a\nb\0c\x7f\xc3", 7)),
             "a\\x0ab\\x00c\\x7f\\xc3");

@@ -17,12 +17,12 @@
 #include "watcher/clock.h"
 #include "watcher/cluster_view.h"
 #include "watcher/guard.h"
+#include "watcher/log_line.h"
 #include "watcher/lost_nodes.h"
 #include "watcher/reflector.h"
 #include "watcher/source_health.h"
 #include "watcher/subscriptions.h"
 #include "watcher/tally.h"
-#include "watcher/watcher.h"
 
 namespace dynweight {
 

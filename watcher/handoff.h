@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "watcher/curl_transport.h"
-#include "watcher/watcher.h"
+#include "watcher/update.h"
 
 namespace dynweight {
 

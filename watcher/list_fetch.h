@@ -16,7 +16,7 @@
 #include "watcher/list_scanner.h"
 #include "watcher/list_watch_request.h"
 #include "watcher/object_sink.h"
-#include "watcher/reflector.h"
+#include "watcher/reflector_options.h"
 
 namespace dynweight {
 

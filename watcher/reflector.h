@@ -45,38 +45,14 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "watcher/config.h"
 #include "watcher/http_transport.h"
-#include "watcher/list_watch_request.h"
 #include "watcher/object_sink.h"
+#include "watcher/reflector_options.h"
 
 namespace dynweight {
-
-struct ReflectorOptions {
-  // "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices", appended to
-  // the base URL.
-  std::string path;
-  std::string label_selector;  // unescaped; empty: all
-  std::string field_selector;  // unescaped; empty: all
-  // The same objects in other places, for servers that answer 404 to the path
-  // above: tried in turn, the first that is there is used until it is not.
-  std::vector<Collection> fallbacks;
-  uint32_t page_limit = 500;
-  bool watch = true;           // false: poll
-  int64_t interval_ms = 5000;  // between lists while nothing else tells of
-                               // changes: poll mode, buffered watches
-  int64_t timeout_ms = 5000;   // to connect, for the first byte of an answer,
-                               // and between two of a list
-  // Lists that are asked for begin so far apart, and up to so much later by
-  // chance: a mass failure moves all edges at the same moment.
-  int64_t spread_ms = 5000;
-  size_t max_list_bytes = size_t{64} << 20;  // one page, decompressed
-  size_t max_line_bytes = size_t{4} << 20;   // one watch event or object
-  uint32_t max_objects = 200000;             // one list
-};
 
 // What a reflector asks of the cluster it belongs to, and tells it.
 class ReflectorHost {
@@ -108,13 +84,6 @@ class ReflectorHost {
   // mend where there is one ("HTTP 403: the token may not list ..."). Called
   // for each failure; the host logs changes only.
   virtual void OnError(const absl::Status& error) = 0;
-};
-
-// Counters for the status page.
-struct ReflectorStats {
-  uint64_t requests = 0, lists = 0, relists = 0, watches = 0, events = 0;
-  uint64_t failures = 0, bytes = 0, rejected = 0;
-  std::string resource_version;
 };
 
 // Not thread-safe; lives on the watcher thread.

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "watcher/backoff.h"
+#include "watcher/clock.h"
 #include "watcher/events_since_list.h"
 #include "watcher/list_fetch.h"
 #include "watcher/list_watch_request.h"
@@ -22,7 +22,6 @@
 
 namespace dynweight::reflector_internal {
 
-inline constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 inline constexpr int64_t kWatchBackoffCapMs = 30000;
 inline constexpr int64_t kPollBackoffCapMs = 5000;  // or the interval if longer
 inline constexpr int64_t kMaxRetryAfterMs = 300000;

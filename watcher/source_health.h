@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "watcher/clock.h"
-#include "watcher/watcher.h"
+#include "watcher/log_line.h"
 
 namespace dynweight {
 

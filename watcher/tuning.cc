@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "watcher/tuning_reader.h"
 #include "weightcalc/weight.h"
 
 namespace dynweight {
@@ -84,6 +83,20 @@ std::optional<PeerAddress> PeerAddress::Parse(std::string_view text) {
   return WithPort(host, text.substr(colon + 1));
 }
 
+TunedPeer AsTunedPeer(const PeerIdentity& identity) {
+  TunedPeer peer;
+  peer.address = {identity.address, identity.port};
+  peer.node = identity.node.data();
+  return peer;
+}
+
+TunedPeer AsTunedPeer(const ServerConfig& server) {
+  TunedPeer peer;
+  peer.address = PeerAddress::Parse(server.address).value_or(PeerAddress());
+  peer.server = &server;
+  return peer;
+}
+
 const TuningRule* TuningEffect::Deciding() const {
   for (const TuningRule* rule : {drain, weight, freeze, scale, min, max}) {
     if (rule != nullptr) return rule;
@@ -101,15 +114,8 @@ uint64_t TuningEffect::OnServer(uint64_t given) const {
   return given == 0 ? 0 : OnNode(given);
 }
 
-absl::StatusOr<Tuning> Tuning::Parse(std::string_view text,
-                                     const WatcherConfig& config) {
-  absl::StatusOr<std::vector<TuningRule>> rules = ReadTuningRules(text, config);
-  if (!rules.ok()) return rules.status();
-  Tuning tuning;
-  tuning.rules_ = *std::move(rules);
-  tuning.in_force_.resize(tuning.rules_.size());
-  return tuning;
-}
+Tuning::Tuning(std::vector<TuningRule> rules)
+    : rules_(std::move(rules)), in_force_(rules_.size()) {}
 
 std::vector<size_t> Tuning::Advance(int64_t unix_ms) {
   std::vector<size_t> changed;

@@ -26,10 +26,10 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "watcher/clock.h"
 #include "watcher/config.h"
 #include "weightcalc/ip_address.h"
+#include "weightcalc/peer_table.h"
 
 namespace dynweight {
 
@@ -79,6 +79,10 @@ struct TunedPeer {
   const ServerConfig* server = nullptr;
 };
 
+// How rules see the tenant of a slot, and a server. The identity outlives it.
+TunedPeer AsTunedPeer(const PeerIdentity& identity);
+TunedPeer AsTunedPeer(const ServerConfig& server);
+
 // The rules that decide over a peer; nullptr: none.
 struct TuningEffect {
   const TuningRule* drain = nullptr;
@@ -105,11 +109,8 @@ struct TuningEffect {
 // A value; const functions are thread-safe.
 class Tuning {
  public:
-  // Checks all of the text against the upstreams, clusters and servers of
-  // `config`. InvalidArgument begins "LINE:COLUMN: ", names the thing and says
-  // what to write instead. Columns count bytes, from 1, as lines do.
-  static absl::StatusOr<Tuning> Parse(std::string_view text,
-                                      const WatcherConfig& config);
+  Tuning() = default;
+  explicit Tuning(std::vector<TuningRule> rules);
 
   const std::vector<TuningRule>& rules() const { return rules_; }
 

@@ -1,6 +1,7 @@
 // See tuning_file.h.
 
 #include "watcher/tuning_file.h"
+#include "watcher/tuning_reader.h"
 
 #include <algorithm>
 
@@ -85,7 +86,7 @@ TuningFile::TuningFile(const WatcherConfig& config, Read read,
 
 void TuningFile::Restore(std::string_view text) {
   if (config_.tuning_file.empty() || text.empty()) return;
-  absl::StatusOr<Tuning> tuning = Tuning::Parse(text, config_);
+  absl::StatusOr<Tuning> tuning = ReadTuning(text, config_);
   if (!tuning.ok()) return;  // the file itself will tell
   tuning_ = *std::move(tuning);
   text_ = std::string(text);
@@ -118,7 +119,7 @@ bool TuningFile::TakeUp(const Look& look) {
     return false;
   }
   if (look.text != text_ || taken_up_ms_ == 0) {
-    absl::StatusOr<Tuning> tuning = Tuning::Parse(look.text, config_);
+    absl::StatusOr<Tuning> tuning = ReadTuning(look.text, config_);
     if (!tuning.ok()) {
       Fail(absl::StrCat("\"", config_.tuning_file,
                         "\":", std::string(tuning.status().message())));

@@ -1,6 +1,7 @@
 // Tests of the marks that tell the status which rule is for which slot.
 
 #include "watcher/tuning_marks.h"
+#include "watcher/tuning_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,7 +31,7 @@ class TuningMarksTest : public ::testing::Test {
     orders_.table().SetPeer(slot, identity);
   }
   void Rules(const std::string& text) {
-    tuning_ = Tuning::Parse(text, config_).value();
+    tuning_ = ReadTuning(text, config_).value();
     tuning_.Advance(0);
     marker_.OnRules();
   }

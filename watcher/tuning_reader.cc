@@ -440,6 +440,13 @@ void RulesReader::CheckServer(const Json::Value& object,
 
 }  // namespace
 
+absl::StatusOr<Tuning> ReadTuning(std::string_view text,
+                                  const WatcherConfig& config) {
+  absl::StatusOr<std::vector<TuningRule>> rules = ReadTuningRules(text, config);
+  if (!rules.ok()) return rules.status();
+  return Tuning(*std::move(rules));
+}
+
 absl::StatusOr<std::vector<TuningRule>> ReadTuningRules(
     std::string_view text, const WatcherConfig& config) {
   return RulesReader(text, config).Read();

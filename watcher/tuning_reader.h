@@ -12,8 +12,13 @@
 
 namespace dynweight {
 
-// The rules in the file's order; errors are as Tuning::Parse() has them.
-// Thread-safe.
+// Checks all of the text against the upstreams, clusters and servers of
+// `config`. InvalidArgument begins "LINE:COLUMN: ", names the thing and says
+// what to write instead. Columns count bytes, from 1, as lines do. Thread-safe.
+absl::StatusOr<Tuning> ReadTuning(std::string_view text,
+                                  const WatcherConfig& config);
+
+// The same, as the rules in the file's order.
 absl::StatusOr<std::vector<TuningRule>> ReadTuningRules(
     std::string_view text, const WatcherConfig& config);
 

@@ -1,6 +1,7 @@
 // Tests of what rules make of a weight.
 
 #include "watcher/tuning.h"
+#include "watcher/tuning_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,7 +20,7 @@ class TuningTest : public ::testing::Test {
  protected:
   void Rules(const std::string& rules) {
     auto tuning =
-        Tuning::Parse(absl::StrCat("{\"rules\":[", rules, "]}"), config_);
+        ReadTuning(absl::StrCat("{\"rules\":[", rules, "]}"), config_);
     ASSERT_TRUE(tuning.ok()) << tuning.status();
     tuning_ = *std::move(tuning);
     tuning_.Advance(0);

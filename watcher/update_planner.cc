@@ -6,6 +6,8 @@
 #include <iterator>
 #include <utility>
 
+#include "watcher/weight_text.h"
+
 namespace dynweight {
 namespace {
 

@@ -22,7 +22,7 @@
 #include "watcher/config.h"
 #include "watcher/tuning_file.h"
 #include "watcher/tuning_marks.h"
-#include "watcher/watcher.h"
+#include "watcher/update.h"
 #include "watcher/weighing.h"
 #include "watcher/weight_journal.h"
 #include "weightcalc/peer_table.h"

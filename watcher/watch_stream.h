@@ -14,7 +14,7 @@
 #include "watcher/http_transport.h"
 #include "watcher/list_watch_request.h"
 #include "watcher/object_sink.h"
-#include "watcher/reflector.h"
+#include "watcher/reflector_options.h"
 #include "watcher/watch_framing.h"
 
 namespace dynweight {

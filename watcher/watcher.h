@@ -11,77 +11,15 @@
 #ifndef DYNAMIC_WEIGHT_WATCHER_WATCHER_H_
 #define DYNAMIC_WEIGHT_WATCHER_WATCHER_H_
 
-#include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "watcher/cluster_view.h"
 #include "watcher/config.h"
-#include "watcher/tuning_marks.h"
-#include "watcher/weight_journal.h"
+#include "watcher/update.h"
 #include "weightcalc/peer_table.h"
-#include "weightcalc/slot_plan.h"
 
 namespace dynweight {
-
-struct LogLine {
-  enum class Level : uint8_t { kError, kWarn, kNotice, kInfo };
-  Level level = Level::kInfo;
-  std::string text;  // one line, printable, no secret
-};
-
-// Writes to one table; Publish() it after the last.
-struct TableUpdate {
-  uint32_t table = 0;
-  std::vector<SlotWrite> writes;
-};
-
-// What explains the weight of a line; `line` indexes WatcherConfig::lines.
-struct LineUpdate {
-  uint32_t line = 0;
-  LineRecord record;
-};
-
-// New texts for a cluster's documents in shared memory; an empty one stays.
-struct DocumentUpdate {
-  uint32_t cluster = 0;
-  std::string view;    // EncodeClusterView()
-  std::string status;  // PackClusterStatus()
-};
-
-// New marks for the slots of a table.
-struct MarkUpdate {
-  uint32_t table = 0;
-  TuningMarks marks;
-};
-
-// New texts about the tuning file in shared memory; an empty one stays.
-struct TuningUpdate {
-  std::string text;    // its last good content
-  std::string status;  // TuningFile::EncodeStatus()
-};
-
-// What is held from before, by a former run or a killed predecessor.
-struct Held {
-  std::vector<ClusterView> views;                // one a cluster
-  std::vector<ClusterView> retained;             // see held_views.h
-  std::vector<std::optional<LineRecord>> lines;  // one a line
-  std::string decisions;                         // EncodeDecisions()
-  std::string tuning;                            // the file's last good content
-};
-
-struct Update {
-  std::vector<TableUpdate> tables;
-  std::vector<LineUpdate> lines;
-  std::string decisions;  // WeightJournal's; empty: they stay
-  std::vector<DocumentUpdate> documents;
-  TuningUpdate tuning;
-  std::vector<MarkUpdate> marks;
-  std::vector<LogLine> log;
-};
 
 class Watcher {
  public:

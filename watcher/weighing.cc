@@ -26,20 +26,6 @@ uint64_t DrainedNodes(const LineConfig& line,
 
 }  // namespace
 
-TunedPeer AsTunedPeer(const PeerIdentity& identity) {
-  TunedPeer peer;
-  peer.address = {identity.address, identity.port};
-  peer.node = identity.node.data();
-  return peer;
-}
-
-TunedPeer AsTunedPeer(const ServerConfig& server) {
-  TunedPeer peer;
-  peer.address = PeerAddress::Parse(server.address).value_or(PeerAddress());
-  peer.server = &server;
-  return peer;
-}
-
 std::optional<LineWeight> WeighLine(const LineConfig& line,
                                     const ClusterView& view,
                                     const Tuning::Selection& rules) {

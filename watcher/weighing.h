@@ -103,10 +103,6 @@ std::optional<SlotWrite> PlanServer(const ServerConfig& server,
                                     const PeerTable& table,
                                     uint64_t scale = 1);
 
-// How rules see the tenant of a slot, and a server.
-TunedPeer AsTunedPeer(const PeerIdentity& identity);
-TunedPeer AsTunedPeer(const ServerConfig& server);
-
 }  // namespace dynweight
 
 #endif  // DYNAMIC_WEIGHT_WATCHER_WEIGHING_H_

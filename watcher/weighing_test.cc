@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "watcher/tuning_config.h"
+#include "watcher/tuning_reader.h"
 #include "weightcalc/forked_process.h"
 
 namespace dynweight {
@@ -133,7 +134,7 @@ class TunedWeighingTest : public WeighingTest {
   }
   Tuning::Selection Rules(const std::string& rules) {
     auto tuning =
-        Tuning::Parse(absl::StrCat("{\"rules\":[", rules, "]}"), config_);
+        ReadTuning(absl::StrCat("{\"rules\":[", rules, "]}"), config_);
     EXPECT_TRUE(tuning.ok()) << tuning.status();
     tuning_ = *std::move(tuning);
     tuning_.Advance(0);

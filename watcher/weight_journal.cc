@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/change_log.h"
+#include "watcher/weight_text.h"
 #include "weightcalc/weight.h"
 
 namespace dynweight {

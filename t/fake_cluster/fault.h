@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "t/fake_cluster/connection_server.h"
-#include "t/fake_cluster/fake_cluster.h"
+#include "t/fake_cluster/model.h"
 
 namespace dynweight::fake {
 

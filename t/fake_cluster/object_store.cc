@@ -75,7 +75,7 @@ bool ObjectStore::Transaction::Put(Json object) {
       stored->labels[label->string] = label->valuestring;
   }
 
-  Collection& collection = store_->collections_[type];
+  ObjectsOfType& collection = store_->collections_[type];
   ObjectPtr& present = collection.objects[{stored->ns, stored->name}];
   std::string uid = StringMember(metadata, "uid");
   if (uid.empty()) {
@@ -117,7 +117,7 @@ bool ObjectStore::Transaction::Put(Json object) {
 bool ObjectStore::Transaction::Delete(const ResourceType& type,
                                       const std::string& ns,
                                       const std::string& name) {
-  Collection& collection = store_->collections_[&type];
+  ObjectsOfType& collection = store_->collections_[&type];
   auto it = collection.objects.find({ns, name});
   if (it == collection.objects.end()) return false;
   ObjectPtr before = it->second;
@@ -137,7 +137,7 @@ void ObjectStore::Transaction::DeleteIf(
   for (const ObjectPtr& object : doomed) Delete(type, object->ns, object->name);
 }
 
-void ObjectStore::Record(Collection* collection, ObjectPtr before,
+void ObjectStore::Record(ObjectsOfType* collection, ObjectPtr before,
                          ObjectPtr after) {
   // A deleted object is shown with the version of its deletion.
   if (after == nullptr) {
@@ -180,9 +180,9 @@ ObjectPtr ObjectStore::Get(const ResourceType& type, const std::string& ns,
 bool ObjectStore::Wait(const ResourceType& type, uint64_t version,
                        int64_t milliseconds, std::vector<Change>* changes,
                        uint64_t* now_version) const {
-  static const Collection& empty = *new Collection;
+  static const ObjectsOfType& empty = *new ObjectsOfType;
   std::unique_lock<std::mutex> lock(mutex_);
-  auto find = [&]() -> const Collection& {
+  auto find = [&]() -> const ObjectsOfType& {
     auto it = collections_.find(&type);
     return it == collections_.end() ? empty : it->second;
   };

@@ -108,18 +108,18 @@ class ObjectStore {
   uint64_t compactions() const;
 
  private:
-  struct Collection {
+  struct ObjectsOfType {
     std::map<std::pair<std::string, std::string>, ObjectPtr> objects;
     std::deque<Change> changes;
     uint64_t oldest = 0;  // changes after this version are all there
   };
 
-  void Record(Collection* collection, ObjectPtr before, ObjectPtr after);
+  void Record(ObjectsOfType* collection, ObjectPtr before, ObjectPtr after);
 
   const size_t history_;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
-  std::map<const ResourceType*, Collection> collections_;
+  std::map<const ResourceType*, ObjectsOfType> collections_;
   uint64_t version_ = 1000;
   uint64_t compactions_ = 0;
   uint64_t compacted_ = 0;  // watches begin at this version or later

@@ -7,7 +7,7 @@
 #include <mutex>
 #include <string>
 
-#include "t/fake_cluster/fake_cluster.h"
+#include "t/fake_cluster/model.h"
 
 namespace dynweight::fake {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "t/fake_cluster/fake_cluster.h"
+#include "t/fake_cluster/model.h"
 
 namespace dynweight::fake {
 
