@@ -86,8 +86,7 @@ class Edge {
     for (const std::string& service : services) {
       LineConfig line;
       line.upstream = service;
-      line.source.ns = kNamespace;
-      line.source.name = service;
+      line.source = absl::StrCat("service=", kNamespace, "/", service);
       line.port = 80;
       line.table = static_cast<uint32_t>(config_.lines.size());
       line.range = {0, kSlots};

@@ -31,7 +31,7 @@ ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
 {
     return std::hash<std::string>()(
                line.upstream + '\0' + dmcf->config->clusters[line.cluster].name
-               + '\0' + line.source.Key() + '\0' + std::to_string(line.port));
+               + '\0' + line.source + '\0' + std::to_string(line.port));
 }
 
 

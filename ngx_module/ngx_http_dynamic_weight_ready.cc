@@ -151,7 +151,7 @@ ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
         lines += dynweight::JsonString(
                      dmcf->config->clusters[line.cluster].name, 1024);
         lines += ",\"source\":";
-        lines += dynweight::JsonString(line.source.Key(), 1024);
+        lines += dynweight::JsonString(line.source, 1024);
         lines += ",\"provisional\":";
         lines += record && record->known ? "true}" : "false}";
     }

@@ -315,13 +315,13 @@ ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
         config.upstream = ngx_http_dynamic_weight_view(dscf->upstream->host);
         config.cluster = c;
         config.source = dynweight::PodSource::Parse(
-                   ngx_http_dynamic_weight_view(line[i].source)).value();
+                   ngx_http_dynamic_weight_view(line[i].source)).value().Key();
         config.port = line[i].port;
         config.base = dscf->base;
         config.empty = line[i].drain ? dynweight::EmptyPolicy::kDrain
                                      : dynweight::EmptyPolicy::kKeep;
 
-        if (!seen.emplace(c, config.source.Key(), config.port).second) {
+        if (!seen.emplace(c, config.source, config.port).second) {
             return ngx_http_dynamic_weight_wrong(cf, line[i].place,
                       "duplicate \"ingress_nodes %V %V port=%ud\" in upstream "
                       "\"%V\": remove one",

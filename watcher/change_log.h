@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/log_line.h"
 
 namespace dynweight {

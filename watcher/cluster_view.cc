@@ -8,8 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/json_text.h"
 #include "watcher/json_value.h"
-#include "watcher/node_order.h"
-#include "watcher/object_meta.h"
+#include "weightcalc/ingress_node.h"
 #include "weightcalc/mix.h"
 
 namespace dynweight {
@@ -41,6 +40,7 @@ constexpr size_t kMaxApis = 1000;
 constexpr size_t kMaxViews = 10000;
 constexpr size_t kMaxDigits = 16;  // of kMaxJsonInteger
 constexpr size_t kMaxAddressText = 45;
+constexpr size_t kMaxNodeNameRead = 253;  // RFC 1123 subdomain
 constexpr size_t kNoLimit = SIZE_MAX;
 
 void AppendCount(uint64_t count, std::string* out) {
@@ -148,13 +148,13 @@ std::optional<NodeSet> ReadNodes(const cJSON* ingress, JsonReader* reader) {
   reader->ForEachObject(
       array, "nodes", kMaxViewNodes, [&set, reader](const cJSON* element) {
         const std::optional<IpAddress> address = IpAddress::Parse(
-            reader->RequiredString(element, "address", kMaxAddressBytes));
+            reader->RequiredString(element, "address", kMaxAddressText));
         if (!address.has_value()) {
           reader->Fail("address", "must be the IP address of a node");
           return;
         }
         set.nodes.push_back({*address, std::string(reader->String(
-                                           element, "name", kMaxNameBytes))});
+                                           element, "name", kMaxNodeNameRead))});
       });
   SortNodes(&set.nodes);
   const uint64_t total = reader->Count(ingress, "total").value_or(0);
@@ -182,7 +182,7 @@ std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
                                                uint32_t cluster) {
   std::set<std::string, std::less<>> keys;
   for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster) keys.insert(line.source.Key());
+    if (line.cluster == cluster) keys.insert(line.source);
   }
   return keys;
 }
@@ -198,27 +198,11 @@ uint64_t ApiId(std::string_view url) {
   return HashBytes(url) & kMaxJsonInteger;
 }
 
-const PodCount* CountOf(const ClusterView& view, const LineConfig& line,
-                        bool* provisional) {
-  const std::string key = line.source.Key();
-  *provisional = false;
-  const auto known = view.pods.find(key);
-  if (known != view.pods.end()) return &known->second;
-  for (const ViewLine& held : view.lines) {
-    if (held.assumed.has_value() && held.upstream == line.upstream &&
-        held.source == key) {
-      *provisional = true;
-      return &*held.assumed;
-    }
-  }
-  return nullptr;
-}
-
 bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
                   const ClusterView& view) {
   if (!view.nodes.has_value() || view.nodes->provisional) return false;
   for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster && view.pods.count(line.source.Key()) == 0) {
+    if (line.cluster == cluster && view.pods.count(line.source) == 0) {
       return false;
     }
   }
@@ -350,7 +334,7 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
     if (line.cluster != cluster) continue;
     bytes += kUpstream.size() + MaxJsonStringBytes(line.upstream.size()) +
              kLineSource.size() +
-             MaxJsonStringBytes(line.source.Key().size()) + kAssumed.size() +
+             MaxJsonStringBytes(line.source.size()) + kAssumed.size() +
              kMaxDigits + kObserved.size() + kMaxDigits +
              std::string_view("},").size();
   }

@@ -1,15 +1,12 @@
-// What is known of a cluster: its live ingress nodes and the ready pods of
-// each application, each with the time it was last said with certainty. The
-// view is one document: the same JSON is kept in shared memory, in the state
-// file and in the status output.
+// Views of clusters: what the configuration asks for, and the one document that
+// a view is: the same JSON is kept in shared memory, in the state file and in
+// the status output.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_CLUSTER_VIEW_H_
 #define DYNAMIC_WEIGHT_WATCHER_CLUSTER_VIEW_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "watcher/config.h"
-#include "weightcalc/slot_plan.h"
+#include "weightcalc/cluster_view.h"
 
 struct cJSON;
 
@@ -28,48 +25,8 @@ inline constexpr size_t kMaxViewNodes = 65536;
 inline constexpr size_t kMaxViewApps = 100000;
 inline constexpr size_t kMaxNodeNameBytes = 63;  // as PeerIdentity::node
 
-struct PodCount {
-  uint64_t pods = 0;
-  int64_t observed_ms = 0;  // Unix milliseconds
-};
-
-struct NodeSet {
-  std::vector<IngressNode> nodes;  // sorted, distinct
-  int64_t observed_ms = 0;         // Unix milliseconds
-  bool provisional = false;        // held from before: the source that is asked
-                                   // now has not answered yet
-  uint64_t cut = 0;  // how many more there were than a document had room for
-};
-
-// A line of this cluster, and what it counts on until its source is known.
-struct ViewLine {
-  std::string upstream;
-  std::string source;               // PodSource::Key()
-  std::optional<PodCount> assumed;  // nothing: `pods` has it, or nobody knows
-};
-
-// A value; not thread-safe.
-struct ClusterView {
-  std::string cluster;
-  std::string node_source;                            // of `nodes`
-  std::optional<NodeSet> nodes;                       // nothing: never known
-  std::map<std::string, PodCount, std::less<>> pods;  // by PodSource::Key()
-
-  // What the next configuration recognises cluster and lines by; see
-  // held_views.h.
-  std::vector<uint64_t> api;    // ApiId() of its base URLs, sorted
-  std::vector<ViewLine> lines;  // in the configuration's order
-  int64_t since_ms = 0;  // since when no configuration asks for all this, Unix
-                         // milliseconds; 0: one does
-};
-
 // Stands for a base URL in views, which are shown to anybody; 53 bits.
 uint64_t ApiId(std::string_view url);
-
-// The count that a line is weighed by: what its source says, or is assumed to.
-// nullptr: neither is known.
-const PodCount* CountOf(const ClusterView& view, const LineConfig& line,
-                        bool* provisional);
 
 // What the configuration makes of a view before the first word from the API:
 // fixed addresses are known from the start.

@@ -120,8 +120,7 @@ class ClusterWatcherTest : public ::testing::Test {
     cluster.nodes.name = "edge";
     LineConfig line;
     line.upstream = "orders";
-    line.source.ns = "prod";
-    line.source.name = "orders";
+    line.source = "service=prod/orders";
     config_.lines.push_back(line);
     view_.cluster = "bj";
   }
@@ -365,7 +364,7 @@ TEST_F(ClusterWatcherTest,
 
 TEST_F(ClusterWatcherTest, OneListConfirmsAllThatWaits) {
   LineConfig carts = config_.lines[0];
-  carts.source.name = "carts";
+  carts.source = "service=prod/carts";
   config_.lines.push_back(carts);
   Start();
   reflector_->List({Slice("orders", 12), Slice("carts", 8), Slice("edge", 4)});
@@ -407,7 +406,7 @@ TEST_F(ClusterWatcherTest, WhileTheConfirmationFailsTheOldValueHolds) {
 
 TEST_F(ClusterWatcherTest, ConfirmingListsAreASecondApart) {
   LineConfig carts = config_.lines[0];
-  carts.source.name = "carts";
+  carts.source = "service=prod/carts";
   config_.lines.push_back(carts);
   Start();
   reflector_->List({Slice("orders", 12), Slice("carts", 8), Slice("edge", 4)});
@@ -760,7 +759,7 @@ TEST_F(ClusterWatcherTest, ATroubleIsSaidOnceAndIsNoFailure) {
 
 TEST_F(ClusterWatcherTest, WhatIsRefusedAsAWholeIsAskedForByNamespace) {
   LineConfig line = config_.lines[0];
-  line.source.ns = "team-b";
+  line.source = "service=team-b/orders";
   config_.lines.push_back(line);
   Start();
   ASSERT_THAT(reflectors_, SizeIs(1));

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "watcher/config.h"
+#include "watcher/credentials.h"
 #include "watcher/credential_files.h"
 
 namespace dynweight {

@@ -7,7 +7,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "watcher/node_order.h"
+#include "weightcalc/ingress_node.h"
 #include "watcher/object_meta.h"
 #include "watcher/reduced_slice.h"
 

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/cluster_view.h"
 #include "watcher/guard.h"
 #include "watcher/log_line.h"

@@ -9,8 +9,8 @@
 #include <optional>
 #include <vector>
 
-#include "watcher/clock.h"
-#include "watcher/config.h"
+#include "weightcalc/clock.h"
+#include "weightcalc/peer_set.h"
 
 namespace dynweight {
 

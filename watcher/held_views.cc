@@ -10,7 +10,7 @@
 #include <tuple>
 #include <utility>
 
-#include "watcher/node_order.h"
+#include "weightcalc/ingress_node.h"
 
 namespace dynweight {
 namespace {
@@ -95,7 +95,7 @@ class Takeover {
     }
     for (const LineConfig& line : config_.lines) {
       result.views[line.cluster].lines.push_back(
-          {line.upstream, line.source.Key(), std::nullopt});
+          {line.upstream, line.source, std::nullopt});
     }
     AssumeCounts(&result.views);
     Retain(result.views, &result.retained);
@@ -317,7 +317,7 @@ class Takeover {
   std::vector<Replaced> ReplacedLines(const std::set<std::string>& upstreams) {
     std::set<std::tuple<size_t, std::string, std::string>> asked;
     for (const LineConfig& line : config_.lines) {
-      asked.emplace(match_[line.cluster], line.upstream, line.source.Key());
+      asked.emplace(match_[line.cluster], line.upstream, line.source);
     }
     std::vector<Replaced> replaced;
     for (size_t i = 0; i < current_.size(); ++i) {

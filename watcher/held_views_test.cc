@@ -40,12 +40,12 @@ class TakeOverTest : public ::testing::Test {
                uint32_t cluster = 0) {
     LineConfig& line = config_.lines.emplace_back();
     line.upstream = std::move(upstream);
-    line.source = PodSource::Parse(source).value();
+    line.source = source;
     line.cluster = cluster;
     line.range.count = 4;
   }
   void SetSource(size_t line, std::string_view source) {
-    config_.lines[line].source = PodSource::Parse(source).value();
+    config_.lines[line].source = source;
   }
   void SetNodes(const std::string& source) {
     config_.clusters[0].nodes = NodeSource::Parse({source}).value();

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "watcher/config.h"
+#include "watcher/credentials.h"
 
 namespace dynweight {
 

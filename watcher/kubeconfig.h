@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "watcher/config.h"
+#include "watcher/credentials.h"
 
 namespace dynweight {
 

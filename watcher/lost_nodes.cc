@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "watcher/node_order.h"
+#include "weightcalc/ingress_node.h"
 
 namespace dynweight {
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 
 namespace dynweight {
 

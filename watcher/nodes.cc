@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/node_order.h"
+#include "weightcalc/ingress_node.h"
 #include "watcher/object_meta.h"
 #include "watcher/object_table.h"
 

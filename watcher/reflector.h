@@ -47,7 +47,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "watcher/config.h"
+#include "watcher/credentials.h"
 #include "watcher/http_transport.h"
 #include "watcher/object_sink.h"
 #include "watcher/reflector_options.h"

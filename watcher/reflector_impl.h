@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "watcher/backoff.h"
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/events_since_list.h"
 #include "watcher/list_fetch.h"
 #include "watcher/list_watch_request.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/log_line.h"
 
 namespace dynweight {

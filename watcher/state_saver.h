@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "watcher/change_log.h"
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/cluster_view.h"
 #include "watcher/state_file.h"
 #include "watcher/state_writer.h"

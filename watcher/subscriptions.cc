@@ -203,8 +203,10 @@ std::vector<Subscription> PlanSubscriptions(const WatcherConfig& config,
   std::map<Kind, Wants> wanted;
   for (const LineConfig& line : config.lines) {
     if (line.cluster != cluster_index) continue;
-    Add(&wanted[KindOf(line.source.kind)], line.source.ns, line.source.name)
-        ->pod_source = line.source.Key();
+    const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
+    if (!source.ok()) continue;  // the configuration has checked it
+    Add(&wanted[KindOf(source->kind)], source->ns, source->name)->pod_source =
+        line.source;
   }
   const NodeSource& nodes = cluster.nodes;
   switch (nodes.kind) {

@@ -33,9 +33,9 @@ WatcherConfig OneCluster(std::vector<PodSource> sources) {
   config.clusters.resize(1);
   config.clusters[0].name = "bj";
   config.clusters[0].nodes.kind = NodeSource::Kind::kAddresses;
-  for (PodSource& source : sources) {
+  for (const PodSource& source : sources) {
     LineConfig line;
-    line.source = std::move(source);
+    line.source = source.Key();
     config.lines.push_back(std::move(line));
   }
   return config;

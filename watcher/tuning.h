@@ -26,8 +26,8 @@
 #include <string_view>
 #include <vector>
 
-#include "watcher/clock.h"
-#include "watcher/config.h"
+#include "weightcalc/clock.h"
+#include "weightcalc/peer_set.h"
 #include "weightcalc/ip_address.h"
 #include "weightcalc/peer_table.h"
 

@@ -17,7 +17,7 @@ inline WatcherConfig TuningConfig() {
     LineConfig line;
     line.upstream = "orders";
     line.cluster = static_cast<uint32_t>(config.clusters.size());
-    line.source = PodSource::Parse("service=prod/orders").value();
+    line.source = "service=prod/orders";
     line.port = 80;
     line.range = {2 + 4 * line.cluster, 4};
     config.lines.push_back(line);

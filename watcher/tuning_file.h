@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "watcher/change_log.h"
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/config.h"
 #include "watcher/tuning.h"
 

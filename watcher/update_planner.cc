@@ -44,7 +44,7 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
     const LineConfig& line = config.lines[i];
     Cluster& cluster = clusters_[line.cluster];
     cluster.lines.push_back(i);
-    cluster.lines_of_source[line.source.Key()].push_back(i);
+    cluster.lines_of_source[line.source].push_back(i);
     const Tuning::Selection rules = RulesFor(line);
     const std::optional<LineWeight> frozen = FrozenWeight(journal->record(i));
     if (frozen && LineFreeze(rules) != nullptr) {

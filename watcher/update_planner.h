@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "watcher/change_log.h"
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/cluster_view.h"
 #include "watcher/cluster_watcher.h"
 #include "watcher/config.h"

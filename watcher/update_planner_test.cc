@@ -34,12 +34,11 @@ class UpdatePlannerTest : public ::testing::Test {
     for (size_t i = 0; i < upstreams; ++i) {
       LineConfig line;
       line.upstream = absl::StrCat("u", i);
-      line.source.ns = "prod";
-      line.source.name = absl::StrCat("app", i);
+      line.source = absl::StrCat("service=prod/app", i);
       line.port = 80;
       line.table = static_cast<uint32_t>(i);
       line.range = {0, kSlots};
-      view.pods[line.source.Key()].pods = 12;
+      view.pods[line.source].pods = 12;
       config_.lines.push_back(line);
       memory_.push_back(std::make_unique<TableMemory>(kSlots));
     }
@@ -85,7 +84,7 @@ class UpdatePlannerTest : public ::testing::Test {
     return upstreams;
   }
   void SetPods(size_t upstream, uint64_t pods, int64_t now) {
-    const std::string key = config_.lines[upstream].source.Key();
+    const std::string key = config_.lines[upstream].source;
     views_[0].pods[key].pods = pods;
     ClusterChanges changes;
     changes.sources = {key};
@@ -111,7 +110,7 @@ TEST_F(UpdatePlannerTest, WeightsTooLargeAreScaledDownTogether) {
   server.weight = 3000 * uint64_t{kMaxBase};
   config_.servers.push_back(server);
   config_.lines[0].range.count = kSlots - 1;
-  views_[0].pods[config_.lines[0].source.Key()].pods = 27000;
+  views_[0].pods[config_.lines[0].source].pods = 27000;
   Settle();
   const PeerTable table = memory_[0]->table();
   EXPECT_EQ(table.weight(0), 562500000u);

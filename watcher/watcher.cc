@@ -19,7 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/background_look.h"
 #include "watcher/change_log.h"
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/cluster_status.h"
 #include "watcher/cluster_watcher.h"
 #include "watcher/credentials_look.h"

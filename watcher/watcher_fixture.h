@@ -65,8 +65,7 @@ class WatcherTest : public ::testing::Test {
     LineConfig line;
     line.upstream = app;
     line.cluster = cluster;
-    line.source.ns = "prod";
-    line.source.name = app;
+    line.source = absl::StrCat("service=prod/", app);
     line.port = 80;
     line.table = static_cast<uint32_t>(memory_.size());
     line.range = {0, kSlots};

@@ -11,7 +11,7 @@
 
 #include "absl/types/span.h"
 #include "watcher/cluster_view.h"
-#include "watcher/config.h"
+#include "weightcalc/peer_set.h"
 #include "watcher/tuning.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/weight.h"

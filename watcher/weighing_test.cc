@@ -24,7 +24,7 @@ class WeighingTest : public testing::Test {
   WeighingTest()
       : memory_(PeerTable::Bytes(32, 1)),
         table_(PeerTable::Create(memory_.get(), 32, 1)) {
-    line_.source = PodSource::Parse("service=prod/orders").value();
+    line_.source = "service=prod/orders";
     line_.port = 80;
     line_.range = {4, 16};
   }

@@ -16,7 +16,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "watcher/clock.h"
+#include "weightcalc/clock.h"
 #include "watcher/cluster_view.h"
 #include "watcher/config.h"
 #include "watcher/weighing.h"

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "watcher/config.h"
+#include "weightcalc/peer_set.h"
 #include "watcher/weighing.h"
 
 namespace dynweight {

@@ -21,6 +21,7 @@
 #include <memory>
 #include <vector>
 
+#include "weightcalc/clock.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/slot_plan.h"
 
@@ -28,7 +29,6 @@ namespace dynweight {
 
 class ServingWeights {
  public:
-  static constexpr int64_t kNever = INT64_MAX;
   static constexpr uint32_t kNone = UINT32_MAX;
 
   // For tables of `capacity` slots, in which the lines' ranges lie apart from

@@ -43,7 +43,7 @@ TEST_F(ServingWeightsTest, AreTheTablesWhileAllServe) {
   Seat({10, 20, 500, 500, 0, 30, 30});
   EXPECT_THAT(Weights(), ElementsAre(10, 20, 500, 500, 0, 30, 30));
   EXPECT_EQ(serving_.out(), 0u);
-  EXPECT_EQ(serving_.next_probe_ms(), ServingWeights::kNever);
+  EXPECT_EQ(serving_.next_probe_ms(), kNever);
 }
 
 TEST_F(ServingWeightsTest, AServerThatIsOutLeavesItsWeightToNobody) {

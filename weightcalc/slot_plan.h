@@ -11,26 +11,14 @@
 #define DYNAMIC_WEIGHT_WEIGHTCALC_SLOT_PLAN_H_
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
+#include "weightcalc/ingress_node.h"
 #include "weightcalc/peer_table.h"
 
 namespace dynweight {
-
-struct IngressNode {
-  IpAddress address;
-  std::string name;  // as the cluster calls it; may be empty
-
-  friend bool operator==(const IngressNode& a, const IngressNode& b) {
-    return a.address == b.address && a.name == b.name;
-  }
-  friend bool operator<(const IngressNode& a, const IngressNode& b) {
-    return a.address < b.address;
-  }
-};
 
 // A line's slots: [first, first + count) of a table.
 struct SlotRange {

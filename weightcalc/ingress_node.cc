@@ -1,6 +1,6 @@
 // The order of ingress nodes.
 
-#include "watcher/node_order.h"
+#include "weightcalc/ingress_node.h"
 
 #include <algorithm>
 

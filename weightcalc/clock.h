@@ -1,7 +1,7 @@
 // Time, so that tests can say what it is.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_CLOCK_H_
-#define DYNAMIC_WEIGHT_WATCHER_CLOCK_H_
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_CLOCK_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_CLOCK_H_
 
 #include <chrono>
 #include <cstdint>
@@ -41,4 +41,4 @@ class SystemClock : public Clock {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_CLOCK_H_
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_CLOCK_H_

@@ -1,0 +1,50 @@
+// Peers that belong together, as the configuration has them: those of an
+// `ingress_nodes` line, whose weight follows a cluster, and a server's. Plain
+// values.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_SET_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_PEER_SET_H_
+
+#include <cstdint>
+#include <string>
+
+#include "weightcalc/slot_plan.h"
+#include "weightcalc/weight.h"
+
+namespace dynweight {
+
+// A drop of more than `drop_percent` of what was counted, or to zero, must be
+// confirmed by a second list `confirm_ms` later before it counts.
+struct GuardPolicy {
+  bool on = true;
+  uint32_t drop_percent = 50;
+  int64_t confirm_ms = 5000;
+};
+
+// One `ingress_nodes` line of an upstream.
+struct LineConfig {
+  std::string upstream;
+  uint32_t cluster = 0;  // of the configuration's clusters
+  std::string source;    // its key within the cluster, as PodSource::Key()
+                         // spells it
+  uint16_t port = 0;
+  uint32_t table = 0;  // of the configuration's tables
+  SlotRange range;     // this line's slots in that table
+  uint32_t base = kDefaultBase;
+  EmptyPolicy empty = EmptyPolicy::kKeep;
+};
+
+// One address of a `server` line (a KVM): its slot, which only tuning ever
+// gives another weight than the configured one.
+struct ServerConfig {
+  std::string upstream;
+  std::string name;     // as the line has it
+  std::string address;  // "10.20.0.11:8080"
+  uint32_t table = 0;
+  uint32_t slot = 0;
+  uint64_t weight = 0;  // ServerWeight(); 0: down
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_PEER_SET_H_
