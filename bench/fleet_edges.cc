@@ -39,7 +39,7 @@
 #include "absl/strings/str_join.h"
 #include "watcher/cluster_status.h"
 #include "watcher/subscriptions.h"
-#include "watcher/table_memory.h"
+#include "watcher/testing/table_memory.h"
 #include "watcher/watcher.h"
 
 namespace {

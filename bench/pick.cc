@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
+#include "weightcalc/connection_load.h"
 #include "weightcalc/consistent_hash.h"
-#include "weightcalc/load.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/pick_sequence.h"
 

@@ -25,8 +25,7 @@
 #include <string_view>
 #include <vector>
 
-#include "watcher/config.h"
-#include "watcher/tuning.h"
+#include "watcher/config/config.h"
 #include "watcher/watcher.h"
 #include "watcher/weight_journal.h"
 #include "weightcalc/consistent_hash.h"
@@ -36,6 +35,7 @@
 #include "weightcalc/share_window.h"
 #include "weightcalc/shared_document.h"
 #include "weightcalc/shared_record.h"
+#include "weightcalc/tuning.h"
 
 
 /* where a directive stands, for errors found after it was read */

@@ -11,7 +11,7 @@
 #include <tuple>
 #include <utility>
 
-#include "watcher/state_file.h"
+#include "watcher/state/state_file.h"
 
 
 static void ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,

@@ -6,9 +6,9 @@
 #include <bitset>
 #include <vector>
 
-#include "watcher/api_url.h"
-#include "watcher/credentials_look.h"
-#include "watcher/kubeconfig.h"
+#include "watcher/kubernetes/credentials_look.h"
+#include "watcher/kubernetes/kubeconfig.h"
+#include "watcher/transport/api_url.h"
 
 
 /* the block being read */

@@ -8,8 +8,8 @@
 
 #include "ngx_http_dynamic_weight_request.h"
 
-#include "weightcalc/load.h"
-#include "weightcalc/mix.h"
+#include "weightcalc/connection_load.h"
+#include "weightcalc/hash.h"
 
 
 #define NGX_HTTP_DW_DRAWS         16

@@ -8,7 +8,7 @@
 
 #include <charconv>
 
-#include "watcher/text_escape.h"
+#include "watcher/text/text_escape.h"
 
 
 struct ngx_http_dynamic_weight_server_family_t {

@@ -2,7 +2,7 @@
 
 #include "ngx_http_dynamic_weight_metrics.h"
 
-#include "watcher/text_escape.h"
+#include "watcher/text/text_escape.h"
 
 
 /* slots of a step: their numbers are kept, which costs more than a look */

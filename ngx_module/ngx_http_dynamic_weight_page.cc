@@ -5,7 +5,7 @@
 
 #include <ctime>
 
-#include "watcher/text_escape.h"
+#include "watcher/text/text_escape.h"
 
 
 /* of the peers that do not serve, so many are listed */

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "ngx_http_dynamic_weight_zone.h"
-#include "watcher/json_text.h"
+#include "watcher/text/json_text.h"
 
 
 /* lines that are named one by one */

@@ -6,8 +6,8 @@
 
 #include "ngx_http_dynamic_weight_request.h"
 
-#include "weightcalc/load.h"
-#include "weightcalc/mix.h"
+#include "weightcalc/connection_load.h"
+#include "weightcalc/hash.h"
 
 
 /* a peer found fit may be taken by another worker's probe: then once more */

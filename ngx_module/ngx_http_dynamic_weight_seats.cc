@@ -8,8 +8,8 @@
 #include <set>
 #include <tuple>
 
-#include "watcher/source.h"
-#include "weightcalc/mix.h"
+#include "watcher/config/source.h"
+#include "weightcalc/hash.h"
 
 
 static ngx_int_t ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "watcher/json_text.h"
+#include "watcher/text/json_text.h"
 
 
 static ngx_int_t ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r);

@@ -3,7 +3,7 @@
 
 #include "ngx_http_dynamic_weight_status.h"
 
-#include "watcher/json_text.h"
+#include "watcher/text/json_text.h"
 
 
 /* a name or text; what comes from clusters is cut long before */

@@ -1,14 +1,14 @@
 // The tuning file: dynamic_weight_tuning, what nginx -t checks of it, and its
 // place in the zone. While nginx runs the watcher reads it, see
-// watcher/tuning_file.h.
+// watcher/tuning/tuning_file.h.
 
 #include "ngx_http_dynamic_weight.h"
 
 #include <new>
 #include <string>
 
-#include "watcher/tuning_file.h"
-#include "watcher/tuning_reader.h"
+#include "watcher/tuning/tuning_file.h"
+#include "watcher/tuning/tuning_reader.h"
 
 
 char *

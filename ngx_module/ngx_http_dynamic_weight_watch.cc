@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "watcher/cluster_view.h"
+#include "watcher/state/cluster_view_json.h"
 #include "watcher/watcher.h"
 
 

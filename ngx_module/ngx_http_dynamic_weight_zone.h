@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "watcher/cluster_view.h"
-#include "watcher/held_views.h"
-#include "watcher/weighing.h"
+#include "watcher/state/cluster_view_json.h"
+#include "watcher/state/held_views.h"
+#include "weightcalc/weighing.h"
 
 
 /* changes with the layout of anything in the zone */

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/json_text.h"
+#include "watcher/text/json_text.h"
 
 namespace dynweight {
 namespace {

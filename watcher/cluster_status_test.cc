@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/json_value.h"
+#include "watcher/text/json_value.h"
 
 namespace dynweight {
 namespace {

@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "watcher/change_log.h"
-#include "weightcalc/clock.h"
 #include "watcher/cluster_status.h"
-#include "watcher/cluster_view.h"
-#include "watcher/config.h"
+#include "watcher/config/config.h"
 #include "watcher/feed.h"
+#include "watcher/state/cluster_view_json.h"
+#include "watcher/text/log_queue.h"
+#include "weightcalc/clock.h"
 
 namespace dynweight {
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/manual_clock.h"
+#include "watcher/testing/manual_clock.h"
 
 namespace dynweight {
 namespace {

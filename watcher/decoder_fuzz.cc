@@ -9,12 +9,12 @@
 #include <string_view>
 #include <vector>
 
-#include "watcher/cluster_view.h"
-#include "watcher/endpoint_slices.h"
-#include "watcher/json_value.h"
-#include "watcher/nodes.h"
-#include "watcher/pods.h"
-#include "watcher/replicas.h"
+#include "watcher/kubernetes/endpoint_slices.h"
+#include "watcher/kubernetes/nodes.h"
+#include "watcher/kubernetes/pods.h"
+#include "watcher/kubernetes/replicas.h"
+#include "watcher/state/cluster_view_json.h"
+#include "watcher/text/json_value.h"
 
 namespace dynweight {
 namespace {
@@ -54,7 +54,7 @@ void FeedEndpointSlices(const cJSON* object) {
 
 void FeedNodes(const cJSON* object) {
   const std::unique_ptr<Nodes> nodes =
-      Nodes::Create(NodeSource::AddressType::kInternalIp);
+      Nodes::Create(NodeAddressType::kInternalIp);
   FeedSink(nodes.get(), object);
   CheckSorted(nodes->Live());
   if (nodes->Apply(ObjectSink::EventType::kDeleted, object).ok()) {

@@ -14,15 +14,15 @@
 #include <utility>
 #include <vector>
 
-#include "weightcalc/clock.h"
-#include "watcher/cluster_view.h"
-#include "watcher/guard.h"
-#include "watcher/log_line.h"
-#include "watcher/lost_nodes.h"
-#include "watcher/reflector.h"
+#include "watcher/kubernetes/reflector.h"
 #include "watcher/source_health.h"
+#include "watcher/state/cluster_view_json.h"
 #include "watcher/subscriptions.h"
 #include "watcher/tally.h"
+#include "watcher/text/log_line.h"
+#include "weightcalc/clock.h"
+#include "weightcalc/drop_guard.h"
+#include "weightcalc/lost_nodes.h"
 
 namespace dynweight {
 

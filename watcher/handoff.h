@@ -13,7 +13,7 @@
 #include <mutex>
 #include <utility>
 
-#include "watcher/curl_transport.h"
+#include "watcher/transport/curl_transport.h"
 #include "watcher/update.h"
 
 namespace dynweight {

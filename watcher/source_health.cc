@@ -7,7 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "watcher/change_log.h"
+#include "watcher/text/log_queue.h"
 
 namespace dynweight {
 namespace {

@@ -11,8 +11,8 @@
 #include <string>
 #include <string_view>
 
+#include "watcher/text/log_line.h"
 #include "weightcalc/clock.h"
-#include "watcher/log_line.h"
 
 namespace dynweight {
 

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "watcher/manual_clock.h"
+#include "watcher/testing/manual_clock.h"
 
 namespace dynweight {
 namespace {

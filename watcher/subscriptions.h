@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "watcher/config.h"
-#include "watcher/reflector.h"
+#include "watcher/config/config.h"
+#include "watcher/kubernetes/reflector.h"
 
 namespace dynweight {
 

@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/list_watch_request.h"
+#include "watcher/kubernetes/list_watch_request.h"
 
 namespace dynweight {
 namespace {

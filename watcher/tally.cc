@@ -7,10 +7,10 @@
 #include <type_traits>
 #include <utility>
 
-#include "watcher/endpoint_slices.h"
-#include "watcher/nodes.h"
-#include "watcher/pods.h"
-#include "watcher/replicas.h"
+#include "watcher/kubernetes/endpoint_slices.h"
+#include "watcher/kubernetes/nodes.h"
+#include "watcher/kubernetes/pods.h"
+#include "watcher/kubernetes/replicas.h"
 
 namespace dynweight {
 namespace {
@@ -134,7 +134,7 @@ class SelectedTally : public Tally {
 }  // namespace
 
 std::unique_ptr<Tally> Tally::Create(const Subscription& subscription,
-                                     NodeSource::AddressType address_type) {
+                                     NodeAddressType address_type) {
   switch (subscription.kind) {
     case Subscription::Kind::kEndpointSlices:
       return std::make_unique<NamedTally<EndpointSlices>>(subscription);

@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "watcher/departed.h"
-#include "watcher/object_sink.h"
-#include "watcher/source.h"
+#include "watcher/config/source.h"
+#include "watcher/kubernetes/object_sink.h"
 #include "watcher/subscriptions.h"
+#include "weightcalc/departed.h"
 #include "weightcalc/slot_plan.h"
 
 namespace dynweight {
@@ -23,7 +23,7 @@ class Tally {
  public:
   // `address_type` matters for Subscription::Kind::kNodes only.
   static std::unique_ptr<Tally> Create(const Subscription& subscription,
-                                       NodeSource::AddressType address_type);
+                                       NodeAddressType address_type);
   virtual ~Tally() = default;
 
   // Where the reflector puts the objects.

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "watcher/cluster_view.h"
-#include "watcher/log_line.h"
-#include "watcher/tuning_marks.h"
+#include "watcher/state/cluster_view_json.h"
+#include "watcher/text/log_line.h"
+#include "watcher/tuning/tuning_marks.h"
 #include "watcher/weight_journal.h"
 #include "weightcalc/slot_plan.h"
 

@@ -15,17 +15,17 @@
 #include <utility>
 #include <vector>
 
-#include "watcher/change_log.h"
-#include "weightcalc/clock.h"
-#include "watcher/cluster_view.h"
 #include "watcher/cluster_watcher.h"
-#include "watcher/config.h"
-#include "watcher/tuning_file.h"
-#include "watcher/tuning_marks.h"
+#include "watcher/config/config.h"
+#include "watcher/state/cluster_view_json.h"
+#include "watcher/text/log_queue.h"
+#include "watcher/tuning/tuning_file.h"
+#include "watcher/tuning/tuning_marks.h"
 #include "watcher/update.h"
-#include "watcher/weighing.h"
 #include "watcher/weight_journal.h"
+#include "weightcalc/clock.h"
 #include "weightcalc/peer_table.h"
+#include "weightcalc/weighing.h"
 
 namespace dynweight {
 

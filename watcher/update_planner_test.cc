@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/manual_clock.h"
-#include "watcher/table_memory.h"
+#include "watcher/testing/manual_clock.h"
+#include "watcher/testing/table_memory.h"
 
 namespace dynweight {
 namespace {

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "watcher/config.h"
+#include "watcher/config/config.h"
 #include "watcher/update.h"
 #include "weightcalc/peer_table.h"
 

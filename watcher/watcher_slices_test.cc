@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/watcher_fixture.h"
+#include "watcher/testing/watcher_fixture.h"
 
 namespace dynweight {
 namespace {

@@ -10,9 +10,9 @@
 #include <fstream>
 #include <string>
 
-#include "watcher/state_file.h"
-#include "watcher/temporary_folder.h"
-#include "watcher/watcher_fixture.h"
+#include "watcher/state/state_file.h"
+#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/watcher_fixture.h"
 
 namespace dynweight {
 namespace {

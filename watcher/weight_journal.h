@@ -16,10 +16,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "watcher/config/config.h"
+#include "watcher/state/cluster_view_json.h"
 #include "weightcalc/clock.h"
-#include "watcher/cluster_view.h"
-#include "watcher/config.h"
-#include "watcher/weighing.h"
+#include "weightcalc/weighing.h"
 
 namespace dynweight {
 

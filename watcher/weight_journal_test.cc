@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "watcher/manual_clock.h"
+#include "watcher/testing/manual_clock.h"
 #include "weightcalc/weight.h"
 
 namespace dynweight {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "weightcalc/peer_set.h"
-#include "watcher/weighing.h"
+#include "weightcalc/weighing.h"
 
 namespace dynweight {
 

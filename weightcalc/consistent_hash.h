@@ -32,7 +32,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "weightcalc/mix.h"
+#include "weightcalc/hash.h"
 
 namespace dynweight {
 

@@ -1,0 +1,42 @@
+// What the watcher is told: clusters, and lines that want weights. Plain
+// values, made once by the configuration parser and constant afterwards.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_CONFIG_CONFIG_H_
+#define DYNAMIC_WEIGHT_WATCHER_CONFIG_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "watcher/config/source.h"
+#include "watcher/transport/credentials.h"
+#include "weightcalc/peer_set.h"
+
+namespace dynweight {
+
+struct ClusterConfig {
+  enum class Mode : uint8_t { kWatch, kPoll };
+
+  std::string name;
+  std::vector<std::string> api;  // base URLs without trailing slash, a path
+                                 // prefix kept; tried in turn
+  Credentials credentials;
+  NodeSource nodes;
+  Mode mode = Mode::kWatch;
+  int64_t interval_ms = 5000;  // poll: from the end of one list to the next
+  int64_t timeout_ms = 5000;   // to connect, and for a list as a whole
+  GuardPolicy guard;
+};
+
+struct WatcherConfig {
+  std::vector<ClusterConfig> clusters;
+  std::vector<LineConfig> lines;
+  std::vector<ServerConfig> servers;
+  std::string state_file;    // empty: none
+  std::string tuning_file;   // empty: none
+  int64_t coalesce_ms = 50;  // at most one write of a table per this time
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_CONFIG_CONFIG_H_

@@ -1,0 +1,241 @@
+// How the configuration spells where pods and ingress nodes are found.
+
+#include "watcher/config/source.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "watcher/kubernetes/dns_name.h"
+#include "watcher/kubernetes/label_selector.h"
+
+namespace dynweight {
+namespace {
+
+constexpr size_t kMaxAddresses = 1024;
+
+// What stands behind the '/' of a source.
+enum class NameRule { kLabel, kSubdomain, kSelector };
+
+struct PodSourceWord {
+  const char* word;
+  PodSource::Kind kind;
+  NameRule rule;
+};
+
+constexpr PodSourceWord kPodSourceWords[] = {
+    {"service", PodSource::Kind::kService, NameRule::kLabel},
+    {"pods", PodSource::Kind::kPods, NameRule::kSelector},
+    {"deployment", PodSource::Kind::kDeployment, NameRule::kSubdomain},
+    {"statefulset", PodSource::Kind::kStatefulSet, NameRule::kSubdomain},
+    {"rollout", PodSource::Kind::kRollout, NameRule::kSubdomain},
+};
+
+struct Words {
+  std::string_view word;   // before the first '='
+  std::string_view value;  // behind it
+};
+
+Words SplitAtEquals(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos) return {text, {}};
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+absl::Status Wrong(std::string_view text, const std::string& why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", std::string(text), "\": ", why));
+}
+
+// Reads "NAMESPACE/NAME" or "NAMESPACE/SELECTOR" behind `word`.
+absl::Status ParseScoped(std::string_view text, const Words& words,
+                         NameRule rule, std::string* ns, std::string* name) {
+  const size_t slash = words.value.find('/');
+  const std::string_view scope = words.value.substr(0, slash);
+  const std::string_view rest = slash == std::string_view::npos
+                                    ? std::string_view()
+                                    : words.value.substr(slash + 1);
+  if (scope.empty() || rest.empty()) {
+    return Wrong(
+        text,
+        absl::StrCat("write ", std::string(words.word), "=NAMESPACE/",
+                     rule == NameRule::kSelector ? "LABEL_SELECTOR" : "NAME"));
+  }
+  if (!IsDnsLabel(scope)) {
+    return Wrong(text, absl::StrCat("\"", std::string(scope),
+                                    "\" is no namespace: 1 to 63 of a-z, 0-9 "
+                                    "and \"-\", no \"-\" at either end"));
+  }
+  if (rule == NameRule::kSelector) {
+    const absl::Status status = CheckLabelSelector(rest);
+    if (!status.ok()) return Wrong(text, std::string(status.message()));
+  } else if (rule == NameRule::kLabel && !IsDnsLabel(rest)) {
+    return Wrong(text, absl::StrCat("\"", std::string(rest),
+                                    "\" is no name of a Service: 1 to 63 of "
+                                    "a-z, 0-9 and \"-\", no \"-\" at either "
+                                    "end"));
+  } else if (rule == NameRule::kSubdomain && !IsDnsSubdomain(rest)) {
+    return Wrong(text,
+                 absl::StrCat("\"", std::string(rest), "\" is no name of a ",
+                              std::string(words.word),
+                              ": 1 to 253 of a-z, 0-9, \"-\" and \".\", a "
+                              "letter or digit at either end"));
+  }
+  *ns = std::string(scope);
+  *name = std::string(rest);
+  return absl::OkStatus();
+}
+
+absl::Status ParseAddresses(std::string_view text, std::string_view list,
+                            std::vector<IpAddress>* addresses) {
+  if (list.empty()) return Wrong(text, "write addresses=10.0.0.1,10.0.0.2");
+  for (;;) {
+    const size_t comma = list.find(',');
+    const std::string_view word = list.substr(0, comma);
+    const std::optional<IpAddress> address = IpAddress::Parse(word);
+    if (!address.has_value()) {
+      return Wrong(word,
+                   "is no IP address of a node; write "
+                   "addresses=10.0.0.1,fd00::1, without ports or brackets");
+    }
+    if (addresses->size() == kMaxAddresses) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "addresses= has more than ", kMaxAddresses,
+          " addresses; use service=, pods= or nodes= for so many"));
+    }
+    addresses->push_back(*address);
+    if (comma == std::string_view::npos) break;
+    list.remove_prefix(comma + 1);
+  }
+  std::sort(addresses->begin(), addresses->end());
+  const auto twice = std::adjacent_find(addresses->begin(), addresses->end());
+  if (twice != addresses->end()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("addresses= has ", twice->ToString(), " twice; drop one"));
+  }
+  return absl::OkStatus();
+}
+
+// Reads the "address=InternalIP|ExternalIP" behind nodes=.
+absl::Status ParseAddressType(std::string_view text,
+                              NodeAddressType* type) {
+  const Words words = SplitAtEquals(text);
+  if (words.word == "address" && words.value == "InternalIP") {
+    *type = NodeAddressType::kInternalIp;
+    return absl::OkStatus();
+  }
+  if (words.word == "address" && words.value == "ExternalIP") {
+    *type = NodeAddressType::kExternalIp;
+    return absl::OkStatus();
+  }
+  return Wrong(text, "write address=InternalIP or address=ExternalIP");
+}
+
+absl::Status ParseNodesSelector(std::string_view text,
+                                std::string_view selector) {
+  if (selector.empty()) {
+    return Wrong(text,
+                 "write nodes=LABEL_SELECTOR, such as nodes=role=ingress; for "
+                 "every node nodes=kubernetes.io/hostname");
+  }
+  const absl::Status status = CheckLabelSelector(selector);
+  return status.ok() ? status : Wrong(text, std::string(status.message()));
+}
+
+}  // namespace
+
+std::string PodSource::Key() const {
+  for (const PodSourceWord& row : kPodSourceWords) {
+    if (row.kind == kind) return absl::StrCat(row.word, "=", ns, "/", name);
+  }
+  return std::string();
+}
+
+absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
+  const Words words = SplitAtEquals(text);
+  for (const PodSourceWord& row : kPodSourceWords) {
+    if (words.word != row.word) continue;
+    PodSource source;
+    source.kind = row.kind;
+    const absl::Status status =
+        ParseScoped(text, words, row.rule, &source.ns, &source.name);
+    if (!status.ok()) return status;
+    return source;
+  }
+  return Wrong(text,
+               "is no source of pods; write service=NAMESPACE/NAME, "
+               "pods=NAMESPACE/LABEL_SELECTOR, deployment=NAMESPACE/NAME, "
+               "statefulset=NAMESPACE/NAME or rollout=NAMESPACE/NAME");
+}
+
+std::string NodeSource::Key() const {
+  switch (kind) {
+    case Kind::kNone:
+      break;
+    case Kind::kService:
+      return absl::StrCat("service=", ns, "/", name);
+    case Kind::kPods:
+      return absl::StrCat("pods=", ns, "/", name);
+    case Kind::kNodes:
+      return absl::StrCat("nodes=", name,
+                          address_type == NodeAddressType::kExternalIp
+                              ? " address=ExternalIP"
+                              : "");
+    case Kind::kAddresses: {
+      std::string key;
+      for (const IpAddress& address : addresses) {
+        absl::StrAppend(&key, key.empty() ? "addresses=" : ",",
+                        address.ToString());
+      }
+      return key;
+    }
+  }
+  return std::string();
+}
+
+absl::StatusOr<NodeSource> NodeSource::Parse(
+    const std::vector<std::string_view>& arguments) {
+  static constexpr char kForms[] =
+      "write service=NAMESPACE/NAME, pods=NAMESPACE/LABEL_SELECTOR, "
+      "nodes=LABEL_SELECTOR or addresses=ADDRESS,ADDRESS";
+  if (arguments.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no source of ingress nodes; ", kForms));
+  }
+  const std::string_view text = arguments[0];
+  const Words words = SplitAtEquals(text);
+  NodeSource source;
+  absl::Status status;
+  if (words.word == "service") {
+    source.kind = Kind::kService;
+    status =
+        ParseScoped(text, words, NameRule::kLabel, &source.ns, &source.name);
+  } else if (words.word == "pods") {
+    source.kind = Kind::kPods;
+    status =
+        ParseScoped(text, words, NameRule::kSelector, &source.ns, &source.name);
+  } else if (words.word == "nodes") {
+    source.kind = Kind::kNodes;
+    source.name = std::string(words.value);
+    status = ParseNodesSelector(text, words.value);
+  } else if (words.word == "addresses") {
+    source.kind = Kind::kAddresses;
+    status = ParseAddresses(text, words.value, &source.addresses);
+  } else {
+    status =
+        Wrong(text, absl::StrCat("is no source of ingress nodes; ", kForms));
+  }
+  if (!status.ok()) return status;
+
+  if (arguments.size() > 1 && source.kind == Kind::kNodes) {
+    status = ParseAddressType(arguments[1], &source.address_type);
+    if (!status.ok()) return status;
+  } else if (arguments.size() > 1) {
+    return Wrong(arguments[1],
+                 "a second argument, address=InternalIP or "
+                 "address=ExternalIP, goes with nodes= only");
+  }
+  if (arguments.size() > 2) return Wrong(arguments[2], "one argument too many");
+  return source;
+}
+
+}  // namespace dynweight

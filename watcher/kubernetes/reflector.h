@@ -1,0 +1,119 @@
+// List + watch of one collection of one API server, as client-go's reflector
+// does it (k8s.io/client-go/tools/cache/reflector.go), as a state machine
+// without a thread or clock of its own: time and transport are handed in.
+//
+//                             it ended, however, after a second or more
+//                                        ┌──────┐
+//         Start()          committed     │      ▼    ended sooner, no answer,
+//   idle ────────► listing ─────────► watching ────► 429, 5xx: backing off,
+//                  ▲  ▲  │               ▲   │         then watching again
+//                  │  └──┘               │   │
+//            410, 4xx, 3 watches in a    │   │ no answer within timeout, while
+//            row that gave nothing       │   ▼ lists succeed
+//                  └─────────────────── follows by lists each interval_ms, and
+//                                       tries a watch now and then (buffered)
+//
+// How a watch ended says nothing about the server: load balancers cut quiet
+// connections. It goes on from the last version, without a list. A connection
+// may also be dropped without a word; a watch that is silent for long is
+// renewed. What a watch cannot tell, a server that was restored from a copy and
+// went back in time (it takes a watch from a version that it has not come to,
+// and is silent until it has), a list finds out: a minute or two after a server
+// failed, after a second silent watch (the fourth, the eighth, ...), after a
+// quarter of an hour of silence however watches ended, and every hour or two. In poll mode `watching` is replaced by a pause of
+// interval_ms.
+//
+// Lists name the version that was seen last ("not older than"), which a server
+// answers from its cache; the first one "0". One names none, and has etcd read
+// by a quorum, only when the version is refused as expired or as too large, or
+// when it may be what a list has failed for: as in client-go, five hundred
+// edges must not read an etcd at once because an API server was restarted.
+//
+// A list may be read while a watch goes on. Its objects are staged beside those
+// in force. Where versions can be compared (resource_version.h) nothing older
+// than what is in force ever becomes visible: the events that came meanwhile
+// and are newer than the list are applied to it before anybody sees it, and
+// those that the watch brings later and the list holds already are passed over.
+// Where they can't, a new watch begins at the list's version, and when events
+// had come the list is reported only after it has settled.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REFLECTOR_H_
+#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REFLECTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "watcher/kubernetes/object_sink.h"
+#include "watcher/kubernetes/reflector_options.h"
+#include "watcher/transport/credentials.h"
+#include "watcher/transport/http_transport.h"
+
+namespace dynweight {
+
+// What a reflector asks of the cluster it belongs to, and tells it.
+class ReflectorHost {
+ public:
+  virtual ~ReflectorHost() = default;
+  // Base URL of the API server to use now. All reflectors of a cluster share
+  // it.
+  virtual std::string ApiBase() = 0;
+  virtual const Credentials* credentials() = 0;
+  // The server at `base` does not answer; the host may turn to the next one.
+  virtual void OnApiFailure(const std::string& base) = 0;
+  // The server at `base` wants to be left alone for so long (Retry-After); the
+  // host may turn to the next one. Before OnApiFailure() of the same answer.
+  virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
+  // A list was committed to the sink. `asked_ms`: when it was asked for, if it
+  // is not older than what was seen until then; nothing: it came from a cache
+  // that may lag.
+  virtual void OnList(std::optional<int64_t> asked_ms) = 0;
+  // A watch event was applied to the sink (bookmarks are not reported here).
+  virtual void OnEvent() = 0;
+  // The server is heard (a list, an event, a bookmark) and nothing is failing:
+  // while lists succeed and watches don't, or the other way round, this is
+  // not called.
+  virtual void OnHealthy() = 0;
+  // Nothing fails, but something is in the way that an operator should know of;
+  // empty: no longer. Called for changes only.
+  virtual void OnTrouble(const std::string& text) = 0;
+  // Something failed; the text names the URL's path, what happened and the
+  // mend where there is one ("HTTP 403: the token may not list ..."). Called
+  // for each failure; the host logs changes only.
+  virtual void OnError(const absl::Status& error) = 0;
+};
+
+// Not thread-safe; lives on the watcher thread.
+class Reflector {
+ public:
+  // `random` gives uniform numbers of [0, 1): jitter. All pointers outlive
+  // the reflector.
+  static std::unique_ptr<Reflector> Create(ReflectorOptions options,
+                                           HttpTransport* transport,
+                                           ObjectSink* sink,
+                                           ReflectorHost* host,
+                                           std::function<double()> random);
+  virtual ~Reflector() = default;
+
+  // Begins. `now_ms` is a monotonic clock in milliseconds, the same for all
+  // calls.
+  virtual void Start(int64_t now_ms) = 0;
+  // When Tick() must be called next at the latest; INT64_MAX: not before a
+  // transfer says something.
+  virtual int64_t Deadline() const = 0;
+  // Time has come to `now_ms`. Also called before the transport delivers, so
+  // that handlers know the time.
+  virtual void Tick(int64_t now_ms) = 0;
+  // Lists again, nothing older than what was seen until now; used to confirm a
+  // drop. Soon, see ReflectorOptions::spread_ms: one list answers all requests
+  // that were made before it began. A watch under way goes on.
+  virtual void RequestConsistentList(int64_t now_ms) = 0;
+  virtual const ReflectorStats& stats() const = 0;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REFLECTOR_H_

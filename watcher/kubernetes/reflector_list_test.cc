@@ -1,0 +1,535 @@
+// Tests of a reflector's lists.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "watcher/testing/reflector_fixture.h"
+
+namespace dynweight {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class ReflectorListTest : public ReflectorTest {};
+
+TEST_F(ReflectorListTest, FirstListHasVersionZeroAndALimit) {
+  Start();
+  EXPECT_EQ(List()->request.url,
+            "https://a:6443/apis/discovery.k8s.io/v1/namespaces/prod/"
+            "endpointslices?limit=500&resourceVersion=0");
+}
+
+TEST_F(ReflectorListTest, SelectorsAreEscaped) {
+  options_.label_selector = "app in (a,b),x=1";
+  options_.field_selector = "metadata.name=orders";
+  Start();
+  EXPECT_EQ(List()->Parameter("labelSelector"),
+            "app%20in%20%28a%2Cb%29%2Cx%3D1");
+  EXPECT_EQ(List()->Parameter("fieldSelector"), "metadata.name%3Dorders");
+  AnswerList(Page({}, "1"));
+  EXPECT_EQ(Watch()->Parameter("labelSelector"),
+            "app%20in%20%28a%2Cb%29%2Cx%3D1");
+}
+
+TEST_F(ReflectorListTest, IsCompressedBoundedAndTimed) {
+  options_.max_list_bytes = 12345;
+  options_.timeout_ms = 678;
+  Start();
+  const HttpRequest& request = List()->request;
+  EXPECT_TRUE(request.compressed);
+  EXPECT_FALSE(request.fresh_connection);
+  EXPECT_EQ(request.max_body, 12345u);
+  EXPECT_EQ(request.silence_timeout_ms, 678);
+  EXPECT_EQ(request.total_timeout_ms, 12 * 678);
+  EXPECT_EQ(request.connect_timeout_ms, 678);
+  EXPECT_EQ(request.credentials, host_.credentials());
+}
+
+TEST_F(ReflectorListTest, RelistIsNotOlderThanTheLastVersionAndHasNoLimit) {
+  Sync();
+  Send(Event("ADDED", "y", "107"));
+  Send(ErrorEvent(500, "InternalError"));
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "107");
+  EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
+  EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, After410TheListIsNotOlderThanWhatWasSeen) {
+  Sync();
+  Refuse(Watch(), 410, StatusObject(410, "Expired"));
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
+  AnswerList(Page({}, "200"));
+  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+}
+
+TEST_F(ReflectorListTest, A410ToAListIsFollowedByOneWithoutVersionAtOnce) {
+  Sync();
+  Send(ErrorEvent(500, "InternalError"));
+  WaitFor(/*watch=*/false);
+  Refuse(List(), 410, StatusObject(410, "Expired"));
+  ASSERT_NE(List(), nullptr);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, AVersionTooLargeIsFollowedByOneWithoutVersion) {
+  Sync();
+  Send(ErrorEvent(500, "InternalError"));
+  WaitFor(/*watch=*/false);
+  host_.errors.clear();
+  Refuse(List(), 504, kTooLarge, 1000);
+  ASSERT_NE(List(), nullptr);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(host_.errors, IsEmpty());
+}
+
+TEST_F(ReflectorListTest, AVersionThatIsNotAnsweredInTimeIsFollowedByNone) {
+  Sync();
+  Send(ErrorEvent(500, "InternalError"));
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  Break(List(), absl::DeadlineExceededError("timeout"));
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, AVersionIsKeptWhenTheServerIsSlowOrUnreachable) {
+  for (const int status : {0, 200}) {
+    SCOPED_TRACE(status);
+    Sync();
+    Send(ErrorEvent(500, "InternalError"));
+    WaitFor(/*watch=*/false);
+    Break(List(),
+          status == 0 ? absl::UnavailableError("no connection within timeout")
+                      : absl::DeadlineExceededError("timeout"),
+          status);
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, AVersionOnceRefusedIsNotUsedAfterAFailure) {
+  Sync();
+  Refuse(Watch(), 504, kTooLarge);
+  WaitFor(/*watch=*/false);
+  Refuse(List(), 500);
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, LaterPagesHaveTheTokenAndNoVersion) {
+  Start();
+  AnswerList(Page({"a"}, "100", "to/ken="));
+  EXPECT_EQ(List()->Parameter("continue"), "to%2Fken%3D");
+  EXPECT_EQ(List()->Parameter("limit"), "500");
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+TEST_F(ReflectorListTest, SwapsOnlyAfterTheLastPage) {
+  Start();
+  AnswerList(Page({"a"}, "100", "t1"));
+  AnswerList(Page({"b"}, "100", "t2"));
+  EXPECT_EQ(sink_.commits, 0);
+  EXPECT_THAT(host_.lists, IsEmpty());
+  EXPECT_EQ(Watch(), nullptr);
+  AnswerList(Page({"c"}, "100"));
+  EXPECT_THAT(sink_.present, ElementsAre("a", "b", "c"));
+  EXPECT_THAT(host_.lists, ElementsAre(false));
+}
+
+TEST_F(ReflectorListTest, A410ToALaterPageRestartsWithoutLimit) {
+  Start();
+  AnswerList(Page({"a"}, "100", "t1"));
+  Refuse(List(), 410, StatusObject(410, "Expired"));
+  ASSERT_NE(List(), nullptr);
+  EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("continue"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "0");
+  AnswerList(Page({"a", "b"}, "101"));
+  EXPECT_THAT(sink_.present, ElementsAre("a", "b"));
+}
+
+TEST_F(ReflectorListTest, A410ToEverythingEndsAsAnError) {
+  Start();
+  for (int i = 0; i < 10 && List() != nullptr; ++i) {
+    if (List()->Parameter("continue").has_value()) {
+      Refuse(List(), 410);
+    } else {
+      AnswerList(Page({"a"}, "100", "t1"));
+    }
+  }
+  EXPECT_EQ(List(), nullptr);
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("HTTP 410")));
+}
+
+TEST_F(ReflectorListTest, ATokenThatRepeatsIsAnError) {
+  Start();
+  AnswerList(Page({"a"}, "100", "t1"));
+  AnswerList(Page({"b"}, "100", "t2"));
+  AnswerList(Page({"c"}, "100", "t1"));
+  EXPECT_EQ(List(), nullptr);
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("circles")));
+  EXPECT_EQ(sink_.commits, 0);
+  EXPECT_EQ(reflector_->stats().rejected, 1u);
+}
+
+TEST_F(ReflectorListTest, PagesWithoutEndAreAnError) {
+  Start();
+  for (int i = 0; i < 5000 && List() != nullptr; ++i) {
+    AnswerList(Page({}, "100", absl::StrCat("t", i)));
+  }
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("more than 1000 pages")));
+  EXPECT_EQ(sink_.commits, 0);
+}
+
+TEST_F(ReflectorListTest, TooManyObjectsAreAnError) {
+  options_.max_objects = 3;
+  Start();
+  AnswerList(Page({"a", "b"}, "100", "t1"));
+  AnswerList(Page({"c", "d"}, "100"));
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("more than 3 objects")));
+  EXPECT_EQ(sink_.commits, 0);
+  EXPECT_THAT(sink_.staged, IsEmpty());
+}
+
+TEST_F(ReflectorListTest, AnEmptyListIsPassedOn) {
+  Start();
+  AnswerList(Page({}, "100"));
+  EXPECT_EQ(sink_.commits, 1);
+}
+
+TEST_F(ReflectorListTest, NothingButAListOfTheRightKindIsEverEmpty) {
+  const std::string bodies[] = {
+      "",
+      "{}",
+      "[]",
+      "null",
+      "<html>login</html>",
+      R"({"kind":"EndpointSliceList","metadata":{"resourceVersion":"1"}})",
+      R"({"kind":"PodList","metadata":{"resourceVersion":"1"},"items":[]})",
+      R"({"kind":"Status","metadata":{"resourceVersion":"1"},"items":[]})",
+      R"({"kind":"EndpointSliceList","metadata":{},"items":[]})",
+      R"({"kind":"EndpointSliceList","items":[]})",
+      R"({"kind":"EndpointSliceList","metadata":{"resourceVersion":""},)"
+      R"("items":[]})",
+      R"({"kind":"EndpointSliceList","metadata":{"resourceVersion":"1"},)"
+      R"("items":{}})",
+      R"({"kind":"EndpointSliceList","metadata":{"resourceVersion":"1"},)"
+      R"("items":[)",
+  };
+  for (const std::string& body : bodies) {
+    SCOPED_TRACE(body);
+    Start();
+    AnswerList(body);
+    EXPECT_EQ(sink_.commits, 0);
+    ASSERT_EQ(host_.errors.size(), 1u);
+    EXPECT_THAT(host_.errors[0], HasSubstr(options_.path));
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, NullItemsOfTheRightKindAreAnEmptyList) {
+  Start();
+  AnswerList(R"({"kind":"EndpointSliceList",)"
+             R"("metadata":{"resourceVersion":"1"},"items":null})");
+  EXPECT_EQ(sink_.commits, 1);
+}
+
+TEST_F(ReflectorListTest, AnObjectThatTheSinkRefusesEndsTheList) {
+  Start();
+  transport_.Send(List(), Page({"a", "bad", "c"}, "100"));
+  EXPECT_EQ(List(), nullptr);
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("a bad object")));
+  EXPECT_THAT(sink_.staged, IsEmpty());
+  EXPECT_EQ(reflector_->stats().rejected, 1u);
+}
+
+TEST_F(ReflectorListTest, ATruncatedListHoldsWhatThereWas) {
+  Sync();
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  transport_.Send(List(), Page({"y", "z"}, "105").substr(0, 120));
+  Break(List(), absl::UnavailableError("closed"), 200);
+  EXPECT_THAT(sink_.present, ElementsAre("x"));
+}
+
+TEST_F(ReflectorListTest, BacksOffFromFailuresUpTo30Seconds) {
+  Start();
+  for (const int64_t wait_ms :
+       {800, 1600, 3200, 6400, 12800, 25600, 30000, 30000}) {
+    Refuse(List(), 500);
+    EXPECT_EQ(WaitFor(/*watch=*/false), wait_ms);
+  }
+}
+
+TEST_F(ReflectorListTest, BackOffStartsAgainAfterTwoMinutesOfHealth) {
+  Start();
+  Refuse(List(), 500);
+  WaitFor(/*watch=*/false);
+  Refuse(List(), 500);
+  WaitFor(/*watch=*/false);
+  AnswerList(Page({}, "100"));
+  AnswerWatch();
+  Advance(119000);
+  Send(Bookmark("101"));
+  Advance(1000);
+  Send(ErrorEvent(500, "InternalError"));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+}
+
+TEST_F(ReflectorListTest, RetryAfterIsObeyed) {
+  Start();
+  Refuse(List(), 429, StatusObject(429, "TooManyRequests"), 7000);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 7000);
+  EXPECT_THAT(host_.api_failures, IsEmpty());
+}
+
+TEST_F(ReflectorListTest, RetryAfterIsCappedAtFiveMinutes) {
+  Start();
+  Refuse(List(), 503, "", 86400000);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 300000);
+}
+
+TEST_F(ReflectorListTest, RetryAfterIsReadFromTheStatusObjectToo) {
+  Start();
+  Refuse(List(), 429,
+         R"({"kind":"Status","code":429,"details":{"retryAfterSeconds":9}})");
+  EXPECT_EQ(WaitFor(/*watch=*/false), 9000);
+}
+
+TEST_F(ReflectorListTest, ServerFailuresAreToldAndTheNextServerIsAsked) {
+  host_.next_base = "https://b:6443";
+  Start();
+  Break(List(), absl::UnavailableError("refused"));
+  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
+  WaitFor(/*watch=*/false);
+  EXPECT_THAT(List()->request.url, testing::StartsWith("https://b:6443/"));
+}
+
+TEST_F(ReflectorListTest, OnlyFailuresOfTheWholeServerAreToldAsSuch) {
+  const struct {
+    int code;
+    bool failed;
+  } kCases[] = {{302, false}, {400, false}, {401, false}, {403, false},
+                {404, false}, {429, false}, {500, true},  {502, true},
+                {503, true},  {504, true}};
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.code);
+    Start();
+    Refuse(List(), c.code);
+    EXPECT_EQ(host_.api_failures.size(), c.failed ? 1u : 0u);
+    EXPECT_EQ(host_.errors.size(), 1u);
+    host_.api_failures.clear();
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, TransportFailuresAreTheServersButNotOursAreNot) {
+  const struct {
+    absl::Status status;
+    bool failed;
+  } kCases[] = {{absl::UnavailableError("reset"), true},
+                {absl::DeadlineExceededError("timeout"), true},
+                {absl::ResourceExhaustedError("too long"), false},
+                {absl::UnauthenticatedError("\"/token\": no file"), false}};
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.status.ToString());
+    Start();
+    Break(List(), c.status);
+    EXPECT_EQ(host_.api_failures.size(), c.failed ? 1u : 0u);
+    EXPECT_THAT(host_.errors,
+                ElementsAre(HasSubstr(std::string(c.status.message()))));
+    host_.api_failures.clear();
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, ErrorsNameThePathAndTheMend) {
+  const struct {
+    int code;
+    std::string text;
+  } kCases[] = {
+      {401, "token_file"},
+      {403,
+       "may not list endpointslices in namespace prod; grant it list and "
+       "watch by RBAC, see conf.d/rbac"},
+      {404, "API group is not served"},
+      {301, "redirects are not followed"},
+      {429, "limits requests"},
+      {500, "HTTP 500: m"},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.code);
+    Start();
+    Refuse(List(), c.code, StatusObject(c.code, "Whatever"));
+    ASSERT_EQ(host_.errors.size(), 1u);
+    EXPECT_THAT(host_.errors[0], HasSubstr(options_.path));
+    EXPECT_THAT(host_.errors[0], HasSubstr(absl::StrCat("HTTP ", c.code)));
+    EXPECT_THAT(host_.errors[0], HasSubstr(c.text));
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, AListThatIsTooLongIsAskedForInPagesFromThenOn) {
+  const absl::Status failures[] = {
+      absl::DeadlineExceededError("nothing more of the answer within timeout"),
+      absl::ResourceExhaustedError("too long")};
+  for (const absl::Status& failure : failures) {
+    SCOPED_TRACE(failure.ToString());
+    Start();
+    transport_.Send(List(), Page({"a", "b"}, "100").substr(0, 90));
+    Break(List(), failure, 200);
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+    EXPECT_EQ(List()->Parameter("limit"), "500");
+    AnswerList(Page({"a"}, "100", "t"));
+    AnswerList(Page({"b"}, "100"));
+    EXPECT_THAT(sink_.present, ElementsAre("a", "b"));
+    reflector_->RequestConsistentList(now_ms_);
+    Advance(0);
+    EXPECT_EQ(List()->Parameter("limit"), "500");
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListTest, PagesThatAreTooLongBecomeSmaller) {
+  Start();
+  std::vector<std::string> limits;
+  for (int i = 0; i < 6; ++i) {
+    WaitFor(/*watch=*/false);
+    limits.push_back(List()->Parameter("limit").value_or(""));
+    transport_.Send(List(), "{");
+    Break(List(), absl::ResourceExhaustedError("too long"), 200);
+  }
+  EXPECT_THAT(limits, ElementsAre("500", "500", "125", "31", "10", "10"));
+}
+
+TEST_F(ReflectorListTest, ACutAloneIsNoReasonForPages) {
+  Start();
+  for (const char* version : {"0", "0", ""}) {
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion").value_or(""), version);
+    transport_.Send(List(), "{");
+    Break(List(), absl::UnavailableError("closed"), 200);
+  }
+}
+
+TEST_F(ReflectorListTest, RetryAfterIsTheServersThatSaidIt) {
+  host_.next_base_when_busy = "https://b:6443";
+  Start();
+  Refuse(List(), 503, "", 120000);
+  EXPECT_THAT(host_.api_busy,
+              ElementsAre(std::make_pair(std::string("https://a:6443"),
+                                         int64_t{120000})));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+  EXPECT_THAT(List()->request.url, testing::StartsWith("https://b:6443/"));
+}
+
+TEST_F(ReflectorListTest, OldServersAreAskedForWhatTheyHave) {
+  options_.fallbacks = {{"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""},
+                        {"/api/v1/endpoints", "", "metadata.name=x"}};
+  Start();
+  Refuse(List(), 404);
+  Advance(0);
+  EXPECT_THAT(List()->request.url, HasSubstr("/v1beta1/endpointslices?"));
+  Refuse(List(), 404);
+  Advance(0);
+  EXPECT_THAT(List()->request.url, HasSubstr("/api/v1/endpoints?"));
+  EXPECT_EQ(List()->Parameter("fieldSelector"), "metadata.name%3Dx");
+  EXPECT_THAT(host_.errors, IsEmpty());
+  AnswerList(R"({"kind":"EndpointsList","metadata":{"resourceVersion":"100"},)"
+             R"("items":[]})");
+  EXPECT_EQ(sink_.resource, "endpoints");
+  EXPECT_THAT(Watch()->request.url, HasSubstr("/api/v1/endpoints?watch=1"));
+  // An hour or two later it may be a newer one.
+  AnswerWatch();
+  while (List() == nullptr) {
+    Send(Bookmark("101"));
+    Advance(60000);
+  }
+  EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
+}
+
+TEST_F(ReflectorListTest, AnUpgradedServerIsFoundOutByIts404) {
+  options_.fallbacks = {{"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""}};
+  Start();
+  Refuse(List(), 404);
+  Advance(0);
+  AnswerList(Page({"x"}, "100"));
+  Refuse(Watch(), 404);
+  WaitFor(/*watch=*/false);
+  EXPECT_THAT(List()->request.url, HasSubstr("/v1beta1/"));
+  Refuse(List(), 404);
+  Advance(0);
+  EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
+  AnswerList(Page({"x"}, "101"));
+  EXPECT_THAT(Watch()->request.url, HasSubstr(options_.path));
+  EXPECT_THAT(host_.errors, IsEmpty());
+}
+
+TEST_F(ReflectorListTest, A404EverywhereIsToldOfTheFirstPlace) {
+  options_.fallbacks = {{"/api/v1/endpoints", "", ""}};
+  Start();
+  Refuse(List(), 404);
+  Advance(0);
+  Refuse(List(), 404);
+  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr(options_.path)));
+  WaitFor(/*watch=*/false);
+  EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
+}
+
+TEST_F(ReflectorListTest, VersionsAreOpaque) {
+  Start();
+  AnswerList(Page({}, "eyJydiI6IjE/In0="));
+  EXPECT_EQ(Watch()->Parameter("resourceVersion"), "eyJydiI6IjE%2FIn0%3D");
+  EXPECT_EQ(reflector_->stats().resource_version, "eyJydiI6IjE/In0=");
+}
+
+TEST_F(ReflectorListTest, AListInAnyPiecesIsTheSame) {
+  Start();
+  const std::string page = Page({"a", "b]}", "c\\\""}, "100");
+  for (const char c : page) transport_.Send(List(), std::string(1, c));
+  transport_.End(List(), absl::OkStatus(), 200);
+  EXPECT_THAT(sink_.present, ElementsAre("a", "b]}", "c\""));
+}
+
+TEST_F(ReflectorListTest, TheEndOfTheReflectorEndsItsTransfers) {
+  Sync();
+  reflector_->RequestConsistentList(now_ms_);
+  Advance(0);
+  ASSERT_NE(List(), nullptr);
+  reflector_.reset();
+  EXPECT_EQ(List(), nullptr);
+  EXPECT_EQ(Watch(), nullptr);
+}
+
+TEST_F(ReflectorListTest, Counts) {
+  Sync();
+  Send(Event("ADDED", "y", "101"));
+  Refuse(Watch(), 500);
+  const ReflectorStats& stats = reflector_->stats();
+  EXPECT_EQ(stats.requests, 2u);
+  EXPECT_EQ(stats.lists, 1u);
+  EXPECT_EQ(stats.relists, 0u);
+  EXPECT_EQ(stats.watches, 1u);
+  EXPECT_EQ(stats.events, 1u);
+  EXPECT_EQ(stats.failures, 1u);
+  EXPECT_EQ(stats.bytes,
+            Page({"x"}, "100").size() + Event("ADDED", "y", "101").size());
+  EXPECT_EQ(stats.resource_version, "101");
+}
+
+}  // namespace
+}  // namespace dynweight

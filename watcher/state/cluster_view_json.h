@@ -1,0 +1,81 @@
+// Views of clusters: what the configuration asks for, and the one document that
+// a view is: the same JSON is kept in shared memory, in the state file and in
+// the status output.
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_STATE_CLUSTER_VIEW_JSON_H_
+#define DYNAMIC_WEIGHT_WATCHER_STATE_CLUSTER_VIEW_JSON_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "watcher/config/config.h"
+#include "weightcalc/cluster_view.h"
+
+struct cJSON;
+
+namespace dynweight {
+
+// Limits on what a view may hold; no real cluster comes near.
+inline constexpr size_t kMaxViewNodes = 65536;
+inline constexpr size_t kMaxViewApps = 100000;
+inline constexpr size_t kMaxNodeNameBytes = 63;  // as PeerIdentity::node
+
+// Stands for a base URL in views, which are shown to anybody; 53 bits.
+uint64_t ApiId(std::string_view url);
+
+// What the configuration makes of a view before the first word from the API:
+// fixed addresses are known from the start.
+ClusterView InitialView(const ClusterConfig& cluster, int64_t now_ms);
+
+// Whether nothing is missing: nodes are known and so is every source that a
+// line of this cluster uses. What is provisional counts as missing.
+bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
+                  const ClusterView& view);
+
+// One JSON object without line breaks, the same for the same view, safe inside
+// HTML. Only the first `max_nodes` nodes are written (all that can have a
+// slot), and "total" says how many there are. Node names are cut to
+// kMaxNodeNameBytes; invalid UTF-8 is replaced.
+std::string EncodeClusterView(const ClusterView& view, size_t max_nodes);
+
+// The same of several views, as an array; as many of the first as `max_bytes`
+// have room for.
+std::string EncodeClusterViews(const std::vector<ClusterView>& views,
+                               size_t max_nodes, size_t max_bytes);
+absl::StatusOr<std::vector<ClusterView>> DecodeClusterViews(
+    std::string_view text);
+
+// What EncodeClusterView() wrote. InvalidArgument names the place for
+// anything else: unknown members are passed over, wrong kinds, bad addresses,
+// negative or fractional counts are errors. Never reads past `text`.
+absl::StatusOr<ClusterView> DecodeClusterView(std::string_view text);
+
+// The same from a document that is parsed already.
+absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object);
+
+// Most bytes EncodeClusterView() can give for this cluster, so that shared
+// memory can be sized when the configuration is read. A provisional view has
+// at most kMaxForeignKeyBytes of its foreign `node_source`.
+inline constexpr size_t kMaxForeignKeyBytes = 512;
+size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster);
+
+// The keys of the sources that lines of this cluster use.
+std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
+                                               uint32_t cluster);
+
+// Sorted, distinct, of bounded number: a document of a former version or a
+// damaged one can hold anything.
+NodeSet SaneNodes(const NodeSet& held);
+
+// The largest slot count among the lines of this cluster: how many nodes of
+// it can ever be used at once.
+uint32_t MaxUsableNodes(const WatcherConfig& config, uint32_t cluster);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_STATE_CLUSTER_VIEW_JSON_H_

@@ -1,0 +1,340 @@
+// One HTTP request as libcurl wants it.
+
+#include "watcher/transport/curl_request.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <cctype>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#if LIBCURL_VERSION_NUM < 0x074d00
+#error "libcurl 7.77 or newer is needed (CURLOPT_CAINFO_BLOB)"
+#endif
+
+namespace dynweight {
+namespace {
+
+constexpr char kUserAgent[] = "nginx-dynamic-weight/0.1";
+constexpr long kKeepIdleSeconds = 30;
+constexpr long kKeepIntervalSeconds = 10;
+// Silence of the peer's TCP for so long ends a connection.
+constexpr unsigned kTcpUserTimeoutMs = 60000;
+constexpr long kBufferBytes = 64 << 10;
+
+// Gathers the first failure of many options.
+class Options {
+ public:
+  explicit Options(CURL* easy) : easy_(easy) {}
+
+  template <typename T>
+  void Set(CURLoption option, T value) {
+    if (code_ == CURLE_OK) code_ = curl_easy_setopt(easy_, option, value);
+  }
+  void SetText(CURLoption option, const std::string& text) {
+    Set(option, text.c_str());
+  }
+  void SetBlob(CURLoption option, std::string_view text) {
+    curl_blob blob;
+    blob.data = const_cast<char*>(text.data());
+    blob.len = text.size();
+    blob.flags = CURL_BLOB_COPY;
+    Set(option, &blob);
+  }
+  CURLcode code() const { return code_; }
+
+ private:
+  CURL* const easy_;
+  CURLcode code_ = CURLE_OK;
+};
+
+bool Append(const std::string& line, CurlList* list) {
+  curl_slist* longer = curl_slist_append(list->get(), line.c_str());
+  if (longer == nullptr) return false;
+  list->release();
+  list->reset(longer);
+  return true;
+}
+
+int OnSocket(void*, curl_socket_t socket, curlsocktype) {
+  setsockopt(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, &kTcpUserTimeoutMs,
+             sizeof(kTcpUserTimeoutMs));
+  return CURL_SOCKOPT_OK;
+}
+
+// `data`, or else what `file` holds; nothing when neither is given.
+absl::StatusOr<std::optional<std::string>> Pem(const std::string& data,
+                                               const std::string& file,
+                                               CredentialFiles* files) {
+  if (!data.empty()) return data;
+  if (file.empty()) return std::nullopt;
+  absl::StatusOr<std::string> content = files->Read(file, kMaxCertificateBytes);
+  if (!content.ok()) return content.status();
+  return *std::move(content);
+}
+
+// Certificates are handed over as text and not as file names: libcurl compares
+// them when it looks for a connection or TLS session to use again, so that
+// one made with a former file is not.
+absl::Status SetTls(const Credentials& credentials, CredentialFiles* files,
+                    Options* options) {
+  options->Set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+  options->Set(CURLOPT_SSL_VERIFYPEER, credentials.tls_verify ? 1L : 0L);
+  options->Set(CURLOPT_SSL_VERIFYHOST, credentials.tls_verify ? 2L : 0L);
+
+  const auto ca = Pem(credentials.ca_data, credentials.ca_file, files);
+  if (!ca.ok()) return ca.status();
+  if (ca->has_value()) {
+    options->SetBlob(CURLOPT_CAINFO_BLOB, **ca);
+    // Or the system's authorities would be trusted beside it.
+    options->Set(CURLOPT_CAPATH, static_cast<char*>(nullptr));
+  }
+  const auto certificate = Pem(credentials.client_certificate_data,
+                               credentials.client_certificate, files);
+  if (!certificate.ok()) return certificate.status();
+  const auto key = Pem(credentials.client_certificate_key_data,
+                       credentials.client_certificate_key, files);
+  if (!key.ok()) return key.status();
+  if (certificate->has_value()) {
+    options->SetBlob(CURLOPT_SSLCERT_BLOB, **certificate);
+    options->SetBlob(CURLOPT_SSLKEY_BLOB,
+                     key->has_value() ? **key : **certificate);
+    // Without a password OpenSSL would ask the terminal for that of an
+    // encrypted key.
+    options->Set(CURLOPT_KEYPASSWD, "");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetToken(const Credentials& credentials, CredentialFiles* files,
+                      CurlList* headers) {
+  absl::StatusOr<std::string> token;
+  if (!credentials.token_file.empty()) {
+    token = files->ReadToken(credentials.token_file);
+  } else if (!credentials.token.empty()) {
+    token = CheckToken(credentials.token, "token");
+  } else {
+    return absl::OkStatus();
+  }
+  if (!token.ok()) return token.status();
+  if (!Append(absl::StrCat("Authorization: Bearer ", *token), headers)) {
+    return absl::ResourceExhaustedError("no memory");
+  }
+  return absl::OkStatus();
+}
+
+std::string Part(CURLU* url, CURLUPart part, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, flags) != CURLUE_OK) return "";
+  std::string result = text;
+  curl_free(text);
+  return result;
+}
+
+// libcurl expects of a server's certificate, and says in SNI, the host of the
+// URL. For another name, the URL gets that name, the connection goes to where
+// the URL pointed, and so does the Host header.
+absl::StatusOr<std::string> RenameServer(const std::string& text,
+                                         const std::string& name,
+                                         CurlRequest* result) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(
+      curl_url(), &curl_url_cleanup);
+  if (url == nullptr ||
+      curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) {
+    return absl::InvalidArgumentError("not a URL; see api");
+  }
+  const std::string host = Part(url.get(), CURLUPART_HOST);
+  if (Part(url.get(), CURLUPART_SCHEME) != "https" || host == name) return text;
+
+  const std::string written_port = Part(url.get(), CURLUPART_PORT);
+  const std::string port = Part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  if (curl_url_set(url.get(), CURLUPART_HOST, name.c_str(), 0) != CURLUE_OK) {
+    return absl::InvalidArgumentError("tls_server_name is not a host name");
+  }
+  const std::string host_header =
+      written_port.empty() ? host : absl::StrCat(host, ":", written_port);
+  if (!Append(absl::StrCat("Host: ", host_header), &result->headers) ||
+      !Append(absl::StrCat(name, ":", port, ":", host, ":", port),
+              &result->connect_to)) {
+    return absl::ResourceExhaustedError("no memory");
+  }
+  return Part(url.get(), CURLUPART_URL);
+}
+
+void SetProxy(const Credentials& credentials, Options* options) {
+  // Empty: none, whatever the environment says.
+  options->SetText(CURLOPT_PROXY, credentials.proxy_url);
+  options->Set(CURLOPT_NOPROXY, "");
+  options->Set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  options->Set(CURLOPT_HEADEROPT, long{CURLHEADER_SEPARATE});
+  options->Set(CURLOPT_PROXY_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});
+}
+
+void SetConnection(const HttpRequest& request, Options* options) {
+  options->Set(CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+  // A host name that is being resolved must not hold up the end of a worker.
+  options->Set(CURLOPT_QUICK_EXIT, 1L);
+#endif
+#if LIBCURL_VERSION_NUM >= 0x075500
+  options->Set(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+  options->Set(CURLOPT_PROTOCOLS, long{CURLPROTO_HTTP | CURLPROTO_HTTPS});
+#endif
+  options->Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1});
+  options->Set(CURLOPT_FOLLOWLOCATION, 0L);
+  options->Set(CURLOPT_UNRESTRICTED_AUTH, 0L);
+  options->Set(CURLOPT_NETRC, long{CURL_NETRC_IGNORED});
+  options->Set(CURLOPT_TCP_KEEPALIVE, 1L);
+  options->Set(CURLOPT_TCP_KEEPIDLE, kKeepIdleSeconds);
+  options->Set(CURLOPT_TCP_KEEPINTVL, kKeepIntervalSeconds);
+  options->Set(CURLOPT_SOCKOPTFUNCTION, &OnSocket);
+  options->Set(CURLOPT_CONNECTTIMEOUT_MS,
+               static_cast<long>(request.connect_timeout_ms));
+  options->Set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.total_timeout_ms));
+  options->Set(CURLOPT_BUFFERSIZE, kBufferBytes);
+  if (request.fresh_connection) {
+    options->Set(CURLOPT_FRESH_CONNECT, 1L);
+    options->Set(CURLOPT_FORBID_REUSE, 1L);
+  }
+}
+
+// "… port 6443 after 12 ms: Connection refused" without the time it took.
+std::string WithoutDuration(std::string text) {
+  constexpr std::string_view kAfter = " after ";
+  constexpr std::string_view kMs = " ms";
+  const size_t begin = text.find(kAfter);
+  if (begin == std::string::npos) return text;
+  size_t end = begin + kAfter.size();
+  while (end < text.size() &&
+         std::isdigit(static_cast<unsigned char>(text[end])))
+    ++end;
+  if (text.compare(end, kMs.size(), kMs) != 0) return text;
+  return text.erase(begin, end + kMs.size() - begin);
+}
+
+// "https://user:secret@host" without user and secret.
+std::string WithoutUserinfo(std::string text) {
+  for (size_t at = 0; (at = text.find("://", at)) != std::string::npos;) {
+    at += 3;
+    const size_t end = text.find_first_of("/ '\"", at);
+    const size_t sign = text.substr(0, end).rfind('@');
+    if (sign != std::string::npos && sign >= at) text.erase(at, sign + 1 - at);
+  }
+  return text;
+}
+
+const char* Mend(CURLcode code) {
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+      return "is the address in api right, and is the server up?";
+    case CURLE_COULDNT_RESOLVE_PROXY:
+#if LIBCURL_VERSION_NUM >= 0x074900
+    case CURLE_PROXY:
+#endif
+      return "see proxy-url in the kubeconfig";
+    case CURLE_SSL_CONNECT_ERROR:
+      return "does api name a TLS port, and are client_certificate and its key "
+             "right?";
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return "does ca_file hold the authority that signed the server's "
+             "certificate, and is tls_server_name (or the host in api) in it?";
+    case CURLE_SSL_CACERT_BADFILE:
+      return "ca_file must hold certificates as PEM";
+    case CURLE_SSL_CERTPROBLEM:
+      return "client_certificate and client_certificate_key must be PEM and "
+             "belong together, the key without a password";
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+      return "api must name an HTTP server, and https for a TLS port";
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
+
+absl::Status PrepareCurlRequest(const HttpRequest& request,
+                                CredentialFiles* files, CurlRequest* result) {
+  static const Credentials kAnonymous;
+  const Credentials& credentials =
+      request.credentials == nullptr ? kAnonymous : *request.credentials;
+  result->easy.reset(curl_easy_init());
+  if (result->easy == nullptr ||
+      !Append("Accept: application/json", &result->headers)) {
+    return absl::ResourceExhaustedError("no memory");
+  }
+  std::string url = request.url;
+  if (!credentials.tls_server_name.empty()) {
+    absl::StatusOr<std::string> renamed =
+        RenameServer(url, credentials.tls_server_name, result);
+    if (!renamed.ok()) return renamed.status();
+    url = *std::move(renamed);
+  }
+  absl::Status status = SetToken(credentials, files, &result->headers);
+  if (!status.ok()) return status;
+
+  Options options(result->easy.get());
+  SetConnection(request, &options);
+  SetProxy(credentials, &options);
+  status = SetTls(credentials, files, &options);
+  if (!status.ok()) return status;
+  options.SetText(CURLOPT_URL, url);
+  options.Set(CURLOPT_USERAGENT, kUserAgent);
+  options.Set(CURLOPT_HTTPHEADER, result->headers.get());
+  options.Set(CURLOPT_CONNECT_TO, result->connect_to.get());
+  if (request.compressed) options.Set(CURLOPT_ACCEPT_ENCODING, "gzip");
+  if (options.code() != CURLE_OK) {
+    return absl::InternalError(
+        absl::StrCat("libcurl: ", curl_easy_strerror(options.code())));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CurlError(CURLcode code, const std::string& detail,
+                       const CurlRequest& request) {
+  if (code == CURLE_OPERATION_TIMEDOUT) {
+    curl_off_t transfer_begins = 0;
+    curl_easy_getinfo(request.easy.get(), CURLINFO_PRETRANSFER_TIME_T,
+                      &transfer_begins);
+    if (transfer_begins == 0) {
+      return absl::UnavailableError(
+          "no connection within timeout; is the address in api right, and is "
+          "the server up?");
+    }
+    return absl::DeadlineExceededError(
+        "no complete answer within many times timeout");
+  }
+  std::string text;
+  switch (code) {
+    case CURLE_OUT_OF_MEMORY:
+      return absl::ResourceExhaustedError("no memory");
+    case CURLE_PARTIAL_FILE:
+      text = "the connection was closed in the middle of the answer";
+      break;
+    default:
+      text = detail.empty() ? curl_easy_strerror(code)
+                            : WithoutUserinfo(WithoutDuration(detail));
+  }
+  if (code == CURLE_COULDNT_CONNECT) {
+    long error = 0;
+    curl_easy_getinfo(request.easy.get(), CURLINFO_OS_ERRNO, &error);
+    char buffer[128];
+    if (error != 0) {
+      absl::StrAppend(
+          &text, " (",
+          strerror_r(static_cast<int>(error), buffer, sizeof(buffer)), ")");
+    }
+  }
+  if (const char* mend = Mend(code)) absl::StrAppend(&text, "; ", mend);
+  return absl::UnavailableError(text);
+}
+
+}  // namespace dynweight

@@ -1,0 +1,72 @@
+// HTTP to an API server, asynchronous, many transfers on one thread. The
+// interface is what the reflector needs and what its tests fake; the
+// implementation is libcurl's multi interface (curl_transport.h).
+
+#ifndef DYNAMIC_WEIGHT_WATCHER_TRANSPORT_HTTP_TRANSPORT_H_
+#define DYNAMIC_WEIGHT_WATCHER_TRANSPORT_HTTP_TRANSPORT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "watcher/transport/credentials.h"
+
+namespace dynweight {
+
+struct HttpRequest {
+  std::string url;                           // absolute, http or https
+  const Credentials* credentials = nullptr;  // outlives the transfer
+  int64_t connect_timeout_ms = 5000;
+  int64_t silence_timeout_ms = 0;  // from the request to the first byte of the
+                                   // answer, and between two; 0: none
+  int64_t total_timeout_ms = 0;    // 0: none (a watch)
+  size_t max_body = 0;            // bytes after decompression; 0: no limit
+  bool compressed = false;        // offer gzip (lists, never watches)
+  bool fresh_connection = false;  // watches: one connection each
+};
+
+struct HttpResult {
+  // OK for a complete answer of any HTTP status. Otherwise why there is none:
+  // Unavailable (connect, also not in time, DNS, TLS, reset, truncated),
+  // DeadlineExceeded (of the answer), ResourceExhausted (max_body, header too
+  // long), Unauthenticated (a token, CA or certificate file is unreadable),
+  // Aborted (the handler refused the body). The text says what happened and the
+  // mend, without secrets, and stays the same while the fault does.
+  absl::Status transport;
+  int http_status = 0;          // 0: no status line came
+  int64_t retry_after_ms = -1;  // from Retry-After; -1: none
+};
+
+// Receives one transfer. Called on the transport's thread only, never from
+// inside Start() or Cancel(); may call both.
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+  // Before any body, when the final header is complete.
+  virtual void OnStatus(int http_status) = 0;
+  // A piece of the body, cut anywhere. Only for status 200; false ends the
+  // transfer with Aborted (unless it was cancelled meanwhile). The first 4 KiB
+  // of another status's body are kept for OnDone().
+  virtual bool OnBody(std::string_view data) = 0;
+  // Exactly once unless the transfer was cancelled. `error_body` is what an
+  // answer other than 200 said, at most 4 KiB.
+  virtual void OnDone(const HttpResult& result,
+                      std::string_view error_body) = 0;
+};
+
+// Not thread-safe: one thread owns it and everything that hangs on it.
+class HttpTransport {
+ public:
+  using Id = uint64_t;
+  virtual ~HttpTransport() = default;
+  // Begins a transfer. Redirects are not followed: a 3xx is an answer.
+  virtual Id Start(const HttpRequest& request, HttpHandler* handler) = 0;
+  // Ends it at once; the handler hears no more of it. Unknown ids are fine.
+  virtual void Cancel(Id id) = 0;
+};
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WATCHER_TRANSPORT_HTTP_TRANSPORT_H_

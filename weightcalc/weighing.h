@@ -1,0 +1,108 @@
+// From views to slot writes: what each line's slots should hold. The watcher
+// thread uses it for every change, the master once when it carries the last
+// view into a new cycle.
+
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "weightcalc/cluster_view.h"
+#include "weightcalc/peer_set.h"
+#include "weightcalc/peer_table.h"
+#include "weightcalc/tuning.h"
+#include "weightcalc/weight.h"
+
+namespace dynweight {
+
+// The arithmetic behind a line's weight.
+struct LineWeight {
+  uint64_t pods = 0;
+  uint64_t ingress_nodes = 0;  // live in the cluster
+  uint64_t used_nodes = 0;     // what is divided by: at most the line's slots,
+                               // without drained ones
+  uint64_t weight = 0;         // of each node, before tuning and scaling
+  uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
+  bool frozen = false;         // by tuning: all this is what it was then
+  bool provisional = false;    // nodes or pods are held from before: their
+                               // source has not answered yet
+  uint64_t scale = 1;          // what the weights of the table are divided by
+
+  // Of each node, before tuning, as the table has it.
+  uint32_t in_force() const { return ScaledWeight(weight, scale); }
+
+  uint64_t seated_nodes() const { return used_nodes + drained_nodes; }
+
+  friend bool operator==(const LineWeight& a, const LineWeight& b) {
+    return a.pods == b.pods && a.ingress_nodes == b.ingress_nodes &&
+           a.used_nodes == b.used_nodes && a.drained_nodes == b.drained_nodes &&
+           a.weight == b.weight && a.frozen == b.frozen &&
+           a.provisional == b.provisional && a.scale == b.scale;
+  }
+};
+
+// Nothing when the view does not know the line's nodes or pods: the line's
+// slots then stay as they are. An empty set of nodes counts as not known:
+// nothing the API says may empty an upstream. A drained node is not live: the
+// others take its share; unless all are drained.
+std::optional<LineWeight> WeighLine(const LineConfig& line,
+                                    const ClusterView& view,
+                                    const Tuning::Selection& rules = {});
+
+// What a line's slots should hold. The nodes are those of the view, or of what
+// is held, and last as long.
+struct LineTarget {
+  absl::Span<const IngressNode> nodes;
+  LineWeight weight;
+};
+
+// What a line holds while it is frozen.
+struct HeldTarget {
+  std::vector<IngressNode> nodes;
+  LineWeight weight;
+};
+
+// What the view says, or, while the rules freeze the line, what it said when
+// they began to: `held` is for this function alone to keep. Nothing when
+// neither is known.
+std::optional<LineTarget> TargetOf(const LineConfig& line,
+                                   const ClusterView& view,
+                                   const Tuning::Selection& rules,
+                                   std::optional<HeldTarget>* held);
+
+// What a line that was frozen under a predecessor holds: the nodes that its
+// slots show, and the weight that it left. A slot of weight 0 is that of a node
+// which had gone, unless a rule drains it.
+HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
+                        const Tuning::Selection& rules, const PeerTable& table);
+
+// The largest weight of the target's nodes, tuned. The scale of the table is
+// that of the largest of its lines and servers.
+uint64_t LargestWeight(const LineConfig& line, const LineTarget& target,
+                       const Tuning::Selection& rules);
+
+// The target, tuned and divided by its weight's scale, as writes to the line's
+// table; empty when nothing is to change. `former_scale` is the scale of the
+// weights that the table has.
+std::vector<SlotWrite> PlanLine(const LineConfig& line,
+                                const LineTarget& target,
+                                const Tuning::Selection& rules,
+                                const PeerTable& table,
+                                uint64_t former_scale = 1);
+
+// The weight of a server, tuned.
+uint64_t TunedWeight(const ServerConfig& server,
+                     const Tuning::Selection& rules);
+
+// The same, divided by the table's scale, as a write if it is to change.
+std::optional<SlotWrite> PlanServer(const ServerConfig& server,
+                                    const Tuning::Selection& rules,
+                                    const PeerTable& table,
+                                    uint64_t scale = 1);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_H_
