@@ -23,7 +23,7 @@ constexpr size_t kMaxSplitNamespaces = 64;
 
 ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
                                ClusterView* view, const Clock* clock,
-                               ChangeLog* log,
+                               LogQueue* log,
                                const ReflectorFactory& create_reflector,
                                NewCredentials new_credentials,
                                std::function<double()> random)

@@ -44,7 +44,7 @@ class ClusterWatcher : private FeedOwner {
   // gives uniform numbers of [0, 1): of several API servers each edge takes
   // another first, and another one when it fails.
   ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
-                 ClusterView* view, const Clock* clock, ChangeLog* log,
+                 ClusterView* view, const Clock* clock, LogQueue* log,
                  const ReflectorFactory& create_reflector,
                  NewCredentials new_credentials = nullptr,
                  std::function<double()> random = [] { return 0.0; });
@@ -94,7 +94,7 @@ class ClusterWatcher : private FeedOwner {
   const ClusterConfig& config_;
   ClusterView* view_;
   const Clock* clock_;
-  ChangeLog* log_;
+  LogQueue* log_;
   int64_t old_view_due_ms_ = kNever;  // when an old view is to be told of
   NewCredentials new_credentials_;
   Credentials credentials_;        // the last good ones

@@ -22,7 +22,7 @@ int64_t After(int64_t sent_ms, int64_t pace_ms, int64_t now_ms) {
 UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
                              std::vector<PeerTable> tables,
                              const std::vector<ClusterView>& views,
-                             ChangeLog* log, WeightJournal* journal,
+                             LogQueue* log, WeightJournal* journal,
                              TuningFile* tuning, int64_t now_ms)
     : config_(config),
       views_(views),

@@ -58,7 +58,7 @@ class UpdatePlanner {
   // logged. Everything is due at once: a killed predecessor may have left the
   // tables half-written.
   UpdatePlanner(const WatcherConfig& config, std::vector<PeerTable> tables,
-                const std::vector<ClusterView>& views, ChangeLog* log,
+                const std::vector<ClusterView>& views, LogQueue* log,
                 WeightJournal* journal, TuningFile* tuning, int64_t now_ms);
 
   // Takes up what happened to the view of a cluster.
@@ -131,7 +131,7 @@ class UpdatePlanner {
 
   const WatcherConfig& config_;
   const std::vector<ClusterView>& views_;
-  ChangeLog* log_;
+  LogQueue* log_;
   WeightJournal* journal_;
   TuningFile* tuning_;
   TuningMarker marker_;

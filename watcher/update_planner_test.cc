@@ -93,7 +93,7 @@ class UpdatePlannerTest : public ::testing::Test {
 
   WatcherConfig config_;
   std::vector<ClusterView> views_;
-  ChangeLog log_;
+  LogQueue log_;
   ManualClock clock_;
   std::unique_ptr<WeightJournal> journal_;
   TuningFile tuning_{config_, ReadTuningFile, &clock_, &log_};

@@ -149,7 +149,7 @@ class WatcherThread : public Watcher {
   Handoff handoff_;
 
   // The thread's from here on.
-  ChangeLog log_;
+  LogQueue log_;
   WeightJournal journal_;
   std::unique_ptr<TuningLook> tuning_look_;  // from the first TuningText() on
   TuningFile tuning_;

@@ -1,16 +1,9 @@
-#include "t/fake_cluster/fake_cluster.h"
+// Tests of the fake cluster.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <httplib.h>
 
-#include <future>
-#include <memory>
-#include <string>
-#include <thread>
-#include <vector>
-
-#include "t/fake_cluster/json.h"
+#include "t/fake_cluster/fake_cluster_fixture.h"
 #include "t/fake_cluster/label_selector.h"
 
 namespace dynweight {
@@ -18,101 +11,9 @@ namespace {
 
 using fake::Json;
 using fake::Member;
-using fake::ParseJson;
 using fake::StringMember;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-constexpr char kSlices[] = "/apis/discovery.k8s.io/v1/endpointslices";
-constexpr char kPods[] = "/api/v1/pods";
-
-FakeApp App(const std::string& name, int pods) {
-  FakeApp app;
-  app.ns = "prod";
-  app.name = name;
-  app.pods = pods;
-  return app;
-}
-
-FakeFault Fault(const std::string& kind, int times = 0) {
-  FakeFault fault;
-  fault.kind = kind;
-  fault.times = times;
-  return fault;
-}
-
-std::string Version(const Json& list) {
-  return StringMember(Member(list.get(), "metadata"), "resourceVersion");
-}
-
-std::string Next(const Json& list) {
-  return StringMember(Member(list.get(), "metadata"), "continue");
-}
-
-std::vector<std::string> Names(const Json& list) {
-  std::vector<std::string> names;
-  const cJSON* item;
-  cJSON_ArrayForEach(item, Member(list.get(), "items")) {
-    names.push_back(StringMember(Member(item, "metadata"), "name"));
-  }
-  return names;
-}
-
-class FakeClusterTest : public ::testing::Test {
- protected:
-  FakeClusterTest() : FakeClusterTest(FakeClusterOptions()) {}
-  explicit FakeClusterTest(const FakeClusterOptions& options)
-      : cluster_(FakeCluster::Start(options)),
-        client_("127.0.0.1", cluster_->port()) {
-    client_.set_keep_alive(true);
-    client_.set_read_timeout(30);
-  }
-
-  httplib::Result Get(const std::string& target) { return client_.Get(target); }
-
-  int Status(const std::string& target) {
-    httplib::Result result = Get(target);
-    return result ? result->status : 0;
-  }
-
-  Json List(const std::string& target) {
-    httplib::Result result = Get(target);
-    return result ? ParseJson(result->body) : nullptr;
-  }
-
-  // The events of a watch until the server ends it.
-  std::vector<Json> Watch(const std::string& target) {
-    std::vector<Json> events;
-    httplib::Client client("127.0.0.1", cluster_->port());
-    client.set_read_timeout(30);
-    std::string body;
-    client.Get(target, [&](const char* data, size_t size) {
-      body.append(data, size);
-      return true;
-    });
-    for (size_t end; (end = body.find('\n')) != std::string::npos;) {
-      events.push_back(ParseJson(body.substr(0, end)));
-      body.erase(0, end + 1);
-    }
-    return events;
-  }
-
-  static std::vector<std::string> Types(const std::vector<Json>& events) {
-    std::vector<std::string> types;
-    for (const Json& event : events) {
-      types.push_back(StringMember(event.get(), "type"));
-    }
-    return types;
-  }
-
-  std::string WatchFrom(uint64_t version, const std::string& more = "") {
-    return std::string(kSlices) + "?watch=1&timeoutSeconds=1&resourceVersion=" +
-           std::to_string(version) + more;
-  }
-
-  std::unique_ptr<FakeCluster> cluster_;
-  httplib::Client client_;
-};
 
 TEST(LabelSelectorTest, EqualityAndSetsSelect) {
   auto matches = [](const char* text) {
@@ -312,145 +213,6 @@ TEST_F(FakeClusterTest, RequestsAreCounted) {
   EXPECT_THAT(requests.recent[1], HasSubstr("GET /api/v1/pods auth=no"));
   cluster_->ResetRequests();
   EXPECT_EQ(cluster_->requests().total.lists, 0u);
-}
-
-TEST_F(FakeClusterTest, AFaultHealsAfterItsTimes) {
-  FakeFault fault = Fault("status", 2);
-  fault.code = 503;
-  fault.retry_after = 7;
-  cluster_->SetFault(fault);
-  EXPECT_EQ(Get(kSlices)->get_header_value("Retry-After"), "7");
-  EXPECT_EQ(Status(kSlices), 503);
-  EXPECT_EQ(Status(kSlices), 200);
-}
-
-TEST_F(FakeClusterTest, AFaultKeepsToItsPath) {
-  FakeFault fault = Fault("status");
-  fault.path_prefix = kPods;
-  cluster_->SetFault(fault);
-  EXPECT_EQ(Status(kPods), 500);
-  EXPECT_EQ(Status(kSlices), 200);
-}
-
-TEST_F(FakeClusterTest, BrokenAnswersAreBroken) {
-  cluster_->SetApp(App("orders", 1));
-  for (const char* kind : {"close_half", "reset"}) {
-    cluster_->SetFault(Fault(kind, 1));
-    EXPECT_FALSE(Get(kSlices)) << kind;
-    EXPECT_EQ(Status(kSlices), 200) << kind;
-  }
-  FakeFault chunked = Fault("close_half", 1);
-  chunked.chunked = true;
-  cluster_->SetFault(chunked);
-  EXPECT_FALSE(Get(kSlices));
-}
-
-TEST_F(FakeClusterTest, WrongAnswersAreNoLists) {
-  cluster_->SetApp(App("orders", 1));
-  for (const char* kind : {"garbage", "html", "nested"}) {
-    cluster_->SetFault(Fault(kind, 1));
-    httplib::Result result = Get(kSlices);
-    ASSERT_TRUE(result) << kind;
-    EXPECT_EQ(result->status, 200) << kind;
-    EXPECT_EQ(ParseJson(result->body), nullptr) << kind;
-  }
-}
-
-TEST_F(FakeClusterTest, AnEmptyListIsValid) {
-  cluster_->SetApp(App("orders", 1));
-  cluster_->SetFault(Fault("empty_list"));
-  Json list = List(kSlices);
-  EXPECT_EQ(StringMember(list.get(), "kind"), "EndpointSliceList");
-  EXPECT_THAT(Names(list), ElementsAre());
-}
-
-TEST_F(FakeClusterTest, PagesCanGoOnForEver) {
-  cluster_->SetApp(App("orders", 201));
-  cluster_->SetFault(Fault("continue_loop"));
-  Json list = List(std::string(kSlices) + "?limit=1");
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_NE(Next(list), "");
-    list = List(std::string(kSlices) + "?limit=1&continue=" + Next(list));
-  }
-}
-
-TEST_F(FakeClusterTest, LaterPagesCanExpire) {
-  cluster_->SetApp(App("orders", 201));
-  cluster_->SetFault(Fault("expired_continue", 1));
-  Json list = List(std::string(kSlices) + "?limit=500");
-  ASSERT_NE(Next(list), "");
-  std::string later =
-      std::string(kSlices) + "?limit=500&continue=" + Next(list);
-  EXPECT_EQ(Status(later), 410);
-  EXPECT_EQ(Status(std::string(kSlices) + "?limit=500"), 200);
-}
-
-TEST_F(FakeClusterTest, AHugeAnswerIsAsLongAsAskedFor) {
-  FakeFault fault = Fault("huge", 1);
-  fault.bytes = 5 << 20;
-  cluster_->SetFault(fault);
-  httplib::Result result = Get(kSlices);
-  ASSERT_TRUE(result);
-  EXPECT_GE(result->body.size(), fault.bytes);
-  EXPECT_NE(ParseJson(result->body), nullptr);
-}
-
-TEST_F(FakeClusterTest, ARunningWatchMeetsWatchFaults) {
-  cluster_->SetBookmarkInterval(10);
-  std::promise<void> open;
-  std::string body;
-  std::thread watcher([&] {
-    httplib::Client client("127.0.0.1", cluster_->port());
-    client.Get(
-        std::string(kSlices) + "?watch=1&resourceVersion=0",
-        [&](const httplib::Response&) {
-          open.set_value();
-          return true;
-        },
-        [&](const char* data, size_t size) {
-          body.append(data, size);
-          return true;
-        });
-  });
-  open.get_future().wait();
-  FakeFault fault = Fault("watch_error", 1);
-  fault.code = 410;
-  cluster_->SetFault(fault);
-  watcher.join();
-  EXPECT_THAT(body, HasSubstr("\"type\":\"ERROR\""));
-}
-
-TEST_F(FakeClusterTest, UnknownFaultsAreRefused) {
-  EXPECT_FALSE(cluster_->SetFault(Fault("gremlin")));
-}
-
-TEST_F(FakeClusterTest, RefusalEndsWhenHealed) {
-  EXPECT_EQ(Status(kSlices), 200);
-  cluster_->SetFault(Fault("refuse"));
-  EXPECT_EQ(Get(kSlices).error(), httplib::Error::Connection);
-  cluster_->ClearFaults();
-  EXPECT_EQ(Status(kSlices), 200);
-}
-
-TEST_F(FakeClusterTest, StoppingEndsWhatHangs) {
-  cluster_->SetFault(Fault("hang"));
-  std::thread hanging([this] { EXPECT_FALSE(Get(kSlices)); });
-  while (cluster_->requests().total.lists == 0) std::this_thread::yield();
-  cluster_->Stop();
-  hanging.join();
-}
-
-TEST_F(FakeClusterTest, HealingEndsWhatHangs) {
-  cluster_->SetFault(Fault("hang"));
-  std::thread hanging([this] { EXPECT_FALSE(Get(kSlices)); });
-  while (cluster_->requests().total.lists == 0) std::this_thread::yield();
-  // The request is counted a moment before it meets the fault.
-  while (hanging.joinable() && cluster_->requests().open_connections > 0) {
-    cluster_->ClearFaults();
-    std::this_thread::yield();
-  }
-  hanging.join();
-  EXPECT_EQ(Status(kSlices), 200);
 }
 
 TEST_F(FakeClusterTest, ControlIsServedOverHttp) {

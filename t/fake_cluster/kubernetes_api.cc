@@ -374,6 +374,20 @@ std::optional<Answer> KubernetesApi::Watch(
   return std::nullopt;
 }
 
+std::string KubernetesApi::ChangeLine(const ResourceType& type,
+                                      const Selection& selection,
+                                      const Change& change) {
+  const ObjectPtr former = AsServed(type, change.before);
+  const ObjectPtr present = AsServed(type, change.after);
+  const bool before = former != nullptr && selection.Matches(*former);
+  if (present != nullptr && selection.Matches(*present)) {
+    return EventLine(before ? "MODIFIED" : "ADDED", type, *present);
+  }
+  // An object that leaves the selection is shown as it was, with the version of
+  // the change.
+  return before ? EventLine("DELETED", type, *former) : "";
+}
+
 void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
                            const Selection& selection, uint64_t version,
                            const std::optional<FakeFault>& first_fault,
@@ -393,11 +407,9 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
   if (version == 0) {
     // "Any" version: what is there comes first, as if just added.
     auto [objects, now] = store_->List(*target.stored, target.ns);
-    for (const ObjectPtr& stored : objects) {
-      const ObjectPtr object = AsServed(type, stored);
-      if (object != nullptr && selection.Matches(*object)) {
-        send(EventLine("ADDED", type, *object));
-      }
+    for (const ObjectPtr& object : objects) {
+      const std::string line = ChangeLine(type, selection, {0, nullptr, object});
+      if (!line.empty()) send(line);
     }
     version = now;
     if (bookmarks && True(request.Query("sendInitialEvents"))) {
@@ -456,17 +468,8 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
       return;
     }
     for (const Change& change : changes) {
-      const ObjectPtr former = AsServed(type, change.before);
-      const ObjectPtr present = AsServed(type, change.after);
-      bool before = former != nullptr && selection.Matches(*former);
-      bool is = present != nullptr && selection.Matches(*present);
-      if (is) {
-        send(EventLine(before ? "MODIFIED" : "ADDED", type, *present));
-      } else if (before) {
-        // An object that leaves the selection is shown as it was, with the
-        // version of the change.
-        send(EventLine("DELETED", type, *former));
-      }
+      const std::string line = ChangeLine(type, selection, change);
+      if (!line.empty()) send(line);
     }
     // A later version than a watch began with in a cluster that went back.
     version = std::max(version, now);

@@ -84,6 +84,11 @@ class KubernetesApi {
                               const ObjectPtr* end, uint64_t version,
                               const std::string& next, size_t remaining);
 
+  // The event that a watch of the selection sees; empty: none.
+  static std::string ChangeLine(const ResourceType& type,
+                                const Selection& selection,
+                                const Change& change);
+
   Answer Get(const Target& target) const;
   Answer List(const ApiRequest& request, const Target& target,
               const std::string& fault);

@@ -9,7 +9,7 @@
 
 namespace dynweight {
 
-StateSaver::StateSaver(std::string path, const Write& write, ChangeLog* log,
+StateSaver::StateSaver(std::string path, const Write& write, LogQueue* log,
                        std::function<void()> on_written)
     : path_(std::move(path)),
       author_(StateAuthor::Now()),

@@ -43,7 +43,7 @@ class StateSaver {
   // `path` empty: nothing is ever saved. `write` is WriteStateFile(); it runs
   // on a thread of its own, which calls `on_written` when Tick() has to look
   // how it went.
-  StateSaver(std::string path, const Write& write, ChangeLog* log,
+  StateSaver(std::string path, const Write& write, LogQueue* log,
              std::function<void()> on_written);
 
   // A view has other numbers; or only newer times of observation.
@@ -74,7 +74,7 @@ class StateSaver {
 
   const std::string path_;
   const StateAuthor author_;
-  ChangeLog* log_;
+  LogQueue* log_;
   int64_t due_ms_ = kNever;
   int64_t not_before_ms_ = INT64_MIN;
   int64_t hang_ms_ = kNever;  // when the write under way takes too long

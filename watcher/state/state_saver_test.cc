@@ -30,7 +30,7 @@ class StateSaverTest : public ::testing::Test {
     };
   }
 
-  ChangeLog log_;
+  LogQueue log_;
   std::atomic<int> writes_{0};
   absl::Status result_;
   std::vector<ClusterView> views_;

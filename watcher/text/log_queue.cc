@@ -27,7 +27,7 @@ std::string PrintableText(std::string_view text) {
   return printable;
 }
 
-void ChangeLog::Add(LogLine::Level level, std::string_view text,
+void LogQueue::Add(LogLine::Level level, std::string_view text,
                     int64_t now_ms) {
   CloseWindow(now_ms);
   if (now_ms >= window_end_) {
@@ -52,7 +52,7 @@ void ChangeLog::Add(LogLine::Level level, std::string_view text,
 
 // Drops the last waiting line of less weight than `level`; whether there is
 // one.
-bool ChangeLog::MakeRoom(LogLine::Level level) {
+bool LogQueue::MakeRoom(LogLine::Level level) {
   auto least = lines_.end();
   for (auto line = lines_.begin(); line != lines_.end(); ++line) {
     if (line->level > level &&
@@ -66,17 +66,17 @@ bool ChangeLog::MakeRoom(LogLine::Level level) {
   return true;
 }
 
-int64_t ChangeLog::DeadlineMs() const {
+int64_t LogQueue::DeadlineMs() const {
   if (!lines_.empty()) return INT64_MIN;
   return dropped_ != 0 ? window_end_ : kNever;
 }
 
-std::vector<LogLine> ChangeLog::Take(int64_t now_ms) {
+std::vector<LogLine> LogQueue::Take(int64_t now_ms) {
   CloseWindow(now_ms);
   return std::exchange(lines_, {});
 }
 
-void ChangeLog::CloseWindow(int64_t now_ms) {
+void LogQueue::CloseWindow(int64_t now_ms) {
   if (dropped_ == 0 || now_ms < window_end_ || lines_.size() > kMaxWaiting) {
     return;
   }

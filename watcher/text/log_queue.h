@@ -25,7 +25,7 @@ std::string PrintableText(std::string_view text);
 // warnings; what is beyond is counted, and one line tells the count when the
 // second is over. Errors are not among those: who reports them says each once,
 // and a line of less weight makes room where none is left. Not thread-safe.
-class ChangeLog {
+class LogQueue {
  public:
   static constexpr uint32_t kMaxLines = 100;
   static constexpr int64_t kWindowMs = 1000;

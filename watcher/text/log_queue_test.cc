@@ -30,8 +30,8 @@ TEST(PrintableText, LeavesPlainTextAlone) {
             "cluster \"bj\": HTTP 403");
 }
 
-TEST(ChangeLog, GivesLinesInOrderOnce) {
-  ChangeLog log;
+TEST(LogQueue, GivesLinesInOrderOnce) {
+  LogQueue log;
   EXPECT_EQ(log.DeadlineMs(), kNever);
   log.Add(kNotice, "a", 0);
   log.Add(LogLine::Level::kError, "b", 0);
@@ -43,8 +43,8 @@ TEST(ChangeLog, GivesLinesInOrderOnce) {
   EXPECT_THAT(log.Take(0), IsEmpty());
 }
 
-TEST(ChangeLog, BeyondTheLimitOneLineSaysHowManyWereDropped) {
-  ChangeLog log;
+TEST(LogQueue, BeyondTheLimitOneLineSaysHowManyWereDropped) {
+  LogQueue log;
   for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 10);
   EXPECT_THAT(log.Take(10), SizeIs(100));
   EXPECT_EQ(log.DeadlineMs(), 1010);
@@ -55,24 +55,24 @@ TEST(ChangeLog, BeyondTheLimitOneLineSaysHowManyWereDropped) {
   EXPECT_EQ(log.DeadlineMs(), kNever);
 }
 
-TEST(ChangeLog, TheNextSecondHasItsOwnLimit) {
-  ChangeLog log;
+TEST(LogQueue, TheNextSecondHasItsOwnLimit) {
+  LogQueue log;
   for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 0);
   log.Take(0);
   for (int i = 0; i < 99; ++i) log.Add(kNotice, "y", 1000);
   EXPECT_THAT(log.Take(1000), SizeIs(100));  // the count and 99
 }
 
-TEST(ChangeLog, LinesThatNobodyTakesAreBounded) {
-  ChangeLog log;
+TEST(LogQueue, LinesThatNobodyTakesAreBounded) {
+  LogQueue log;
   for (int64_t second = 0; second < 100; ++second) {
     for (int i = 0; i < 100; ++i) log.Add(kNotice, "x", second * 1000);
   }
-  EXPECT_LE(log.Take(100000).size(), ChangeLog::kMaxWaiting + 1);
+  EXPECT_LE(log.Take(100000).size(), LogQueue::kMaxWaiting + 1);
 }
 
-TEST(ChangeLog, AnErrorIsNeverTheLineThatIsDropped) {
-  ChangeLog log;
+TEST(LogQueue, AnErrorIsNeverTheLineThatIsDropped) {
+  LogQueue log;
   for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 10);
   log.Add(LogLine::Level::kError, "HTTP 403", 10);
   EXPECT_EQ(log.Take(10).back().text, "HTTP 403");
@@ -86,8 +86,8 @@ TEST(ChangeLog, AnErrorIsNeverTheLineThatIsDropped) {
   EXPECT_TRUE(told);
 }
 
-TEST(ChangeLog, NoticesLeaveRoomForWarnings) {
-  ChangeLog log;
+TEST(LogQueue, NoticesLeaveRoomForWarnings) {
+  LogQueue log;
   for (int i = 0; i < 150; ++i) log.Add(kNotice, "x", 10);
   log.Add(LogLine::Level::kWarn, "held back", 10);
   EXPECT_EQ(log.Take(10).back().text, "held back");

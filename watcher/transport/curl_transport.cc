@@ -25,20 +25,19 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/files/file_descriptor.h"
 #include "watcher/transport/credential_files.h"
+#include "watcher/transport/curl_answer.h"
 #include "watcher/transport/curl_request.h"
 
 namespace dynweight {
 namespace {
 
-constexpr size_t kMaxHeaderBytes = 64 << 10;
 constexpr size_t kKeptErrorBytes = 4 << 10;
 // So much of an answer other than 200 is read, lest its connection be lost.
 constexpr size_t kMaxErrorBytes = 64 << 10;
 constexpr long kMaxKeptConnections = 32;
 constexpr int64_t kMaxPollMs = 3600000;
-constexpr curl_off_t kMaxRetryAfterSeconds = 86400;
 
-using TimePoint = std::chrono::steady_clock::time_point;
+using TimePoint = CurlAnswer::TimePoint;
 
 class CurlTransportImpl final : public CurlTransport {
  public:
@@ -57,8 +56,7 @@ class CurlTransportImpl final : public CurlTransport {
   }
 
  private:
-  // Why we ended a transfer ourselves.
-  enum class Ending { kNone, kRefused, kBody, kHeader, kEnough, kSilent };
+  using Ending = CurlAnswer::Ending;
 
   struct Transfer {
     CurlTransportImpl* transport = nullptr;
@@ -67,17 +65,10 @@ class CurlTransportImpl final : public CurlTransport {
     CurlRequest request;
     absl::Status prepared;
     std::string token_file;
-    size_t max_body = 0;
     bool added = false;  // to the multi handle
     int64_t silence_ms = 0;  // 0: may be silent for ever
     TimePoint added_at;
-    TimePoint heard;  // the last byte of the answer; the epoch: none yet
-    int status = 0;      // of the final header
-    size_t header_bytes = 0;
-    size_t body_bytes = 0;
-    Ending ending = Ending::kNone;
-    std::string error_body;
-    char error[CURL_ERROR_SIZE] = "";
+    CurlAnswer answer;
   };
 
   // What libcurl wants to be told of: a socket, and that a time has passed.
@@ -105,7 +96,6 @@ class CurlTransportImpl final : public CurlTransport {
   void Finish(Id id, CURLcode code);
   void RemoveCancelled();
   void Remove(Transfer* transfer);
-  static HttpResult Result(const Transfer& transfer, CURLcode code);
 
   static constexpr size_t kMaxReady = 64;
 
@@ -152,7 +142,7 @@ HttpTransport::Id CurlTransportImpl::Start(const HttpRequest& request,
   transfer->transport = this;
   transfer->id = ++last_id_;
   transfer->handler = handler;
-  transfer->max_body = request.max_body;
+  transfer->answer.max_body = request.max_body;
   transfer->silence_ms = request.silence_timeout_ms;
   if (request.credentials != nullptr) {
     transfer->token_file = request.credentials->token_file;
@@ -160,7 +150,7 @@ HttpTransport::Id CurlTransportImpl::Start(const HttpRequest& request,
   transfer->prepared = PrepareCurlRequest(request, &files_, &transfer->request);
   if (transfer->prepared.ok()) {
     CURL* easy = transfer->request.easy.get();
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->answer.error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer.get());
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &OnHeader);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer.get());
@@ -324,7 +314,7 @@ void CurlTransportImpl::AddStarted() {
 // connection, which has a timeout of its own.
 TimePoint CurlTransportImpl::SilentSince(
     const Transfer& transfer, TimePoint now) {
-  if (transfer.heard != TimePoint()) return transfer.heard;
+  if (transfer.answer.heard != TimePoint()) return transfer.answer.heard;
   curl_off_t asked_us = 0;
   curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_PRETRANSFER_TIME_T,
                     &asked_us);
@@ -359,7 +349,7 @@ void CurlTransportImpl::EndSilent() {
       silences_.insert({end, id});
       continue;
     }
-    transfer->ending = Ending::kSilent;
+    transfer->answer.ending = Ending::kSilent;
     Finish(id, CURLE_OK);
   }
 }
@@ -382,9 +372,15 @@ void CurlTransportImpl::Finish(Id id, CURLcode code) {
   Remove(transfer.get());
   if (transfer->handler == nullptr) return;
   // Whatever the file's times say: the token it held is no good.
-  if (transfer->status == 401) files_.Forget(transfer->token_file);
+  if (transfer->answer.status == 401) files_.Forget(transfer->token_file);
   delivered_ = true;
-  transfer->handler->OnDone(Result(*transfer, code), transfer->error_body);
+  HttpResult result;
+  if (transfer->prepared.ok()) {
+    result = CurlResult(transfer->answer, transfer->request, code);
+  } else {
+    result.transport = transfer->prepared;
+  }
+  transfer->handler->OnDone(result, transfer->answer.error_body);
 }
 
 void CurlTransportImpl::RemoveCancelled() {
@@ -394,48 +390,6 @@ void CurlTransportImpl::RemoveCancelled() {
     Remove(found->second.get());
     transfers_.erase(found);
   }
-}
-
-HttpResult CurlTransportImpl::Result(const Transfer& transfer, CURLcode code) {
-  HttpResult result;
-  result.http_status = transfer.status;
-  if (!transfer.prepared.ok()) {
-    result.transport = transfer.prepared;
-    return result;
-  }
-  curl_off_t seconds = 0;
-  curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_RETRY_AFTER,
-                    &seconds);
-  if (transfer.status != 0 && seconds > 0) {
-    result.retry_after_ms = std::min(seconds, kMaxRetryAfterSeconds) * 1000;
-  }
-  switch (transfer.ending) {
-    case Ending::kNone:
-      if (code != CURLE_OK) {
-        result.transport = CurlError(code, transfer.error, transfer.request);
-      }
-      break;
-    case Ending::kRefused:
-      result.transport = absl::AbortedError("refused");
-      break;
-    case Ending::kBody:
-      result.transport = absl::ResourceExhaustedError(absl::StrCat(
-          "the answer is longer than ", transfer.max_body, " bytes"));
-      break;
-    case Ending::kHeader:
-      result.transport = absl::ResourceExhaustedError(absl::StrCat(
-          "the answer's header is longer than ", kMaxHeaderBytes, " bytes"));
-      break;
-    case Ending::kSilent:
-      result.transport = absl::DeadlineExceededError(
-          transfer.heard == TimePoint()
-              ? "no answer within timeout"
-              : "nothing more of the answer within timeout");
-      break;
-    case Ending::kEnough:
-      break;
-  }
-  return result;
 }
 
 template <typename Take>
@@ -465,10 +419,10 @@ size_t CurlTransportImpl::OnBody(char* data, size_t size, size_t n,
 // False ends the transfer.
 bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
   if (transfer->handler == nullptr) return false;
-  transfer->heard = std::chrono::steady_clock::now();
-  transfer->header_bytes += line.size();
-  if (transfer->header_bytes > kMaxHeaderBytes) {
-    transfer->ending = Ending::kHeader;
+  transfer->answer.heard = std::chrono::steady_clock::now();
+  transfer->answer.header_bytes += line.size();
+  if (transfer->answer.header_bytes > CurlAnswer::kMaxHeaderBytes) {
+    transfer->answer.ending = Ending::kHeader;
     return false;
   }
   // A blank line ends the header; one of 1xx is followed by another header,
@@ -477,10 +431,10 @@ bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
   long status = 0;
   curl_easy_getinfo(transfer->request.easy.get(), CURLINFO_RESPONSE_CODE,
                     &status);
-  if (status < 200 || transfer->status != 0) return true;
-  transfer->status = static_cast<int>(status);
+  if (status < 200 || transfer->answer.status != 0) return true;
+  transfer->answer.status = static_cast<int>(status);
   transfer->transport->delivered_ = true;
-  transfer->handler->OnStatus(transfer->status);
+  transfer->handler->OnStatus(transfer->answer.status);
   return transfer->handler != nullptr;
 }
 
@@ -488,22 +442,23 @@ bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
 bool CurlTransportImpl::TakeBody(Transfer* transfer, std::string_view data) {
   if (transfer->handler == nullptr) return false;
   if (data.empty()) return true;
-  transfer->heard = std::chrono::steady_clock::now();
-  transfer->body_bytes += data.size();
-  if (transfer->status != 200) {
-    const size_t room = kKeptErrorBytes - transfer->error_body.size();
-    transfer->error_body.append(data.substr(0, room));
-    if (transfer->body_bytes <= kMaxErrorBytes) return true;
-    transfer->ending = Ending::kEnough;
+  transfer->answer.heard = std::chrono::steady_clock::now();
+  transfer->answer.body_bytes += data.size();
+  if (transfer->answer.status != 200) {
+    const size_t room = kKeptErrorBytes - transfer->answer.error_body.size();
+    transfer->answer.error_body.append(data.substr(0, room));
+    if (transfer->answer.body_bytes <= kMaxErrorBytes) return true;
+    transfer->answer.ending = Ending::kEnough;
     return false;
   }
-  if (transfer->max_body != 0 && transfer->body_bytes > transfer->max_body) {
-    transfer->ending = Ending::kBody;
+  if (transfer->answer.max_body != 0 &&
+      transfer->answer.body_bytes > transfer->answer.max_body) {
+    transfer->answer.ending = Ending::kBody;
     return false;
   }
   transfer->transport->delivered_ = true;
   if (transfer->handler->OnBody(data)) return transfer->handler != nullptr;
-  transfer->ending = Ending::kRefused;
+  transfer->answer.ending = Ending::kRefused;
   return false;
 }
 

@@ -16,7 +16,7 @@ constexpr size_t kMaxPath = 512;
 constexpr size_t kMaxError = 512;
 constexpr size_t kMaxName = 512;
 // The log takes so many lines a second; others are to find room beside these.
-constexpr size_t kMaxRulesLogged = ChangeLog::kMaxLines / 4;
+constexpr size_t kMaxRulesLogged = LogQueue::kMaxLines / 4;
 // Room for a rule that is cut down to its line.
 constexpr size_t kShortRuleBytes = 80;
 
@@ -77,7 +77,7 @@ absl::StatusOr<std::string> ReadTuningFile(const std::string& path) {
 }
 
 TuningFile::TuningFile(const WatcherConfig& config, Read read,
-                       const Clock* clock, ChangeLog* log)
+                       const Clock* clock, LogQueue* log)
     : config_(config),
       read_(std::move(read)),
       clock_(clock),

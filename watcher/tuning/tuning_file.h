@@ -42,7 +42,7 @@ class TuningFile {
 
   // No file in `config`: nothing ever happens. `read` is ReadTuningFile().
   TuningFile(const WatcherConfig& config, Read read, const Clock* clock,
-             ChangeLog* log);
+             LogQueue* log);
 
   // What was last good, from before; in force at once. Before the first
   // Tick().
@@ -84,7 +84,7 @@ class TuningFile {
   const WatcherConfig& config_;
   Read read_;
   const Clock* clock_;
-  ChangeLog* log_;
+  LogQueue* log_;
 
   Tuning tuning_;
   std::string text_;

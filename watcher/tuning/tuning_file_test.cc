@@ -60,7 +60,7 @@ class TuningFileTest : public ::testing::Test {
   const TemporaryFolder folder_;
   WatcherConfig config_ = TuningConfig();
   ManualClock clock_;
-  ChangeLog log_;
+  LogQueue log_;
   std::unique_ptr<TuningFile> file_;
 };
 

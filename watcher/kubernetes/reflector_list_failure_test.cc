@@ -1,0 +1,138 @@
+// Tests of lists that fail: who is told, who is asked next, and when.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "watcher/testing/reflector_fixture.h"
+
+namespace dynweight {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class ReflectorListFailureTest : public ReflectorTest {};
+
+TEST_F(ReflectorListFailureTest, BacksOffFromFailuresUpTo30Seconds) {
+  Start();
+  for (const int64_t wait_ms :
+       {800, 1600, 3200, 6400, 12800, 25600, 30000, 30000}) {
+    Refuse(List(), 500);
+    EXPECT_EQ(WaitFor(/*watch=*/false), wait_ms);
+  }
+}
+
+TEST_F(ReflectorListFailureTest, BackOffStartsAgainAfterTwoMinutesOfHealth) {
+  Start();
+  Refuse(List(), 500);
+  WaitFor(/*watch=*/false);
+  Refuse(List(), 500);
+  WaitFor(/*watch=*/false);
+  AnswerList(Page({}, "100"));
+  AnswerWatch();
+  Advance(119000);
+  Send(Bookmark("101"));
+  Advance(1000);
+  Send(ErrorEvent(500, "InternalError"));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+}
+
+TEST_F(ReflectorListFailureTest, RetryAfterIsObeyed) {
+  Start();
+  Refuse(List(), 429, StatusObject(429, "TooManyRequests"), 7000);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 7000);
+  EXPECT_THAT(host_.api_failures, IsEmpty());
+}
+
+TEST_F(ReflectorListFailureTest, RetryAfterIsCappedAtFiveMinutes) {
+  Start();
+  Refuse(List(), 503, "", 86400000);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 300000);
+}
+
+TEST_F(ReflectorListFailureTest, RetryAfterIsReadFromTheStatusObjectToo) {
+  Start();
+  Refuse(List(), 429,
+         R"({"kind":"Status","code":429,"details":{"retryAfterSeconds":9}})");
+  EXPECT_EQ(WaitFor(/*watch=*/false), 9000);
+}
+
+TEST_F(ReflectorListFailureTest, ServerFailuresAreToldAndTheNextServerIsAsked) {
+  host_.next_base = "https://b:6443";
+  Start();
+  Break(List(), absl::UnavailableError("refused"));
+  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
+  WaitFor(/*watch=*/false);
+  EXPECT_THAT(List()->request.url, testing::StartsWith("https://b:6443/"));
+}
+
+TEST_F(ReflectorListFailureTest, OnlyFailuresOfTheWholeServerAreToldAsSuch) {
+  const struct {
+    int code;
+    bool failed;
+  } kCases[] = {{302, false}, {400, false}, {401, false}, {403, false},
+                {404, false}, {429, false}, {500, true},  {502, true},
+                {503, true},  {504, true}};
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.code);
+    Start();
+    Refuse(List(), c.code);
+    EXPECT_EQ(host_.api_failures.size(), c.failed ? 1u : 0u);
+    EXPECT_EQ(host_.errors.size(), 1u);
+    host_.api_failures.clear();
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListFailureTest, TransportFailuresAreTheServersButNotOursAreNot) {
+  const struct {
+    absl::Status status;
+    bool failed;
+  } kCases[] = {{absl::UnavailableError("reset"), true},
+                {absl::DeadlineExceededError("timeout"), true},
+                {absl::ResourceExhaustedError("too long"), false},
+                {absl::UnauthenticatedError("\"/token\": no file"), false}};
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.status.ToString());
+    Start();
+    Break(List(), c.status);
+    EXPECT_EQ(host_.api_failures.size(), c.failed ? 1u : 0u);
+    EXPECT_THAT(host_.errors,
+                ElementsAre(HasSubstr(std::string(c.status.message()))));
+    host_.api_failures.clear();
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+TEST_F(ReflectorListFailureTest, ErrorsNameThePathAndTheMend) {
+  const struct {
+    int code;
+    std::string text;
+  } kCases[] = {
+      {401, "token_file"},
+      {403,
+       "may not list endpointslices in namespace prod; grant it list and "
+       "watch by RBAC, see conf.d/rbac"},
+      {404, "API group is not served"},
+      {301, "redirects are not followed"},
+      {429, "limits requests"},
+      {500, "HTTP 500: m"},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.code);
+    Start();
+    Refuse(List(), c.code, StatusObject(c.code, "Whatever"));
+    ASSERT_EQ(host_.errors.size(), 1u);
+    EXPECT_THAT(host_.errors[0], HasSubstr(options_.path));
+    EXPECT_THAT(host_.errors[0], HasSubstr(absl::StrCat("HTTP ", c.code)));
+    EXPECT_THAT(host_.errors[0], HasSubstr(c.text));
+    host_.errors.clear();
+    reflector_.reset();
+  }
+}
+
+}  // namespace
+}  // namespace dynweight
