@@ -25,9 +25,10 @@
 static uint32_t ngx_http_dynamic_weight_draw(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint64_t number);
-static uint32_t ngx_http_dynamic_weight_choose_by_key(
+static ngx_int_t ngx_http_dynamic_weight_choose_by_key(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t *generation);
+    ngx_http_dynamic_weight_group_t *group, uint32_t *chosen,
+    uint64_t *generation);
 static uint32_t ngx_http_dynamic_weight_draw_by_key(
     ngx_http_dynamic_weight_group_t *group, dynweight::Darts *darts,
     dynweight::SlotRange range);
@@ -37,9 +38,10 @@ static bool ngx_http_dynamic_weight_is_tried(
     ngx_http_dynamic_weight_request_t *rd, uint32_t slot);
 
 
-uint32_t
+ngx_int_t
 ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t *generation)
+    ngx_http_dynamic_weight_group_t *group, uint32_t *chosen,
+    uint64_t *generation)
 {
     uint32_t  i, slot, dice;
     uint64_t  number, ramp;
@@ -47,7 +49,8 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_refresh(rd->conf);
 
     if (rd->keyed) {
-        return ngx_http_dynamic_weight_choose_by_key(rd, group, generation);
+        return ngx_http_dynamic_weight_choose_by_key(rd, group, chosen,
+                                                     generation);
     }
 
     /*
@@ -62,11 +65,12 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
            == NGX_HTTP_DW_USABLE
         && ngx_http_dynamic_weight_admit(rd, group, slot))
     {
-        return slot;
+        *chosen = slot;
+        return NGX_OK;
     }
 
     if (group->index->nonzero() == 0) {
-        return dynweight::PickIndex::kNone;
+        return NGX_BUSY;
     }
 
     for (i = 0; i < NGX_HTTP_DW_DRAWS; i++) {
@@ -83,12 +87,14 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
         dice = static_cast<uint32_t>(dynweight::Mix64(~number));
 
         if (ramp > dice && ngx_http_dynamic_weight_admit(rd, group, slot)) {
-            return slot;
+            *chosen = slot;
+            return NGX_OK;
         }
     }
 
     return ngx_http_dynamic_weight_choose_rest(rd, group,
-               { 0, static_cast<uint32_t>(group->nseats) }, generation);
+               { 0, static_cast<uint32_t>(group->nseats) }, chosen,
+               generation);
 }
 
 
@@ -112,12 +118,14 @@ ngx_http_dynamic_weight_draw(ngx_http_dynamic_weight_request_t *rd,
  * et al., "Revisiting Consistent Hashing with Bounded Loads", AAAI 2021).
  */
 
-static uint32_t
+static ngx_int_t
 ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t *generation)
+    ngx_http_dynamic_weight_group_t *group, uint32_t *chosen,
+    uint64_t *generation)
 {
     uint32_t                          i, slot, dice;
     uint64_t                          ramp;
+    ngx_int_t                         rc;
     dynweight::Darts                  darts(rd->key);
     dynweight::SlotRange              range, successors;
     ngx_http_dynamic_weight_usable_e  usable;
@@ -132,7 +140,7 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
     range = { 0, static_cast<uint32_t>(group->nseats) };
 
     if (group->index->nonzero() == 0) {
-        return dynweight::PickIndex::kNone;
+        return NGX_BUSY;
     }
 
     for (i = 0; i < NGX_HTTP_DW_HASH_DRAWS; i++) {
@@ -161,20 +169,22 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
         if (usable == NGX_HTTP_DW_USABLE && ramp > dice
             && ngx_http_dynamic_weight_admit(rd, group, slot))
         {
-            return slot;
+            *chosen = slot;
+            return NGX_OK;
         }
     }
 
-    slot = ngx_http_dynamic_weight_choose_rest(rd, group, range, generation);
+    rc = ngx_http_dynamic_weight_choose_rest(rd, group, range, chosen,
+                                             generation);
 
-    if (slot == dynweight::PickIndex::kNone && range.count != group->nseats) {
+    if (rc == NGX_BUSY && range.count != group->nseats) {
         /* all of the line are tried, or full */
         range = { 0, static_cast<uint32_t>(group->nseats) };
-        slot = ngx_http_dynamic_weight_choose_rest(rd, group, range,
-                                                   generation);
+        rc = ngx_http_dynamic_weight_choose_rest(rd, group, range, chosen,
+                                                 generation);
     }
 
-    return slot;
+    return rc;
 }
 
 

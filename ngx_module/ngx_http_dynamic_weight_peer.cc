@@ -8,6 +8,9 @@
 
 static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
+static ngx_int_t ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t **group);
 static bool ngx_http_dynamic_weight_may_ask_again(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group);
@@ -177,11 +180,9 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     ngx_http_dynamic_weight_request_t *rd =
         static_cast<ngx_http_dynamic_weight_request_t *>(data);
 
-    bool                                 again;
-    uint32_t                             slot;
-    uint64_t                             generation;
-    ngx_http_dynamic_weight_group_t     *group;
-    ngx_http_dynamic_weight_srv_conf_t  *dscf;
+    bool                              again;
+    ngx_int_t                         rc;
+    ngx_http_dynamic_weight_group_t  *group;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                    "get dynamic weight peer, try: %ui", pc->tries);
@@ -189,46 +190,20 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     pc->cached = 0;
     pc->connection = NULL;
 
-    dscf = rd->conf;
-    group = rd->backup ? &dscf->backup : &dscf->primary;
+    group = rd->backup ? &rd->conf->backup : &rd->conf->primary;
 
     again = ngx_http_dynamic_weight_may_ask_again(rd, group);
 
-    if (again) {
-        slot = rd->slot;
-        generation = rd->generation;
+    if (!again) {
 
-    } else {
-        slot = ngx_http_dynamic_weight_choose(rd, group, &generation);
-    }
+        rc = ngx_http_dynamic_weight_next_peer(pc, rd, &group);
 
-    if (slot == dynweight::PickIndex::kNone && !rd->backup
-        && dscf->backup.nseats)
-    {
-        ngx_log_debug0(NGX_LOG_DEBUG_HTTP, pc->log, 0, "backup servers");
-
-        rd->backup = 1;
-        rd->ntried = 0;
-        rd->bitmap = NULL;
-
-        group = &dscf->backup;
-        slot = ngx_http_dynamic_weight_choose(rd, group, &generation);
-    }
-
-    if (slot == dynweight::PickIndex::kNone) {
-        pc->name = &dscf->upstream->host;
-        return NGX_BUSY;
-    }
-
-    if (!again
-        && ngx_http_dynamic_weight_set_tried(rd, group, slot) != NGX_OK)
-    {
-        return NGX_ERROR;
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     rd->group = group;
-    rd->slot = slot;
-    rd->generation = generation;
 
     if (ngx_http_dynamic_weight_set_address(pc, rd) != NGX_OK) {
         rd->group = NULL;
@@ -253,6 +228,45 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     counters.selected.store(ngx_time(), std::memory_order_relaxed);
 
     return ngx_http_dynamic_weight_take_idle(pc, rd) ? NGX_DONE : NGX_OK;
+}
+
+
+/*
+ * Another peer for rd, the backup peers' when no primary one is left; *group is
+ * whose it is. NGX_BUSY: there is none at all.
+ */
+
+static ngx_int_t
+ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t **group)
+{
+    ngx_int_t                            rc;
+    ngx_http_dynamic_weight_srv_conf_t  *dscf = rd->conf;
+
+    rc = ngx_http_dynamic_weight_choose(rd, *group, &rd->slot,
+                                        &rd->generation);
+
+    if (rc == NGX_BUSY && !rd->backup && dscf->backup.nseats) {
+
+        ngx_log_debug0(NGX_LOG_DEBUG_HTTP, pc->log, 0, "backup servers");
+
+        rd->backup = 1;
+        rd->ntried = 0;
+        rd->bitmap = NULL;
+
+        *group = &dscf->backup;
+
+        rc = ngx_http_dynamic_weight_choose(rd, *group, &rd->slot,
+                                            &rd->generation);
+    }
+
+    if (rc == NGX_BUSY) {
+        pc->name = &dscf->upstream->host;
+        return NGX_BUSY;
+    }
+
+    return ngx_http_dynamic_weight_set_tried(rd, *group, rd->slot);
 }
 
 

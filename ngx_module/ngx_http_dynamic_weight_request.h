@@ -80,11 +80,13 @@ typedef enum {
 /* _method.cc */
 
 /*
- * The slot, or kNone when no peer is left. An ingress node's address is in
- * group->tenants then, for as long as the event loop is not gone back to.
+ * NGX_OK: *slot is chosen, and an ingress node's address is in group->tenants,
+ * for as long as the event loop is not gone back to. NGX_BUSY: no peer is left;
+ * *slot is as it was, *generation is not to be looked at.
  */
-uint32_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t *generation);
+ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
+    ngx_http_dynamic_weight_group_t *group, uint32_t *slot,
+    uint64_t *generation);
 
 /*
  * Whether it may be chosen; nothing is changed but the address in
@@ -104,10 +106,10 @@ uint64_t ngx_http_dynamic_weight_generation(
     ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 
 /* _rest.cc: the same as choose, among the slots of a range, in O(slots) */
-uint32_t ngx_http_dynamic_weight_choose_rest(
+ngx_int_t ngx_http_dynamic_weight_choose_rest(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
-    uint64_t *generation);
+    uint32_t *slot, uint64_t *generation);
 
 /* the slot is not chosen again for as long as rd stays in the group */
 ngx_int_t ngx_http_dynamic_weight_set_tried(

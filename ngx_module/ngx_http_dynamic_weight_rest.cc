@@ -26,16 +26,17 @@ typedef struct {
 static ngx_http_dynamic_weight_rest_t ngx_http_dynamic_weight_count_rest(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range);
-static uint32_t ngx_http_dynamic_weight_find_rest(
+static ngx_int_t ngx_http_dynamic_weight_find_rest(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
-    const ngx_http_dynamic_weight_rest_t *rest, uint64_t point);
+    const ngx_http_dynamic_weight_rest_t *rest, uint64_t point,
+    uint32_t *found);
 
 
-uint32_t
+ngx_int_t
 ngx_http_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
-    uint64_t *generation)
+    uint32_t *chosen, uint64_t *generation)
 {
     uint32_t                        i, slot;
     uint64_t                        number, ramp;
@@ -57,20 +58,20 @@ ngx_http_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
         number = rd->keyed ? dynweight::Mix64(rd->key + rd->ntried)
                            : group->rests++ * 0x9E3779B97F4A7C15u;
 
-        slot = ngx_http_dynamic_weight_find_rest(rd, group, range, &rest,
-                                                 number);
-
-        if (slot != dynweight::PickIndex::kNone
+        if (ngx_http_dynamic_weight_find_rest(rd, group, range, &rest, number,
+                                              &slot)
+            == NGX_OK
             && ngx_http_dynamic_weight_usable(rd, group, slot, generation,
                                               &ramp)
                <= NGX_HTTP_DW_USABLE_IF_NEEDED
             && ngx_http_dynamic_weight_admit(rd, group, slot))
         {
-            return slot;
+            *chosen = slot;
+            return NGX_OK;
         }
     }
 
-    return dynweight::PickIndex::kNone;
+    return NGX_BUSY;
 }
 
 
@@ -139,19 +140,21 @@ ngx_http_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
 
 /* the peer at `point`, in parts of 2^64 of the weight; or the least loaded */
 
-static uint32_t
+static ngx_int_t
 ngx_http_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
-    const ngx_http_dynamic_weight_rest_t *rest, uint64_t point)
+    const ngx_http_dynamic_weight_rest_t *rest, uint64_t point,
+    uint32_t *found)
 {
-    uint32_t                          slot, at, least;
+    bool                              reached;
+    uint32_t                          slot;
     uint64_t                          weight, sum, active, least_active,
                                       least_weight;
     ngx_http_dynamic_weight_usable_e  usable;
 
     using Wide = unsigned __int128;
 
-    at = least = dynweight::PickIndex::kNone;
+    reached = false;
     sum = least_active = least_weight = 0;
     point = static_cast<uint64_t>(Wide{point} * rest->weight >> 64);
 
@@ -165,29 +168,30 @@ ngx_http_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
 
         sum += weight;
 
-        if (sum > point && at == dynweight::PickIndex::kNone) {
-            at = slot;
+        if (sum > point && !reached) {
+            reached = true;
 
             if (!rd->conf->least_conn
                 || !dynweight::PassesShare(group->table->Active(slot),
                                            rest->active, weight, rest->weight))
             {
-                return at;
+                *found = slot;
+                return NGX_OK;
             }
         }
 
         if (rd->conf->least_conn) {
             active = group->table->Active(slot) + 1;
 
-            if (least == dynweight::PickIndex::kNone
+            if (least_weight == 0
                 || Wide{active} * least_weight < Wide{least_active} * weight)
             {
-                least = slot;
+                *found = slot;
                 least_active = active;
                 least_weight = weight;
             }
         }
     }
 
-    return least == dynweight::PickIndex::kNone ? at : least;
+    return least_weight ? NGX_OK : NGX_BUSY;
 }
