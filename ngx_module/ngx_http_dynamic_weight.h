@@ -117,18 +117,47 @@ typedef struct ngx_http_dynamic_weight_sessions_s
     ngx_http_dynamic_weight_sessions_t;
 
 
-/* the primary peers of an upstream, or its backup peers */
+typedef struct ngx_http_dynamic_weight_srv_conf_s
+    ngx_http_dynamic_weight_srv_conf_t;
+
+
+/*
+ * What the configuration says of a group. Filled while it is read, by
+ * _seats.cc; from then on the same in all processes, for as long as the cycle
+ * lives.
+ */
 
 typedef struct {
+    ngx_http_dynamic_weight_srv_conf_t   *srv;       /* whose group it is */
+    ngx_uint_t                            id;        /* of its table: its place
+                                                        in the main conf's
+                                                        groups */
+    ngx_uint_t                            nseats;    /* 0: there is no backup */
     ngx_http_dynamic_weight_seat_t       *seats;
-    ngx_uint_t                            nseats;
-    ngx_uint_t                            id;        /* of its table */
-    dynweight::PeerTable                 *table;
-    dynweight::ShareWindow               *window;    /* of its table */
-    std::atomic<uint16_t>                *marks;     /* the tuning's, of its
-                                                        table; may be NULL */
+} ngx_http_dynamic_weight_group_conf_t;
 
-    /* of this worker alone; see _serving.cc */
+
+/*
+ * What lies in shared memory. Filled by _zone.cc before there are workers,
+ * which inherit it; the content is one for all processes of the cycle, and gone
+ * with its zone: the next cycle has another one, and takes over by _carry.cc.
+ */
+
+typedef struct {
+    std::atomic<uint16_t>                *marks;     /* the tuning's, by slot;
+                                                        NULL: no tuning file */
+    dynweight::ShareWindow               *window;
+    dynweight::PeerTable                 *table;
+} ngx_http_dynamic_weight_group_zone_t;
+
+
+/*
+ * What this worker alone has. Filled when its process starts, by _peer.cc and
+ * _keepalive.cc; kept up to date by _serving.cc and by the requests; gone with
+ * the process. In the master it stays zero.
+ */
+
+typedef struct {
     dynweight::ServingWeights            *serving;
     dynweight::PickIndex                 *index;     /* of what they weigh */
     uint64_t                              version;   /* that index shows */
@@ -140,10 +169,19 @@ typedef struct {
     ngx_http_dynamic_weight_tenant_t     *tenants;
     ngx_http_dynamic_weight_sessions_t  **sessions;  /* by slot; NULL: none */
     ngx_http_dynamic_weight_peer_idle_t  *idle;      /* NULL: none are kept */
+} ngx_http_dynamic_weight_group_worker_t;
+
+
+/* the primary peers of an upstream, or its backup peers */
+
+typedef struct {
+    ngx_http_dynamic_weight_group_conf_t    conf;
+    ngx_http_dynamic_weight_group_zone_t    zone;
+    ngx_http_dynamic_weight_group_worker_t  worker;
 } ngx_http_dynamic_weight_group_t;
 
 
-typedef struct {
+struct ngx_http_dynamic_weight_srv_conf_s {
     ngx_http_upstream_srv_conf_t         *upstream;
     ngx_array_t                           lines;
                                          /* ngx_http_dynamic_weight_line_t */
@@ -176,7 +214,7 @@ typedef struct {
                                                         count */
     unsigned                              lone:1;    /* one peer serves at most:
                                                         it is not taken out */
-} ngx_http_dynamic_weight_srv_conf_t;
+};
 
 
 /* a cluster's documents in the zone */
@@ -219,6 +257,12 @@ typedef struct {
                                          *records;    /* one a line */
     dynweight::SharedDocument            *decisions;
     ngx_http_dynamic_weight_tuning_t      tuning;
+    ngx_http_dynamic_weight_group_t     **groups;    /* by table, filled when
+                                                        the configuration is
+                                                        complete: each that has
+                                                        peers, the upstreams in
+                                                        their order, of each
+                                                        the primary one first */
     ngx_uint_t                            ntables;
     ngx_uint_t                            workers;
     ngx_int_t                             chain;     /* variable's index */
@@ -344,7 +388,6 @@ ngx_int_t ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
 /* after the watcher's config is complete: the ranges of a group's lines */
 ngx_int_t ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group);
 
 /* brings what this worker picks by up to the tables' versions */

@@ -28,18 +28,8 @@ static void
 ngx_http_dynamic_weight_clear_column(ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_uint_t column)
 {
-    ngx_http_dynamic_weight_srv_conf_t  **dscf;
-
-    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-        dmcf->upstreams.elts);
-
-    for (ngx_uint_t i = 0; i < dmcf->upstreams.nelts; i++) {
-
-        dscf[i]->primary.table->ClearWorker(column);
-
-        if (dscf[i]->backup.nseats) {
-            dscf[i]->backup.table->ClearWorker(column);
-        }
+    for (ngx_uint_t i = 0; i < dmcf->ntables; i++) {
+        dmcf->groups[i]->zone.table->ClearWorker(column);
     }
 }
 

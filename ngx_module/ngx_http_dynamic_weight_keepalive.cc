@@ -161,43 +161,42 @@ ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
 {
     ngx_uint_t                            i, j, n;
     ngx_http_dynamic_weight_idle_t       *idle;
-    ngx_http_dynamic_weight_srv_conf_t  **dscf;
+    ngx_http_dynamic_weight_group_t      *group;
+    ngx_http_dynamic_weight_srv_conf_t   *dscf;
+    ngx_http_dynamic_weight_peer_idle_t  *peer;
 
     auto  &pool = ngx_http_dynamic_weight_pool;
 
     ngx_queue_init(&pool.used);
     ngx_queue_init(&pool.free);
 
-    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-        dmcf->upstreams.elts);
     n = 0;
 
-    for (i = 0; i < dmcf->upstreams.nelts; i++) {
+    for (i = 0; i < dmcf->ntables; i++) {
+        group = dmcf->groups[i];
+        dscf = group->conf.srv;
 
-        for (ngx_http_dynamic_weight_group_t *group
-             : { &dscf[i]->primary, &dscf[i]->backup })
-        {
-            if (dscf[i]->keepalive == 0 || group->nseats == 0) {
-                continue;
-            }
-
-            group->idle = static_cast<ngx_http_dynamic_weight_peer_idle_t *>(
-                ngx_palloc(cycle->pool,
-                           group->nseats
-                           * sizeof(ngx_http_dynamic_weight_peer_idle_t)));
-            if (group->idle == NULL) {
-                return NGX_ERROR;
-            }
-
-            for (j = 0; j < group->nseats; j++) {
-                ngx_queue_init(&group->idle[j].queue);
-                group->idle[j].n = 0;
-            }
-
-            n += dscf[i]->keepalive_total
-                 ? dscf[i]->keepalive + group->nseats
-                 : dscf[i]->keepalive * group->nseats;
+        if (dscf->keepalive == 0) {
+            continue;
         }
+
+        peer = static_cast<ngx_http_dynamic_weight_peer_idle_t *>(
+            ngx_palloc(cycle->pool,
+                       group->conf.nseats
+                       * sizeof(ngx_http_dynamic_weight_peer_idle_t)));
+        if (peer == NULL) {
+            return NGX_ERROR;
+        }
+
+        for (j = 0; j < group->conf.nseats; j++) {
+            ngx_queue_init(&peer[j].queue);
+            peer[j].n = 0;
+        }
+
+        group->worker.idle = peer;
+
+        n += dscf->keepalive_total ? dscf->keepalive + group->conf.nseats
+                                   : dscf->keepalive * group->conf.nseats;
     }
 
     n = ngx_min(n, ngx_max(cycle->connection_n / 2, 1));
@@ -236,11 +235,11 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_idle_t       *idle;
     ngx_http_dynamic_weight_peer_idle_t  *peer;
 
-    if (rd->group->idle == NULL) {
+    if (rd->group->worker.idle == NULL) {
         return false;
     }
 
-    peer = &rd->group->idle[rd->slot];
+    peer = &rd->group->worker.idle[rd->slot];
 
     if (ngx_queue_empty(&peer->queue)
         || !ngx_http_dynamic_weight_way(rd, &way))
@@ -301,7 +300,7 @@ static ngx_uint_t
 ngx_http_dynamic_weight_most_idle(ngx_http_dynamic_weight_request_t *rd)
 {
     uint64_t                    n, share;
-    const dynweight::PickIndex  &index = *rd->group->index;
+    const dynweight::PickIndex  &index = *rd->group->worker.index;
 
     n = rd->conf->keepalive;
 
@@ -310,12 +309,12 @@ ngx_http_dynamic_weight_most_idle(ngx_http_dynamic_weight_request_t *rd)
     }
 
     if (rd->conf->keepalive_total) {
-        share = n * rd->group->serving->weight(rd->slot);
+        share = n * rd->group->worker.serving->weight(rd->slot);
 
         return ngx_max(1, (share + index.total() - 1) / index.total());
     }
 
-    share = n * index.nonzero() * rd->group->serving->weight(rd->slot)
+    share = n * index.nonzero() * rd->group->worker.serving->weight(rd->slot)
             / index.total();
 
     return ngx_max(n, share);
@@ -340,7 +339,7 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
     u = rd->request->upstream;
     dscf = rd->conf;
 
-    if (rd->group->idle == NULL
+    if (rd->group->worker.idle == NULL
         || state & NGX_PEER_FAILED
         || c == NULL
         || c->read->eof
@@ -355,8 +354,8 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
         || (u->conf->local && u->conf->local->value)  /* one a request */
         || ngx_terminate
         || ngx_exiting
-        || rd->group->table->weight(rd->slot) == 0
-        || rd->group->table->generation(rd->slot) != rd->generation)
+        || rd->group->zone.table->weight(rd->slot) == 0
+        || rd->group->zone.table->generation(rd->slot) != rd->generation)
     {
         return;
     }
@@ -367,7 +366,7 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
         return;
     }
 
-    peer = &rd->group->idle[rd->slot];
+    peer = &rd->group->worker.idle[rd->slot];
 
     if (peer->n >= ngx_http_dynamic_weight_most_idle(rd)) {
         q = ngx_queue_last(&peer->queue);
@@ -501,7 +500,7 @@ ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev)
         idle = ngx_queue_data(pool.next, ngx_http_dynamic_weight_idle_t, all);
         pool.next = ngx_queue_next(pool.next);
 
-        const dynweight::PeerTable  &table = *idle->group->table;
+        const dynweight::PeerTable  &table = *idle->group->zone.table;
 
         if (table.weight(idle->slot) == 0
             || table.generation(idle->slot) != idle->generation
@@ -532,7 +531,7 @@ ngx_http_dynamic_weight_release_idle(ngx_http_dynamic_weight_idle_t *idle)
     }
 
     ngx_queue_remove(&idle->peer);
-    idle->group->idle[idle->slot].n--;
+    idle->group->worker.idle[idle->slot].n--;
 
     ngx_queue_remove(&idle->all);
     ngx_queue_insert_head(&pool.free, &idle->all);

@@ -58,7 +58,7 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
      * on to one that serves when that fails: no second probe.
      */
 
-    slot = group->serving->due();
+    slot = group->worker.serving->due();
 
     if (slot != dynweight::ServingWeights::kNone && rd->ntried == 0
         && ngx_http_dynamic_weight_usable(rd, group, slot, generation, &ramp)
@@ -69,13 +69,13 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
         return NGX_OK;
     }
 
-    if (group->index->nonzero() == 0) {
+    if (group->worker.index->nonzero() == 0) {
         return NGX_BUSY;
     }
 
     for (i = 0; i < NGX_HTTP_DW_DRAWS; i++) {
 
-        number = group->table->NextPick();
+        number = group->zone.table->NextPick();
         slot = ngx_http_dynamic_weight_draw(rd, group, number);
 
         if (ngx_http_dynamic_weight_usable(rd, group, slot, generation, &ramp)
@@ -93,7 +93,7 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     }
 
     return ngx_http_dynamic_weight_choose_rest(rd, group,
-               { 0, static_cast<uint32_t>(group->nseats) }, chosen,
+               { 0, static_cast<uint32_t>(group->conf.nseats) }, chosen,
                generation);
 }
 
@@ -103,11 +103,12 @@ ngx_http_dynamic_weight_draw(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint64_t number)
 {
     if (rd->conf->least_conn) {
-        return dynweight::PickLessLoaded(*group->index, *group->table, number,
-                      [&](uint32_t i) { return group->serving->weight(i); });
+        return dynweight::PickLessLoaded(*group->worker.index,
+                                         *group->zone.table, number,
+            [&](uint32_t i) { return group->worker.serving->weight(i); });
     }
 
-    return group->index->Pick(number);
+    return group->worker.index->Pick(number);
 }
 
 
@@ -132,14 +133,15 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
 
     /* nodes that came or went are taken in bit by bit */
 
-    group->hash->Advance(NGX_HTTP_DW_HASH_SLOTS, NGX_HTTP_DW_HASH_CHANGES,
-                         [&](uint32_t slot) {
+    group->worker.hash->Advance(NGX_HTTP_DW_HASH_SLOTS,
+                                NGX_HTTP_DW_HASH_CHANGES,
+                                [&](uint32_t slot) {
         return ngx_http_dynamic_weight_identity(group, slot);
     });
 
-    range = { 0, static_cast<uint32_t>(group->nseats) };
+    range = { 0, static_cast<uint32_t>(group->conf.nseats) };
 
-    if (group->index->nonzero() == 0) {
+    if (group->worker.index->nonzero() == 0) {
         return NGX_BUSY;
     }
 
@@ -154,8 +156,8 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
         usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation,
                                                 &ramp);
 
-        if (usable == NGX_HTTP_DW_OUT && range.count == group->nseats) {
-            successors = group->serving->Successors(slot);
+        if (usable == NGX_HTTP_DW_OUT && range.count == group->conf.nseats) {
+            successors = group->worker.serving->Successors(slot);
 
             if (successors.count) {
                 range = successors;
@@ -177,9 +179,9 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
     rc = ngx_http_dynamic_weight_choose_rest(rd, group, range, chosen,
                                              generation);
 
-    if (rc == NGX_BUSY && range.count != group->nseats) {
+    if (rc == NGX_BUSY && range.count != group->conf.nseats) {
         /* all of the line are tried, or full */
-        range = { 0, static_cast<uint32_t>(group->nseats) };
+        range = { 0, static_cast<uint32_t>(group->conf.nseats) };
         rc = ngx_http_dynamic_weight_choose_rest(rd, group, range, chosen,
                                                  generation);
     }
@@ -192,14 +194,14 @@ static uint32_t
 ngx_http_dynamic_weight_draw_by_key(ngx_http_dynamic_weight_group_t *group,
     dynweight::Darts *darts, dynweight::SlotRange range)
 {
-    dynweight::PeerTable             *table = group->table;
-    const dynweight::ServingWeights  &serving = *group->serving;
+    dynweight::PeerTable             *table = group->zone.table;
+    const dynweight::ServingWeights  &serving = *group->worker.serving;
 
     /* a peer that is out is hit only for the sake of those that succeed it */
 
-    return group->hash->Next(darts,
-                             dynweight::DartLevels(group->index->largest()),
-                             [&](uint32_t i) -> uint32_t {
+    return group->worker.hash->Next(darts,
+                      dynweight::DartLevels(group->worker.index->largest()),
+                      [&](uint32_t i) -> uint32_t {
         if (i - range.first >= range.count) {
             return 0;
         }
@@ -220,11 +222,11 @@ ngx_http_dynamic_weight_identity(ngx_http_dynamic_weight_group_t *group,
     dynweight::Peer                  peer;
     ngx_http_dynamic_weight_seat_t  *seat;
 
-    if (!group->table->Read(slot, &peer)) {
+    if (!group->zone.table->Read(slot, &peer)) {
         return 0;
     }
 
-    seat = &group->seats[slot];
+    seat = &group->conf.seats[slot];
 
     if (seat->sockaddr) {
         return seat->identity;
@@ -244,8 +246,8 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot,
     uint64_t *generation, uint64_t *ramp)
 {
-    dynweight::PeerTable            *table = group->table;
-    ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
+    dynweight::PeerTable            *table = group->zone.table;
+    ngx_http_dynamic_weight_seat_t  *seat = &group->conf.seats[slot];
 
     /* the index may be older than the weight */
 
@@ -276,8 +278,10 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
             : static_cast<uint64_t>(1) << 32;
 
     if (rd->keyed && rd->conf->balance
-        && dynweight::IsOverloaded(*table, slot, group->serving->weight(slot),
-                                   group->index->total(), rd->conf->balance))
+        && dynweight::IsOverloaded(*table, slot,
+                                   group->worker.serving->weight(slot),
+                                   group->worker.index->total(),
+                                   rd->conf->balance))
     {
         return NGX_HTTP_DW_USABLE_IF_NEEDED;
     }
@@ -292,8 +296,8 @@ ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
 {
     int64_t                          due, since;
     dynweight::Admission             admission;
-    dynweight::PeerTable            *table = group->table;
-    ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
+    dynweight::PeerTable            *table = group->zone.table;
+    ngx_http_dynamic_weight_seat_t  *seat = &group->conf.seats[slot];
 
     due = table->health(slot).due_ms(seat->health);
     admission = table->health(slot).Admit(ngx_current_msec, seat->health);
@@ -325,8 +329,8 @@ uint64_t
 ngx_http_dynamic_weight_generation(ngx_http_dynamic_weight_group_t *group,
     uint32_t slot)
 {
-    return group->seats[slot].sockaddr
-           ? group->table->generation(slot)
+    return group->conf.seats[slot].sockaddr
+           ? group->zone.table->generation(slot)
            : ngx_http_dynamic_weight_tenant(group, slot);
 }
 
@@ -338,13 +342,13 @@ ngx_http_dynamic_weight_tenant(ngx_http_dynamic_weight_group_t *group,
     uint32_t slot)
 {
     dynweight::Peer                    peer;
-    ngx_http_dynamic_weight_tenant_t  *tenant = &group->tenants[slot];
+    ngx_http_dynamic_weight_tenant_t  *tenant = &group->worker.tenants[slot];
 
-    if (tenant->generation == group->table->generation(slot)) {
+    if (tenant->generation == group->zone.table->generation(slot)) {
         return tenant->generation;
     }
 
-    if (!group->table->Read(slot, &peer)) {
+    if (!group->zone.table->Read(slot, &peer)) {
         return 0;
     }
 
@@ -424,7 +428,7 @@ ngx_http_dynamic_weight_set_tried(ngx_http_dynamic_weight_request_t *rd,
 
         rd->bitmap = static_cast<uintptr_t *>(
             ngx_pcalloc(rd->request->pool,
-                        (group->nseats + n - 1) / n * sizeof(uintptr_t)));
+                        (group->conf.nseats + n - 1) / n * sizeof(uintptr_t)));
         if (rd->bitmap == NULL) {
             return NGX_ERROR;
         }

@@ -63,7 +63,7 @@ ngx_http_dynamic_weight_metrics_t::reserve(void)
     for (ngx_http_dynamic_weight_srv_conf_t *dscf : upstreams_) {
 
         if (query_.peers == query_.kAll) {
-            servers += dscf->primary.nseats + dscf->backup.nseats;
+            servers += dscf->primary.conf.nseats + dscf->backup.conf.nseats;
         }
 
         lines += dscf->lines.nelts + 2;

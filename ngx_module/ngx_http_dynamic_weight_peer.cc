@@ -6,6 +6,8 @@
 #include "ngx_http_dynamic_weight_request.h"
 
 
+static ngx_int_t ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_group_t *group);
 static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
@@ -33,64 +35,72 @@ ngx_int_t
 ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_http_dynamic_weight_srv_conf_t  **dscf =
-        static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-            dmcf->upstreams.elts);
+    ngx_uint_t                        i;
+    ngx_http_dynamic_weight_group_t  *group;
 
-    for (ngx_uint_t i = 0; i < dmcf->upstreams.nelts; i++) {
+    for (i = 0; i < dmcf->ntables; i++) {
+        group = dmcf->groups[i];
 
-        for (ngx_http_dynamic_weight_group_t *group
-             : { &dscf[i]->primary, &dscf[i]->backup })
+        if (ngx_http_dynamic_weight_init_serving(cycle, dmcf, group)
+            != NGX_OK)
         {
-            if (group->nseats == 0) {
-                continue;
-            }
+            return NGX_ERROR;
+        }
 
-            if (ngx_http_dynamic_weight_init_serving(cycle, dmcf, dscf[i],
-                                                     group)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            group->tenants = static_cast<ngx_http_dynamic_weight_tenant_t *>(
+        group->worker.tenants =
+            static_cast<ngx_http_dynamic_weight_tenant_t *>(
                 ngx_pcalloc(cycle->pool,
-                            group->nseats
+                            group->conf.nseats
                             * sizeof(ngx_http_dynamic_weight_tenant_t)));
-            if (group->tenants == NULL) {
-                return NGX_ERROR;
-            }
+        if (group->worker.tenants == NULL) {
+            return NGX_ERROR;
+        }
 
-            group->sessions =
-                static_cast<ngx_http_dynamic_weight_sessions_t **>(
-                    ngx_pcalloc(cycle->pool,
-                             group->nseats
-                             * sizeof(ngx_http_dynamic_weight_sessions_t *)));
-            if (group->sessions == NULL) {
-                return NGX_ERROR;
-            }
+        group->worker.sessions =
+            static_cast<ngx_http_dynamic_weight_sessions_t **>(
+                ngx_pcalloc(cycle->pool,
+                            group->conf.nseats
+                            * sizeof(ngx_http_dynamic_weight_sessions_t *)));
+        if (group->worker.sessions == NULL) {
+            return NGX_ERROR;
+        }
 
-            if (dscf[i]->hash_key) {
-                group->hash = ngx_http_dynamic_weight_own(cycle->pool,
-                              new dynweight::ConsistentHash(group->nseats));
-                if (group->hash == NULL) {
-                    return NGX_ERROR;
-                }
-
-                group->hash->Invalidate();
-
-                /* here nobody waits for it */
-                while (!group->hash->settled()) {
-                    group->hash->Advance(group->nseats, group->nseats,
-                                         [&](uint32_t slot) {
-                        return ngx_http_dynamic_weight_identity(group, slot);
-                    });
-                }
-            }
+        if (group->conf.srv->hash_key
+            && ngx_http_dynamic_weight_init_hash(cycle, group) != NGX_OK)
+        {
+            return NGX_ERROR;
         }
     }
 
     return ngx_http_dynamic_weight_init_keepalive(cycle, dmcf);
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_group_t *group)
+{
+    ngx_uint_t                  n = group->conf.nseats;
+    dynweight::ConsistentHash  *hash;
+
+    hash = ngx_http_dynamic_weight_own(cycle->pool,
+                                       new dynweight::ConsistentHash(n));
+    if (hash == NULL) {
+        return NGX_ERROR;
+    }
+
+    hash->Invalidate();
+
+    /* here nobody waits for it */
+    while (!hash->settled()) {
+        hash->Advance(n, n, [&](uint32_t slot) {
+            return ngx_http_dynamic_weight_identity(group, slot);
+        });
+    }
+
+    group->worker.hash = hash;
+
+    return NGX_OK;
 }
 
 
@@ -99,8 +109,8 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
 static ngx_uint_t
 ngx_http_dynamic_weight_tries(const ngx_http_dynamic_weight_group_t *group)
 {
-    return group->index->nonzero()
-           + (group->serving->due() != dynweight::ServingWeights::kNone);
+    return group->worker.index->nonzero()
+           + (group->worker.serving->due() != dynweight::ServingWeights::kNone);
 }
 
 
@@ -154,7 +164,7 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 
     tries = ngx_http_dynamic_weight_tries(&dscf->primary);
 
-    if (dscf->backup.nseats) {
+    if (dscf->backup.conf.nseats) {
         tries += ngx_http_dynamic_weight_tries(&dscf->backup);
     }
 
@@ -210,8 +220,8 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_ERROR;
     }
 
-    group->table->Acquire(rd->slot, rd->generation,
-                          ngx_http_dynamic_weight_column);
+    group->zone.table->Acquire(rd->slot, rd->generation,
+                               ngx_http_dynamic_weight_column);
 
     /* before any variable is evaluated: $upstream_addr has this peer, then */
     rd->request->upstream->state->peer = pc->name;
@@ -222,7 +232,7 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_OK;    /* it counts as one, and takes a new connection */
     }
 
-    auto &counters = group->table->counters(rd->slot);
+    auto &counters = group->zone.table->counters(rd->slot);
 
     counters.requests.fetch_add(1, std::memory_order_relaxed);
     counters.selected.store(ngx_time(), std::memory_order_relaxed);
@@ -247,7 +257,7 @@ ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
     rc = ngx_http_dynamic_weight_choose(rd, *group, &rd->slot,
                                         &rd->generation);
 
-    if (rc == NGX_BUSY && !rd->backup && dscf->backup.nseats) {
+    if (rc == NGX_BUSY && !rd->backup && dscf->backup.conf.nseats) {
 
         ngx_log_debug0(NGX_LOG_DEBUG_HTTP, pc->log, 0, "backup servers");
 
@@ -285,7 +295,7 @@ ngx_http_dynamic_weight_may_ask_again(ngx_http_dynamic_weight_request_t *rd,
 
     rd->again = 0;
 
-    return group->table->weight(rd->slot) != 0
+    return group->zone.table->weight(rd->slot) != 0
            && ngx_http_dynamic_weight_generation(group, rd->slot)
               == rd->generation;
 }
@@ -314,7 +324,7 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
         }
     }
 
-    seat = &rd->group->seats[rd->slot];
+    seat = &rd->group->conf.seats[rd->slot];
 
     attempt->next = NULL;
     attempt->cluster = seat->cluster;
@@ -331,7 +341,7 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
         return NGX_OK;
     }
 
-    tenant = &rd->group->tenants[rd->slot];
+    tenant = &rd->group->worker.tenants[rd->slot];
 
     name = static_cast<ngx_str_t *>(
         ngx_palloc(rd->request->pool,
@@ -384,7 +394,7 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     rd->group = NULL;
 
-    table = group->table;
+    table = group->zone.table;
 
     table->Release(rd->slot, rd->generation,
                    ngx_http_dynamic_weight_column);
@@ -467,9 +477,9 @@ ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state)
 {
     bool                            back;
-    dynweight::PeerTable           *table = group->table;
+    dynweight::PeerTable           *table = group->zone.table;
     dynweight::PeerHealth          &health = table->health(slot);
-    const dynweight::HealthPolicy  &policy = group->seats[slot].health;
+    const dynweight::HealthPolicy  &policy = group->conf.seats[slot].health;
 
     if (!(state & NGX_PEER_FAILED)) {
 
@@ -490,7 +500,7 @@ ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
 
     /* as nginx's only server: there is nobody to go to instead */
 
-    if (dscf->lone && group->serving->weight(slot)) {
+    if (dscf->lone && group->worker.serving->weight(slot)) {
         return;
     }
 

@@ -111,7 +111,7 @@ ngx_http_dynamic_weight_ready(ngx_http_request_t *r,
         last = first + dscf->lines.nelts;
 
         ready = dmcf->root && dmcf->root->areas[1 + dmcf->root->nviews
-                                                + dscf->primary.id]
+                                                + dscf->primary.conf.id]
                               .ready.load(std::memory_order_relaxed);
 
     } else {

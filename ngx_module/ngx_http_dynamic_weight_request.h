@@ -80,17 +80,18 @@ typedef enum {
 /* _method.cc */
 
 /*
- * NGX_OK: *slot is chosen, and an ingress node's address is in group->tenants,
- * for as long as the event loop is not gone back to. NGX_BUSY: no peer is left;
- * *slot is as it was, *generation is not to be looked at.
+ * NGX_OK: *slot is chosen, and an ingress node's address is among the
+ * group's tenants, for as long as the event loop is not gone back to.
+ * NGX_BUSY: no peer is left; *slot is as it was, *generation is not to be
+ * looked at.
  */
 ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t *slot,
     uint64_t *generation);
 
 /*
- * Whether it may be chosen; nothing is changed but the address in
- * group->tenants. `ramp`, in parts of 2^32, is what a slow start leaves it.
+ * Whether it may be chosen; nothing is changed but the address among the
+ * group's tenants. `ramp`, in parts of 2^32, is what a slow start leaves it.
  */
 ngx_http_dynamic_weight_usable_e ngx_http_dynamic_weight_usable(
     ngx_http_dynamic_weight_request_t *rd,
@@ -101,7 +102,7 @@ ngx_http_dynamic_weight_usable_e ngx_http_dynamic_weight_usable(
 bool ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
     ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 
-/* the generation of who sits in a slot, 0: nobody; sets group->tenants, too */
+/* the generation of who sits in a slot, 0: nobody; sets its tenant */
 uint64_t ngx_http_dynamic_weight_generation(
     ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 

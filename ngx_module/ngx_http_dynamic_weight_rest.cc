@@ -56,7 +56,7 @@ ngx_http_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
          */
 
         number = rd->keyed ? dynweight::Mix64(rd->key + rd->ntried)
-                           : group->rests++ * 0x9E3779B97F4A7C15u;
+                           : group->worker.rests++ * 0x9E3779B97F4A7C15u;
 
         if (ngx_http_dynamic_weight_find_rest(rd, group, range, &rest, number,
                                               &slot)
@@ -84,7 +84,7 @@ ngx_http_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
 {
     uint64_t  generation, ramp, weight;
 
-    weight = group->serving->weight(slot);
+    weight = group->worker.serving->weight(slot);
 
     if (weight == 0) {
         return 0;
@@ -130,7 +130,7 @@ ngx_http_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
         rest.weight += weight;
 
         if (rd->conf->least_conn) {
-            rest.active += group->table->Active(slot);
+            rest.active += group->zone.table->Active(slot);
         }
     }
 
@@ -172,7 +172,7 @@ ngx_http_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
             reached = true;
 
             if (!rd->conf->least_conn
-                || !dynweight::PassesShare(group->table->Active(slot),
+                || !dynweight::PassesShare(group->zone.table->Active(slot),
                                            rest->active, weight, rest->weight))
             {
                 *found = slot;
@@ -181,7 +181,7 @@ ngx_http_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
         }
 
         if (rd->conf->least_conn) {
-            active = group->table->Active(slot) + 1;
+            active = group->zone.table->Active(slot) + 1;
 
             if (least_weight == 0
                 || Wide{active} * least_weight < Wide{least_active} * weight)

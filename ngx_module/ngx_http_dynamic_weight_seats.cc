@@ -12,6 +12,8 @@
 #include "weightcalc/hash.h"
 
 
+static ngx_int_t ngx_http_dynamic_weight_number_groups(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
 static ngx_int_t ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_http_dynamic_weight_srv_conf_t *dscf);
@@ -63,17 +65,17 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    group->seats = static_cast<ngx_http_dynamic_weight_seat_t *>(
+    group->conf.seats = static_cast<ngx_http_dynamic_weight_seat_t *>(
         ngx_pmemalign(cf->pool, n * sizeof(ngx_http_dynamic_weight_seat_t),
                       alignof(ngx_http_dynamic_weight_seat_t)));
-    if (group->seats == NULL) {
+    if (group->conf.seats == NULL) {
         return NGX_ERROR;
     }
 
-    std::uninitialized_value_construct_n(group->seats, n);
+    std::uninitialized_value_construct_n(group->conf.seats, n);
 
-    group->nseats = n;
-    seat = group->seats;
+    group->conf.nseats = n;
+    seat = group->conf.seats;
     largest = 0;
 
     for (i = 0; i < dscf->upstream->servers->nelts; i++) {
@@ -150,6 +152,10 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
     ngx_http_upstream_main_conf_t        *umcf;
     ngx_http_dynamic_weight_place_t      *place;
     ngx_http_dynamic_weight_srv_conf_t   *dscf;
+
+    if (ngx_http_dynamic_weight_number_groups(cf, dmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     umcf = static_cast<ngx_http_upstream_main_conf_t *>(
         ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module));
@@ -259,6 +265,44 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
 }
 
 
+/* all upstreams of ours have their seats: their groups get their tables */
+
+static ngx_int_t
+ngx_http_dynamic_weight_number_groups(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    ngx_uint_t                            i;
+    ngx_http_dynamic_weight_srv_conf_t  **dscf;
+
+    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
+        dmcf->upstreams.elts);
+
+    dmcf->groups = static_cast<ngx_http_dynamic_weight_group_t **>(
+        ngx_pcalloc(cf->pool,
+                    (2 * dmcf->upstreams.nelts + 1)
+                    * sizeof(ngx_http_dynamic_weight_group_t *)));
+    if (dmcf->groups == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < dmcf->upstreams.nelts; i++) {
+
+        for (ngx_http_dynamic_weight_group_t *group
+             : { &dscf[i]->primary, &dscf[i]->backup })
+        {
+            group->conf.srv = dscf[i];
+
+            if (group->conf.nseats) {
+                group->conf.id = dmcf->ntables;
+                dmcf->groups[dmcf->ntables++] = group;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
@@ -267,12 +311,6 @@ ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
     ngx_uint_t                        i, c, nclusters;
     ngx_http_dynamic_weight_line_t   *line;
     ngx_http_dynamic_weight_group_t  *group;
-
-    dscf->primary.id = dmcf->ntables++;
-
-    if (dscf->backup.nseats) {
-        dscf->backup.id = dmcf->ntables++;
-    }
 
     line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
     nclusters = dmcf->config->clusters.size();
@@ -284,7 +322,12 @@ ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
 
     for (ngx_http_dynamic_weight_group_t *g : { &dscf->primary, &dscf->backup })
     {
-        for (i = 0; i < g->nseats && g->seats[i].cluster == NULL; i++) {
+        for (i = 0; i < g->conf.nseats; i++) {
+
+            if (g->conf.seats[i].cluster) {
+                break;
+            }
+
             next[g]++;
         }
     }
@@ -332,7 +375,7 @@ ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
 
         group = line[i].backup ? &dscf->backup : &dscf->primary;
 
-        config.table = group->id;
+        config.table = group->conf.id;
         config.range.first = next[group];
         config.range.count = line[i].slots;
 

@@ -27,33 +27,33 @@ static bool ngx_http_dynamic_weight_build_group(
 ngx_int_t
 ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group)
 {
-    ngx_uint_t                         i;
-    std::vector<dynweight::SlotRange>  ranges;
+    ngx_uint_t                           i;
+    std::vector<dynweight::SlotRange>    ranges;
+    ngx_http_dynamic_weight_srv_conf_t  *dscf = group->conf.srv;
 
     for (i = 0; i < dscf->lines.nelts; i++) {
         const dynweight::LineConfig  &line =
                               dmcf->config->lines[dscf->first_line + i];
 
-        if (line.table == group->id) {
+        if (line.table == group->conf.id) {
             ranges.push_back(line.range);
         }
     }
 
     /* a key's draws name the successor of its peer themselves */
 
-    group->serving = ngx_http_dynamic_weight_own(cycle->pool,
-        new dynweight::ServingWeights(group->nseats, std::move(ranges),
+    group->worker.serving = ngx_http_dynamic_weight_own(cycle->pool,
+        new dynweight::ServingWeights(group->conf.nseats, std::move(ranges),
                                       dscf->hash_key == NULL));
-    if (group->serving == NULL) {
+    if (group->worker.serving == NULL) {
         return NGX_ERROR;
     }
 
-    group->index = ngx_http_dynamic_weight_own(cycle->pool,
-                                   new dynweight::PickIndex(group->nseats));
-    if (group->index == NULL) {
+    group->worker.index = ngx_http_dynamic_weight_own(cycle->pool,
+        new dynweight::PickIndex(group->conf.nseats));
+    if (group->worker.index == NULL) {
         return NGX_ERROR;
     }
 
@@ -69,23 +69,24 @@ ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf)
     for (ngx_http_dynamic_weight_group_t *group
          : { &dscf->primary, &dscf->backup })
     {
-        if (group->nseats == 0) {
+        if (group->conf.nseats == 0) {
             continue;
         }
 
-        if (group->version != group->table->version()) {
+        if (group->worker.version != group->zone.table->version()) {
             ngx_http_dynamic_weight_build(dscf);
             return;
         }
 
-        stale |= group->health_version != group->table->health_version()
+        stale |= group->worker.health_version
+                 != group->zone.table->health_version()
                  || static_cast<int64_t>(ngx_current_msec)
-                    >= group->next_probe;
+                    >= group->worker.next_probe;
     }
 
     if (stale
         && ngx_current_msec - dscf->refreshed
-           >= (dscf->primary.nseats + dscf->backup.nseats)
+           >= (dscf->primary.conf.nseats + dscf->backup.conf.nseats)
               / NGX_HTTP_DW_SLOTS_PER_MSEC)
     {
         ngx_http_dynamic_weight_build(dscf);
@@ -104,15 +105,15 @@ ngx_http_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
     for (ngx_http_dynamic_weight_group_t *group
          : { &dscf->primary, &dscf->backup })
     {
-        if (group->nseats) {
+        if (group->conf.nseats) {
             any |= ngx_http_dynamic_weight_build_group(group, true);
         }
     }
 
-    serving = dscf->primary.index->nonzero();
+    serving = dscf->primary.worker.index->nonzero();
 
-    if (dscf->backup.nseats) {
-        serving += dscf->backup.index->nonzero();
+    if (dscf->backup.conf.nseats) {
+        serving += dscf->backup.worker.index->nonzero();
     }
 
     /*
@@ -128,7 +129,7 @@ ngx_http_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
         for (ngx_http_dynamic_weight_group_t *group
              : { &dscf->primary, &dscf->backup })
         {
-            if (group->nseats) {
+            if (group->conf.nseats) {
                 (void) ngx_http_dynamic_weight_build_group(group, false);
             }
         }
@@ -143,34 +144,34 @@ ngx_http_dynamic_weight_build_group(ngx_http_dynamic_weight_group_t *group,
     bool health)
 {
     uint64_t                         version;
-    const dynweight::PeerTable      &table = *group->table;
-    ngx_http_dynamic_weight_seat_t  *seats = group->seats;
+    const dynweight::PeerTable      &table = *group->zone.table;
+    ngx_http_dynamic_weight_seat_t  *seats = group->conf.seats;
 
     /* read before what they are about: a later change moves them on again */
 
     version = table.version();
 
-    if (group->hash && group->version != version) {
-        group->hash->Invalidate();
+    if (group->worker.hash && group->worker.version != version) {
+        group->worker.hash->Invalidate();
     }
 
-    group->version = version;
-    group->health_version = table.health_version();
+    group->worker.version = version;
+    group->worker.health_version = table.health_version();
 
     if (health) {
-        group->serving->Update(table, ngx_current_msec,
+        group->worker.serving->Update(table, ngx_current_msec,
             [&](uint32_t i) { return seats[i].health; });
 
-        group->next_probe = group->serving->next_probe_ms();
+        group->worker.next_probe = group->worker.serving->next_probe_ms();
 
     } else {
-        group->serving->UpdateWithoutHealth(table);
+        group->worker.serving->UpdateWithoutHealth(table);
     }
 
-    const dynweight::ServingWeights  &serving = *group->serving;
+    const dynweight::ServingWeights  &serving = *group->worker.serving;
 
-    group->index->Build(group->nseats,
-                        [&](uint32_t i) { return serving.weight(i); });
+    group->worker.index->Build(group->conf.nseats,
+        [&](uint32_t i) { return serving.weight(i); });
 
     return serving.out() != 0;
 }
@@ -181,6 +182,6 @@ ngx_http_dynamic_weight_is_out(const ngx_http_dynamic_weight_srv_conf_t *dscf,
     const ngx_http_dynamic_weight_group_t *group, uint32_t slot)
 {
     return !dscf->all_out
-           && group->table->health(slot).Out(ngx_current_msec,
-                                             group->seats[slot].health);
+           && group->zone.table->health(slot).Out(ngx_current_msec,
+                                             group->conf.seats[slot].health);
 }

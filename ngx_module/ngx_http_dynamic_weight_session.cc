@@ -43,7 +43,7 @@ ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc, void *data)
         return NGX_OK;
     }
 
-    sessions = rd->group->sessions[rd->slot];
+    sessions = rd->group->worker.sessions[rd->slot];
 
     if (sessions == NULL) {
         return NGX_OK;
@@ -102,7 +102,7 @@ ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc, void *data)
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0, "save session: %p", session);
 
-    sessions = &rd->group->sessions[rd->slot];
+    sessions = &rd->group->worker.sessions[rd->slot];
 
     if (*sessions == NULL) {
         *sessions = static_cast<ngx_http_dynamic_weight_sessions_t *>(

@@ -18,7 +18,7 @@ typedef struct {
 
 
 struct ngx_http_dynamic_weight_shares_t {
-    std::vector<ngx_http_dynamic_weight_group_t *>    groups;  /* by table */
+    ngx_http_dynamic_weight_main_conf_t              *conf;
     std::deque<ngx_http_dynamic_weight_share_task_t>  tasks;
     std::vector<bool>                                 restarts;  /* waiting */
     uint32_t                                          slot;  /* of the first */
@@ -39,8 +39,7 @@ void
 ngx_http_dynamic_weight_start_shares(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_http_dynamic_weight_shares_t     *shares;
-    ngx_http_dynamic_weight_srv_conf_t  **dscf;
+    ngx_http_dynamic_weight_shares_t  *shares;
 
     shares = ngx_http_dynamic_weight_own(cycle->pool,
                                      new ngx_http_dynamic_weight_shares_t());
@@ -48,19 +47,8 @@ ngx_http_dynamic_weight_start_shares(ngx_cycle_t *cycle,
         return;
     }
 
-    shares->groups.resize(dmcf->ntables);
+    shares->conf = dmcf;
     shares->restarts.resize(dmcf->ntables);
-
-    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-        dmcf->upstreams.elts);
-
-    for (ngx_uint_t i = 0; i < dmcf->upstreams.nelts; i++) {
-        shares->groups[dscf[i]->primary.id] = &dscf[i]->primary;
-
-        if (dscf[i]->backup.nseats) {
-            shares->groups[dscf[i]->backup.id] = &dscf[i]->backup;
-        }
-    }
 
     shares->timer.handler = ngx_http_dynamic_weight_share_timer_handler;
     shares->timer.data = shares;
@@ -86,7 +74,7 @@ ngx_http_dynamic_weight_restart_share(ngx_uint_t table)
         return;
     }
 
-    shares->tasks.push_back({ shares->groups[table], true });
+    shares->tasks.push_back({ shares->conf->groups[table], true });
     shares->restarts[table] = true;
 
     ngx_post_event(&shares->piece, &ngx_posted_next_events);
@@ -101,8 +89,8 @@ ngx_http_dynamic_weight_share_timer_handler(ngx_event_t *ev)
 
     (void) ngx_http_dynamic_weight_guard(ev->log, NGX_ERROR,
                                          [&]() -> ngx_int_t {
-        for (ngx_http_dynamic_weight_group_t *group : shares->groups) {
-            shares->tasks.push_back({ group, false });
+        for (ngx_uint_t i = 0; i < shares->conf->ntables; i++) {
+            shares->tasks.push_back({ shares->conf->groups[i], false });
         }
 
         return NGX_OK;
@@ -130,27 +118,28 @@ ngx_http_dynamic_weight_share_piece_handler(ngx_event_t *ev)
         task = &shares->tasks.front();
         group = task->group;
 
-        n = ngx_min(left, static_cast<uint32_t>(group->nseats) - shares->slot);
+        n = ngx_min(left,
+                    static_cast<uint32_t>(group->conf.nseats) - shares->slot);
 
         if (task->restart) {
-            group->window->Restart(*group->table, shares->slot, n);
+            group->zone.window->Restart(*group->zone.table, shares->slot, n);
 
         } else {
-            group->window->Roll(*group->table, shares->slot, n);
+            group->zone.window->Roll(*group->zone.table, shares->slot, n);
         }
 
         left -= n;
         shares->slot += n;
 
-        if (shares->slot < group->nseats) {
+        if (shares->slot < group->conf.nseats) {
             break;
         }
 
-        group->window->Finish(task->restart,
-                              ngx_http_dynamic_weight_unix_msec());
+        group->zone.window->Finish(task->restart,
+                                   ngx_http_dynamic_weight_unix_msec());
 
         if (task->restart) {
-            shares->restarts[group->id] = false;
+            shares->restarts[group->conf.id] = false;
         }
 
         shares->slot = 0;

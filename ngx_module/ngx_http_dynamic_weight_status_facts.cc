@@ -22,8 +22,8 @@ ngx_http_dynamic_weight_peer_facts(
     ngx_http_dynamic_weight_peer_facts_t *facts)
 {
     ngx_uint_t                             i;
-    const dynweight::PeerTable            *table = group->table;
-    const ngx_http_dynamic_weight_seat_t  *seat = &group->seats[slot];
+    const dynweight::PeerTable            *table = group->zone.table;
+    const ngx_http_dynamic_weight_seat_t  *seat = &group->conf.seats[slot];
 
     if (!table->Read(slot, &facts->peer)) {
         return false;
@@ -50,7 +50,7 @@ ngx_http_dynamic_weight_peer_facts(
     facts->received = ngx_http_dynamic_weight_load(counters.received);
     facts->response_ms = ngx_http_dynamic_weight_load(counters.response_ms);
     facts->selected = counters.selected.load(std::memory_order_relaxed);
-    facts->recent = group->window->Since(slot, facts->requests);
+    facts->recent = group->zone.window->Since(slot, facts->requests);
 
     int64_t  since = counters.down_since_ms.load(std::memory_order_relaxed);
 
@@ -104,7 +104,7 @@ ngx_http_dynamic_weight_cursor_t::next(ngx_uint_t *slots,
 
         group = group_ ? &dscf_->backup : &dscf_->primary;
 
-        if (slot_ == group->nseats) {
+        if (slot_ == group->conf.nseats) {
 
             if (group_ == 1) {
                 return NGX_DONE;
@@ -124,7 +124,7 @@ ngx_http_dynamic_weight_cursor_t::next(ngx_uint_t *slots,
 
         if (ngx_http_dynamic_weight_peer_facts(dscf_, group, slot, facts)) {
             facts->backup = group_;
-            facts->id = slot + (group_ ? dscf_->primary.nseats : 0);
+            facts->id = slot + (group_ ? dscf_->primary.conf.nseats : 0);
 
             return NGX_OK;
         }
@@ -232,7 +232,7 @@ ngx_http_dynamic_weight_summary_t::owner(
     for (i = 0; i < lines.size(); i++) {
         const dynweight::SlotRange  &range = line_[i].range;
 
-        if (line_[i].table == facts.group->id && facts.slot >= range.first
+        if (line_[i].table == facts.group->conf.id && facts.slot >= range.first
             && facts.slot - range.first < range.count)
         {
             return &lines[i];

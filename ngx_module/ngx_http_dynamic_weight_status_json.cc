@@ -216,8 +216,8 @@ StatusJson::upstream_head(void)
     text("method", dscf->least_conn ? "least_conn"
                    : dscf->hash_key ? "hash" : "round_robin");
     number("base", dscf->base);
-    number("generation", dscf->primary.table->version());
-    number("window", ngx_max(now_ - dscf->primary.window->began_ms(), 0));
+    number("generation", dscf->primary.zone.table->version());
+    number("window", ngx_max(now_ - dscf->primary.zone.window->began_ms(), 0));
     number("recent", summary_.group[0].recent + summary_.group[1].recent);
 
     *out_ += ",\"clusters\":[";
@@ -435,11 +435,11 @@ StatusJson::tuning(const ngx_http_dynamic_weight_peer_facts_t &facts)
 {
     uint16_t  mark;
 
-    if (facts.group->marks == NULL) {
+    if (facts.group->zone.marks == NULL) {
         return;
     }
 
-    mark = facts.group->marks[facts.slot].load(std::memory_order_relaxed);
+    mark = facts.group->zone.marks[facts.slot].load(std::memory_order_relaxed);
 
     if (mark && mark <= rules_.size()) {
         key("tuning");

@@ -45,36 +45,32 @@ ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *, void *conf)
 static void
 ngx_http_dynamic_weight_add_servers(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_uint_t                           i, n;
-    ngx_http_dynamic_weight_seat_t      *seat;
-    ngx_http_dynamic_weight_srv_conf_t **dscf;
+    ngx_uint_t                             i, n;
+    ngx_http_upstream_srv_conf_t          *uscf;
+    ngx_http_dynamic_weight_seat_t        *seat;
+    ngx_http_dynamic_weight_group_conf_t  *group;
 
-    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-        dmcf->upstreams.elts);
+    for (i = 0; i < dmcf->ntables; i++) {
+        group = &dmcf->groups[i]->conf;
+        uscf = group->srv->upstream;
 
-    for (i = 0; i < dmcf->upstreams.nelts; i++) {
+        for (n = 0; n < group->nseats; n++) {
+            seat = &group->seats[n];
 
-        for (auto *group : { &dscf[i]->primary, &dscf[i]->backup }) {
-
-            for (n = 0; n < group->nseats; n++) {
-                seat = &group->seats[n];
-
-                if (seat->sockaddr == NULL) {
-                    continue;
-                }
-
-                dynweight::ServerConfig  server;
-
-                server.upstream =
-                       ngx_http_dynamic_weight_view(dscf[i]->upstream->host);
-                server.name = ngx_http_dynamic_weight_view(seat->server);
-                server.address = ngx_http_dynamic_weight_view(seat->name);
-                server.table = group->id;
-                server.slot = n;
-                server.weight = seat->weight;
-
-                dmcf->config->servers.push_back(std::move(server));
+            if (seat->sockaddr == NULL) {
+                continue;
             }
+
+            dynweight::ServerConfig  server;
+
+            server.upstream = ngx_http_dynamic_weight_view(uscf->host);
+            server.name = ngx_http_dynamic_weight_view(seat->server);
+            server.address = ngx_http_dynamic_weight_view(seat->name);
+            server.table = group->id;
+            server.slot = n;
+            server.weight = seat->weight;
+
+            dmcf->config->servers.push_back(std::move(server));
         }
     }
 }
@@ -155,7 +151,7 @@ ngx_http_dynamic_weight_marks_bytes(
         return 0;
     }
 
-    return ngx_align(group->nseats * sizeof(std::atomic<uint16_t>), 64);
+    return ngx_align(group->conf.nseats * sizeof(std::atomic<uint16_t>), 64);
 }
 
 
@@ -195,16 +191,16 @@ ngx_http_dynamic_weight_init_marks(
     const ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_http_dynamic_weight_group_t *group, u_char *p)
 {
-    group->marks = NULL;
+    group->zone.marks = NULL;
 
     if (dmcf->tuning.file.len == 0) {
         return;
     }
 
-    group->marks = reinterpret_cast<std::atomic<uint16_t> *>(p);
+    group->zone.marks = reinterpret_cast<std::atomic<uint16_t> *>(p);
 
-    for (ngx_uint_t i = 0; i < group->nseats; i++) {
-        new (&group->marks[i]) std::atomic<uint16_t>(0);
+    for (ngx_uint_t i = 0; i < group->conf.nseats; i++) {
+        new (&group->zone.marks[i]) std::atomic<uint16_t>(0);
     }
 }
 
@@ -213,27 +209,11 @@ void
 ngx_http_dynamic_weight_write_marks(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::MarkUpdate &update)
 {
-    ngx_uint_t                            i, n;
-    ngx_http_dynamic_weight_srv_conf_t  **dscf;
+    ngx_uint_t                        n;
+    ngx_http_dynamic_weight_group_t  *group = dmcf->groups[update.table];
 
-    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-        dmcf->upstreams.elts);
-
-    for (i = 0; i < dmcf->upstreams.nelts; i++) {
-
-        for (auto *group : { &dscf[i]->primary, &dscf[i]->backup }) {
-
-            if (group->nseats == 0 || group->id != update.table) {
-                continue;
-            }
-
-            for (n = 0; n < group->nseats; n++) {
-                group->marks[n].store(update.marks[n],
-                                      std::memory_order_relaxed);
-            }
-
-            return;
-        }
+    for (n = 0; n < group->conf.nseats; n++) {
+        group->zone.marks[n].store(update.marks[n], std::memory_order_relaxed);
     }
 }
 

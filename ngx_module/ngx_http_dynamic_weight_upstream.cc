@@ -395,7 +395,7 @@ ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (dscf->primary.nseats == 0) {
+    if (dscf->primary.conf.nseats == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no peer of upstream \"%V\" but backup ones: write a "
                       "\"server\" or \"ingress_nodes\" without \"backup\" in "

@@ -76,7 +76,6 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     ngx_event_t                          *rev;
     ngx_connection_t                     *c;
     dynweight::Held                       held;
-    ngx_http_dynamic_weight_srv_conf_t  **dscf;
     ngx_http_dynamic_weight_main_conf_t  *dmcf;
 
     dmcf = ngx_http_dynamic_weight_cycle_conf(cycle);
@@ -85,25 +84,14 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
 
     watch->conf = dmcf;
 
-    std::vector<dynweight::PeerTable *>  tables(dmcf->ntables);
-
-    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-        dmcf->upstreams.elts);
-
-    for (ngx_uint_t i = 0; i < dmcf->upstreams.nelts; i++) {
-        tables[dscf[i]->primary.id] = dscf[i]->primary.table;
-
-        if (dscf[i]->backup.nseats) {
-            tables[dscf[i]->backup.id] = dscf[i]->backup.table;
-        }
-    }
-
     /*
      * A predecessor may have died between a change and its Publish(): then no
      * plan would be due, and the other workers would miss the change.
      */
 
-    for (dynweight::PeerTable *table : tables) {
+    for (ngx_uint_t i = 0; i < dmcf->ntables; i++) {
+        dynweight::PeerTable  *table = dmcf->groups[i]->zone.table;
+
         table->Publish();
         watch->tables.push_back(*table);
     }

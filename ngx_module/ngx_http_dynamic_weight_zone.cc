@@ -76,37 +76,15 @@ static void ngx_http_dynamic_weight_make_documents(
     const std::vector<size_t> &capacities);
 static void ngx_http_dynamic_weight_make_table(
     ngx_http_dynamic_weight_filling_t *filling,
-    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group);
 static void ngx_http_dynamic_weight_make_lines(
     ngx_http_dynamic_weight_filling_t *filling,
-    const std::vector<dynweight::PeerTable *> &tables,
     const std::vector<uint64_t> &scales);
 static std::vector<uint64_t> ngx_http_dynamic_weight_scales(
     ngx_http_dynamic_weight_filling_t *filling);
 static void ngx_http_dynamic_weight_weigh_servers(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const std::vector<dynweight::PeerTable *> &tables,
     const std::vector<uint64_t> &scales);
-
-
-template <typename F>
-static void
-ngx_http_dynamic_weight_each_group(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    F &&f)
-{
-    ngx_http_dynamic_weight_srv_conf_t **dscf =
-        static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
-            dmcf->upstreams.elts);
-
-    for (ngx_uint_t i = 0; i < dmcf->upstreams.nelts; i++) {
-        f(dscf[i], &dscf[i]->primary);
-
-        if (dscf[i]->backup.nseats) {
-            f(dscf[i], &dscf[i]->backup);
-        }
-    }
-}
 
 
 ngx_int_t
@@ -153,13 +131,14 @@ ngx_http_dynamic_weight_measure(ngx_http_dynamic_weight_main_conf_t *dmcf)
                             dynweight::kMaxStatusBytes);
     }
 
-    ngx_http_dynamic_weight_each_group(dmcf,
-        [&](auto *, ngx_http_dynamic_weight_group_t *group) {
-            layout.total += dynweight::PeerTable::Bytes(group->nseats,
-                                                        dmcf->columns);
-            layout.total += dynweight::ShareWindow::Bytes(group->nseats);
-            layout.total += ngx_http_dynamic_weight_marks_bytes(dmcf, group);
-        });
+    for (ngx_uint_t i = 0; i < dmcf->ntables; i++) {
+        ngx_http_dynamic_weight_group_t  *group = dmcf->groups[i];
+
+        layout.total += dynweight::PeerTable::Bytes(group->conf.nseats,
+                                                    dmcf->columns);
+        layout.total += dynweight::ShareWindow::Bytes(group->conf.nseats);
+        layout.total += ngx_http_dynamic_weight_marks_bytes(dmcf, group);
+    }
 
     layout.total += dmcf->config->lines.size()
                     * dynweight::SharedRecord<dynweight::LineRecord>::Bytes();
@@ -177,6 +156,7 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
 {
     size_t                              spare;
     u_char                             *memory;
+    ngx_uint_t                          i;
     ngx_core_conf_t                    *ccf;
     ngx_slab_pool_t                    *shpool;
     ngx_http_dynamic_weight_layout_t    layout;
@@ -228,15 +208,9 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_make_decisions(&filling);
     ngx_http_dynamic_weight_make_documents(&filling, layout.views);
 
-    std::vector<dynweight::PeerTable *>  tables(dmcf->ntables);
-
-    ngx_http_dynamic_weight_each_group(dmcf,
-        [&](ngx_http_dynamic_weight_srv_conf_t *dscf,
-            ngx_http_dynamic_weight_group_t *group)
-        {
-            ngx_http_dynamic_weight_make_table(&filling, dscf, group);
-            tables[group->id] = group->table;
-        });
+    for (i = 0; i < dmcf->ntables; i++) {
+        ngx_http_dynamic_weight_make_table(&filling, dmcf->groups[i]);
+    }
 
     ngx_http_dynamic_weight_init_tuning(dmcf,
         ngx_http_dynamic_weight_take(&filling,
@@ -244,12 +218,12 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
 
     std::vector<uint64_t>  scales = ngx_http_dynamic_weight_scales(&filling);
 
-    ngx_http_dynamic_weight_make_lines(&filling, tables, scales);
-    ngx_http_dynamic_weight_weigh_servers(dmcf, tables, scales);
+    ngx_http_dynamic_weight_make_lines(&filling, scales);
+    ngx_http_dynamic_weight_weigh_servers(dmcf, scales);
     ngx_http_dynamic_weight_carry_upstreams(&filling);
 
-    for (dynweight::PeerTable *table : tables) {
-        table->Publish();
+    for (i = 0; i < dmcf->ntables; i++) {
+        dmcf->groups[i]->zone.table->Publish();
     }
 
     /* complete: the next cycle may take over from it */
@@ -334,32 +308,35 @@ static void
 ngx_http_dynamic_weight_carry_upstreams(
     ngx_http_dynamic_weight_filling_t *filling)
 {
+    ngx_uint_t                            i;
     ngx_http_dynamic_weight_root_t       *root = filling->root;
+    ngx_http_dynamic_weight_group_t      *group;
+    ngx_http_dynamic_weight_srv_conf_t   *dscf;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
 
-    ngx_http_dynamic_weight_each_group(dmcf,
-        [&](ngx_http_dynamic_weight_srv_conf_t *dscf,
-            ngx_http_dynamic_weight_group_t *group)
-        {
-            auto  name = ngx_http_dynamic_weight_view(dscf->upstream->host);
+    for (i = 0; i < dmcf->ntables; i++) {
+        group = dmcf->groups[i];
+        dscf = group->conf.srv;
 
-            uint64_t  hashes[2] = {
-                ngx_http_dynamic_weight_table_hash(name, false),
-                ngx_http_dynamic_weight_table_hash(name, true)
-            };
+        auto  name = ngx_http_dynamic_weight_view(dscf->upstream->host);
 
-            ngx_http_dynamic_weight_carry_health(filling->former, hashes,
-                                                 *group->table);
+        uint64_t  hashes[2] = {
+            ngx_http_dynamic_weight_table_hash(name, false),
+            ngx_http_dynamic_weight_table_hash(name, true)
+        };
 
-            auto *a = ngx_http_dynamic_weight_former_table(filling->former,
-                                                           hashes[0]);
+        ngx_http_dynamic_weight_carry_health(filling->former, hashes,
+                                             *group->zone.table);
 
-            if (group == &dscf->primary && a) {
-                root->areas[1 + root->nviews + group->id].ready.store(
-                    ngx_http_dynamic_weight_was_ready(filling->former, hashes),
-                    std::memory_order_relaxed);
-            }
-        });
+        auto *a = ngx_http_dynamic_weight_former_table(filling->former,
+                                                       hashes[0]);
+
+        if (group == &dscf->primary && a) {
+            root->areas[1 + root->nviews + i].ready.store(
+                ngx_http_dynamic_weight_was_ready(filling->former, hashes),
+                std::memory_order_relaxed);
+        }
+    }
 
     root->ready.store(filling->former.root
                       && ngx_http_dynamic_weight_was_ready(filling->former,
@@ -522,54 +499,54 @@ ngx_http_dynamic_weight_make_documents(
 
 static void
 ngx_http_dynamic_weight_make_table(ngx_http_dynamic_weight_filling_t *filling,
-    ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_dynamic_weight_group_t *group)
 {
     u_char                               *last, name[16];
     size_t                                size;
     uint64_t                              hash;
     ngx_uint_t                            i;
+    ngx_http_dynamic_weight_srv_conf_t   *dscf = group->conf.srv;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
 
     hash = ngx_http_dynamic_weight_table_hash(
                ngx_http_dynamic_weight_view(dscf->upstream->host),
                group == &dscf->backup);
 
-    size = dynweight::PeerTable::Bytes(group->nseats, dmcf->columns);
+    size = dynweight::PeerTable::Bytes(group->conf.nseats, dmcf->columns);
 
-    group->table = ngx_http_dynamic_weight_keep(filling,
+    group->zone.table = ngx_http_dynamic_weight_keep(filling,
         dynweight::PeerTable::Create(
             ngx_http_dynamic_weight_take_area(filling, size, hash),
-            group->nseats, dmcf->columns));
+            group->conf.nseats, dmcf->columns));
 
-    size = dynweight::ShareWindow::Bytes(group->nseats);
+    size = dynweight::ShareWindow::Bytes(group->conf.nseats);
 
-    group->window = ngx_http_dynamic_weight_keep(filling,
+    group->zone.window = ngx_http_dynamic_weight_keep(filling,
         dynweight::ShareWindow::Create(
             ngx_http_dynamic_weight_take(filling, size),
-            group->nseats, ngx_http_dynamic_weight_unix_msec()));
+            group->conf.nseats, ngx_http_dynamic_weight_unix_msec()));
 
     size = ngx_http_dynamic_weight_marks_bytes(dmcf, group);
 
     ngx_http_dynamic_weight_init_marks(dmcf, group,
         ngx_http_dynamic_weight_take(filling, size));
 
-    group->table->SeedPicks(
+    group->zone.table->SeedPicks(
         ngx_http_dynamic_weight_next_pick(filling->former, hash));
 
-    for (i = 0; i < group->nseats; i++) {
+    for (i = 0; i < group->conf.nseats; i++) {
 
-        if (group->seats[i].sockaddr) {
+        if (group->conf.seats[i].sockaddr) {
             dynweight::PeerIdentity  identity;
 
             /* the next cycle knows it by this */
 
             last = ngx_snprintf(name, sizeof(name), "%016xL",
-                                group->seats[i].identity);
+                                group->conf.seats[i].identity);
             identity.set_node({ reinterpret_cast<char *>(name),
                                 static_cast<size_t>(last - name) });
 
-            group->table->SetPeer(i, identity);
+            group->zone.table->SetPeer(i, identity);
         }
     }
 }
@@ -579,7 +556,6 @@ ngx_http_dynamic_weight_make_table(ngx_http_dynamic_weight_filling_t *filling,
 
 static void
 ngx_http_dynamic_weight_make_lines(ngx_http_dynamic_weight_filling_t *filling,
-    const std::vector<dynweight::PeerTable *> &tables,
     const std::vector<uint64_t> &scales)
 {
     using Record = dynweight::SharedRecord<dynweight::LineRecord>;
@@ -602,7 +578,8 @@ ngx_http_dynamic_weight_make_lines(ngx_http_dynamic_weight_filling_t *filling,
             ngx_http_dynamic_weight_take_area(filling, Record::Bytes(), hash));
 
         auto weight = ngx_http_dynamic_weight_seed_line(dmcf, line,
-                          filling->held.views[line.cluster], *tables[line.table],
+                          filling->held.views[line.cluster],
+                          *dmcf->groups[line.table]->zone.table,
                           scales[line.table],
                           filling->stand_ins[dmcf->records->size()],
                           filling->former);
@@ -649,16 +626,17 @@ ngx_http_dynamic_weight_scales(ngx_http_dynamic_weight_filling_t *filling)
 static void
 ngx_http_dynamic_weight_weigh_servers(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const std::vector<dynweight::PeerTable *> &tables,
     const std::vector<uint64_t> &scales)
 {
     for (const dynweight::ServerConfig &server : dmcf->config->servers) {
 
+        dynweight::PeerTable  *table = dmcf->groups[server.table]->zone.table;
+
         auto write = dynweight::PlanServer(server,
                          dmcf->tuning.rules->Select(server.upstream, ""),
-                         *tables[server.table], scales[server.table]);
+                         *table, scales[server.table]);
         if (write) {
-            dynweight::ApplySlotWrites(*tables[server.table], { *write });
+            dynweight::ApplySlotWrites(*table, { *write });
         }
     }
 }
