@@ -4,7 +4,8 @@
 //   ..._cluster.cc   the dynamic_weight_cluster block
 //   ..._upstream.cc  directives of upstream
 //   ..._seats.cc     the peers that they make
-//   ..._zone.cc      shared memory: its size and content; see ..._zone.h
+//   ..._zone.cc      shared memory: what lies where; see ..._zone.h
+//   ..._fill.cc      what it begins with
 //   ..._carry.cc     what a new cycle takes over from the one before
 //   ..._access.cc    what the workers' user may read and write
 //   ..._watch.cc     worker 0: the watcher and what it hands over
@@ -344,18 +345,6 @@ char *ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *cmd,
 /* after ..._resolve(): reads the file and checks it whole */
 ngx_int_t ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-
-/* its place in the zone: for the file, and for the marks of a table */
-size_t ngx_http_dynamic_weight_tuning_bytes(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf);
-size_t ngx_http_dynamic_weight_marks_bytes(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const ngx_http_dynamic_weight_group_t *group);
-void ngx_http_dynamic_weight_init_tuning(
-    ngx_http_dynamic_weight_main_conf_t *dmcf, u_char *p);
-void ngx_http_dynamic_weight_init_marks(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_group_t *group, u_char *p);
 
 void ngx_http_dynamic_weight_write_marks(
     ngx_http_dynamic_weight_main_conf_t *dmcf,

@@ -394,7 +394,7 @@ ngx_http_dynamic_weight_zone(ngx_conf_t *cf, ngx_command_t *, void *conf)
     dmcf->zone->init = ngx_http_dynamic_weight_init_zone;
     dmcf->zone->data = dmcf;
 
-    /* each cycle has its own; _zone.cc carries the view over */
+    /* each cycle has its own; _fill.cc carries the view over */
     dmcf->zone->noreuse = 1;
 
     dmcf->zone_place.file = cf->conf_file->file.name.data;

@@ -2,7 +2,7 @@
 // place in the zone. While nginx runs the watcher reads it, see
 // watcher/tuning/tuning_file.h.
 
-#include "ngx_http_dynamic_weight.h"
+#include "ngx_http_dynamic_weight_zone.h"
 
 #include <new>
 #include <string>
@@ -129,78 +129,59 @@ ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
 }
 
 
-size_t
-ngx_http_dynamic_weight_tuning_bytes(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf)
+void
+ngx_http_dynamic_weight_walk_marks(ngx_http_dynamic_weight_walk_t *walk,
+    ngx_http_dynamic_weight_group_t *group)
 {
-    if (dmcf->tuning.file.len == 0) {
-        return 0;
+    u_char                 *p;
+    ngx_uint_t              i, n;
+    std::atomic<uint16_t>  *marks;
+
+    if (walk->conf->tuning.file.len == 0) {
+        return;
     }
 
-    return dynweight::SharedDocument::Bytes(dynweight::kMaxTuningBytes)
-           + dynweight::SharedDocument::Bytes(dynweight::kMaxTuningStatusBytes);
-}
+    n = group->conf.nseats;
+    p = ngx_http_dynamic_weight_take(walk, n * sizeof(std::atomic<uint16_t>));
 
-
-size_t
-ngx_http_dynamic_weight_marks_bytes(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const ngx_http_dynamic_weight_group_t *group)
-{
-    if (dmcf->tuning.file.len == 0) {
-        return 0;
+    if (p == NULL) {
+        return;
     }
 
-    return ngx_align(group->conf.nseats * sizeof(std::atomic<uint16_t>), 64);
+    marks = reinterpret_cast<std::atomic<uint16_t> *>(p);
+
+    for (i = 0; i < n; i++) {
+        new (&marks[i]) std::atomic<uint16_t>(0);
+    }
+
+    group->zone.marks = marks;
 }
 
 
 void
-ngx_http_dynamic_weight_init_tuning(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    u_char *p)
+ngx_http_dynamic_weight_walk_tuning(ngx_http_dynamic_weight_walk_t *walk)
 {
-    ngx_pool_t  *pool = dmcf->cycle->pool;
+    ngx_http_dynamic_weight_tuning_t  *tuning = &walk->conf->tuning;
 
+    if (tuning->file.len == 0) {
+        return;
+    }
+
+    tuning->good = ngx_http_dynamic_weight_take_document(walk,
+                       dynweight::kMaxTuningBytes);
+    tuning->status = ngx_http_dynamic_weight_take_document(walk,
+                         dynweight::kMaxTuningStatusBytes);
+}
+
+
+void
+ngx_http_dynamic_weight_fill_tuning(ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
     dmcf->tuning.rules->Advance(ngx_http_dynamic_weight_unix_msec());
 
-    if (dmcf->tuning.file.len == 0) {
-        return;
-    }
-
-    dmcf->tuning.good = ngx_http_dynamic_weight_own(pool,
-        new dynweight::SharedDocument(dynweight::SharedDocument::Create(
-            p, dynweight::kMaxTuningBytes)));
-
-    p += dynweight::SharedDocument::Bytes(dynweight::kMaxTuningBytes);
-
-    dmcf->tuning.status = ngx_http_dynamic_weight_own(pool,
-        new dynweight::SharedDocument(dynweight::SharedDocument::Create(
-            p, dynweight::kMaxTuningStatusBytes)));
-
-    if (dmcf->tuning.good == NULL || dmcf->tuning.status == NULL) {
-        throw std::bad_alloc();
-    }
-
-    /* it fits: that was made sure of when it was read */
-    (void) dmcf->tuning.good->Write(*dmcf->tuning.text);
-}
-
-
-void
-ngx_http_dynamic_weight_init_marks(
-    const ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_group_t *group, u_char *p)
-{
-    group->zone.marks = NULL;
-
-    if (dmcf->tuning.file.len == 0) {
-        return;
-    }
-
-    group->zone.marks = reinterpret_cast<std::atomic<uint16_t> *>(p);
-
-    for (ngx_uint_t i = 0; i < group->conf.nseats; i++) {
-        new (&group->zone.marks[i]) std::atomic<uint16_t>(0);
+    if (dmcf->tuning.good) {
+        /* it fits: that was made sure of when it was read */
+        (void) dmcf->tuning.good->Write(*dmcf->tuning.text);
     }
 }
 
