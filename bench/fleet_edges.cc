@@ -38,7 +38,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "watcher/cluster_status.h"
-#include "watcher/subscriptions.h"
+#include "watcher/kubernetes/subscriptions.h"
 #include "watcher/testing/table_memory.h"
 #include "watcher/watcher.h"
 
@@ -101,7 +101,7 @@ class Edge {
 
   std::string Plan() const {
     std::vector<std::string> asks;
-    for (const Subscription& subscription : PlanSubscriptions(config_, 0)) {
+    for (const Subscription& subscription : PlanSubscriptions(SourcesOf(config_, 0))) {
       const ReflectorOptions& options = subscription.options;
       asks.push_back(absl::StrCat(
           "{\"path\":\"", options.path, "\",\"labels\":\"",

@@ -56,6 +56,9 @@ my %source = (
     },
 );
 
+# Else a connection that was closed would end this without a word.
+$SIG{PIPE} = sub { die "a connection was closed\n" };
+
 sub now { 1000 * clock_gettime(CLOCK_MONOTONIC) }
 
 sub connect_to {

@@ -8,7 +8,7 @@
 #include <set>
 #include <tuple>
 
-#include "watcher/config/source.h"
+#include "watcher/kubernetes/source.h"
 #include "weightcalc/hash.h"
 
 

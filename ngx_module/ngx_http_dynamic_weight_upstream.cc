@@ -2,7 +2,7 @@
 
 #include "ngx_http_dynamic_weight.h"
 
-#include "watcher/config/source.h"
+#include "watcher/kubernetes/source.h"
 
 
 #define NGX_HTTP_DW_MAX_SLOTS    4096

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/subscriptions.h"
 
 namespace dynweight {
 namespace {
@@ -22,10 +21,9 @@ constexpr size_t kMaxSplitNamespaces = 64;
 }  // namespace
 
 ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
+                               const std::vector<DiscoveryMaker>& sources,
                                ClusterView* view, const Clock* clock,
-                               LogQueue* log,
-                               const ReflectorFactory& create_reflector,
-                               NewCredentials new_credentials,
+                               LogQueue* log, NewCredentials new_credentials,
                                std::function<double()> random)
     : config_(config.clusters[cluster]),
       view_(view),
@@ -34,14 +32,12 @@ ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
       new_credentials_(std::move(new_credentials)),
       credentials_(config_.credentials),
       random_(std::move(random)),
-      servers_(config_.api.size()),
-      create_reflector_(create_reflector) {
+      servers_(config_.api.size()) {
   if (config_.api.empty()) return;  // fixed addresses and no line
   api_ = OneOf(servers_.size());
-  for (Subscription& subscription : PlanSubscriptions(config, cluster)) {
+  for (const DiscoveryMaker& source : sources) {
     FeedOwner* owner = this;
-    feeds_.push_back(std::make_unique<Feed>(std::move(subscription), owner,
-                                            clock, create_reflector_));
+    feeds_.push_back(std::make_unique<Feed>(source, owner, clock));
   }
 }
 
@@ -121,8 +117,8 @@ std::string ClusterWatcher::OldViewText() const {
 void ClusterWatcher::SplitRefused() {
   std::vector<std::unique_ptr<Feed>> parts;
   for (auto feed = feeds_.begin(); feed != feeds_.end();) {
-    std::vector<Subscription> split;
-    if ((*feed)->refused()) split = SplitByNamespace((*feed)->subscription());
+    std::vector<DiscoveryMaker> split;
+    if ((*feed)->refused()) split = (*feed)->Split();
     if (split.empty() || split.size() > kMaxSplitNamespaces) {
       ++feed;
       continue;
@@ -131,10 +127,9 @@ void ClusterWatcher::SplitRefused() {
           absl::StrCat((*feed)->name(), " is refused: each of ", split.size(),
                        " namespaces is asked for its own"));
     Count(**feed, &ended_);
-    for (Subscription& subscription : split) {
+    for (const DiscoveryMaker& source : split) {
       FeedOwner* owner = this;
-      parts.push_back(std::make_unique<Feed>(std::move(subscription), owner,
-                                             clock_, create_reflector_));
+      parts.push_back(std::make_unique<Feed>(source, owner, clock_));
     }
     feed = feeds_.erase(feed);
   }
@@ -173,7 +168,7 @@ bool ClusterWatcher::rest_is_refused() const {
 }
 
 void ClusterWatcher::Count(const Feed& feed, ClusterStatus* status) const {
-  const ReflectorStats& stats = feed.stats();
+  const DiscoveryStats& stats = feed.stats();
   status->requests += stats.requests;
   status->lists += stats.lists;
   status->watches += stats.watches;
@@ -279,14 +274,14 @@ void ClusterWatcher::OnNodes(std::vector<IngressNode> nodes) {
   changes_.observed = true;
 }
 
-void ClusterWatcher::OnStillTrue(const Subscription::Want& want, bool nodes) {
+void ClusterWatcher::OnStillTrue(const Quantity& quantity) {
   const int64_t now = clock_->UnixMs();
-  if (nodes) {
+  if (quantity.kind == Quantity::Kind::kIngressNodes) {
     if (view_->nodes && !view_->nodes->provisional) {
       view_->nodes->observed_ms = now;
     }
   } else {
-    const auto it = view_->pods.find(want.pod_source);
+    const auto it = view_->pods.find(quantity.source);
     if (it != view_->pods.end()) it->second.observed_ms = now;
   }
   changes_.observed = true;

@@ -39,13 +39,14 @@ class ClusterWatcher : private FeedOwner {
   using NewCredentials =
       std::function<std::optional<absl::StatusOr<Credentials>>()>;
 
-  // `view` is what is held from before, and is kept up to date. Without
+  // `sources` tell of all that is asked of the cluster. `view` is what is held
+  // from before, and is kept up to date. Without
   // `new_credentials` those of the configuration are used as they are. `random`
   // gives uniform numbers of [0, 1): of several API servers each edge takes
   // another first, and another one when it fails.
   ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
-                 ClusterView* view, const Clock* clock, LogQueue* log,
-                 const ReflectorFactory& create_reflector,
+                 const std::vector<DiscoveryMaker>& sources, ClusterView* view,
+                 const Clock* clock, LogQueue* log,
                  NewCredentials new_credentials = nullptr,
                  std::function<double()> random = [] { return 0.0; });
 
@@ -77,7 +78,7 @@ class ClusterWatcher : private FeedOwner {
   void OnApiBusy(const std::string& base, int64_t retry_after_ms) override;
   void OnPods(const std::string& source, uint64_t pods) override;
   void OnNodes(std::vector<IngressNode> nodes) override;
-  void OnStillTrue(const Subscription::Want& want, bool nodes) override;
+  void OnStillTrue(const Quantity& quantity) override;
   void OnStatusChanged(bool at_once) override;
   void OnLog(LogLine::Level level, std::string_view text) override;
 
@@ -104,7 +105,6 @@ class ClusterWatcher : private FeedOwner {
   std::vector<Server> servers_;  // one for each of config_.api
   size_t api_ = 0;               // index into config_.api: the one in use
   ClusterChanges changes_;
-  const ReflectorFactory create_reflector_;
   std::vector<std::unique_ptr<Feed>> feeds_;
   ClusterStatus ended_;  // counts of feeds that were split
 };

@@ -1,11 +1,10 @@
-// One subscription of a cluster at work: the reflector, what it counts, the
-// guards of the quantities read from it, and whether it goes well.
+// One source of a cluster at work: the guards of the quantities that it tells,
+// and whether it goes well.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_FEED_H_
 #define DYNAMIC_WEIGHT_WATCHER_FEED_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -14,21 +13,15 @@
 #include <utility>
 #include <vector>
 
-#include "watcher/kubernetes/reflector.h"
+#include "watcher/discovery/discovery.h"
 #include "watcher/source_health.h"
 #include "watcher/state/cluster_view_json.h"
-#include "watcher/subscriptions.h"
-#include "watcher/tally.h"
 #include "watcher/text/log_line.h"
 #include "weightcalc/clock.h"
 #include "weightcalc/drop_guard.h"
 #include "weightcalc/lost_nodes.h"
 
 namespace dynweight {
-
-// Reflector::Create() bound to a transport and a source of jitter.
-using ReflectorFactory = std::function<std::unique_ptr<Reflector>(
-    const ReflectorOptions&, ObjectSink*, ReflectorHost*)>;
 
 // The cluster a feed belongs to.
 class FeedOwner {
@@ -40,17 +33,16 @@ class FeedOwner {
   virtual const ClusterView& view() const = 0;
   // What to prove who we are with; changed in place.
   virtual const Credentials* credentials() = 0;
-  // The base URL that all feeds of the cluster use now, and that it failed.
+  // As DiscoveryHost has them.
   virtual std::string ApiBase() = 0;
   virtual void OnApiFailure(const std::string& base) = 0;
-  // It wants to be left alone for so long.
   virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
 
   // New values in force, the guards having let them pass.
   virtual void OnPods(const std::string& source, uint64_t pods) = 0;
   virtual void OnNodes(std::vector<IngressNode> nodes) = 0;
   // What is in force was just said again.
-  virtual void OnStillTrue(const Subscription::Want& want, bool nodes) = 0;
+  virtual void OnStillTrue(const Quantity& quantity) = 0;
   // The status document is out of date; `at_once`: an operator waits for it.
   virtual void OnStatusChanged(bool at_once) = 0;
   // A line about this cluster, which need not name it.
@@ -58,25 +50,24 @@ class FeedOwner {
 };
 
 // Not thread-safe; lives on the watcher thread. All pointers outlive it.
-class Feed : private ReflectorHost {
+class Feed : private DiscoveryHost {
  public:
-  Feed(Subscription subscription, FeedOwner* owner, const Clock* clock,
-       const ReflectorFactory& create_reflector);
+  Feed(const DiscoveryMaker& source, FeedOwner* owner, const Clock* clock);
 
-  void Start() { reflector_->Start(clock_->MonotonicMs()); }
+  void Start() { source_->Start(clock_->MonotonicMs()); }
   // Instead of Start(): why there can be no request yet.
   void Fail(const absl::Status& error) { OnError(error); }
   void Tick();
   int64_t DeadlineMs() const;
 
-  bool listed() const { return tally_->listed(); }
+  bool listed() const { return source_->listed(); }
   // The server refuses to tell this (403), or it is more than can be kept.
   bool refused() const { return refused_; }
-  const Subscription& subscription() const { return subscription_; }
+  // What it may tell instead, if the whole is refused.
+  std::vector<DiscoveryMaker> Split() const { return source_->Split(); }
   const SourceHealth& health() const { return health_; }
-  const ReflectorStats& stats() const { return reflector_->stats(); }
-  // The path, and the selector where there is one.
-  std::string name() const;
+  const DiscoveryStats& stats() const { return source_->stats(); }
+  std::string name() const { return source_->name(); }
   // Answers that the guards held back.
   uint64_t held_back() const { return held_back_; }
   // What an operator should look into although nothing fails: sources in which
@@ -84,26 +75,19 @@ class Feed : private ReflectorHost {
   std::vector<std::string> Warnings() const;
 
  private:
-  // A number that a guard stands before.
-  struct Quantity {
-    size_t want = 0;
-    bool nodes = false;  // else pods
+  // A quantity that a guard stands before.
+  struct Guarded {
+    size_t index = 0;  // the source's
+    const Quantity* quantity = nullptr;
     DropGuard guard;
-    Departed departed;    // since it was last updated
-    LostNodes lost;       // of nodes
+    LostNodes lost;            // of nodes
     std::string warning = {};  // as it was logged last; "" when all is well
     // Drops that come and go are told at most once in kDropLogMs.
     int64_t next_drop_log_ms = INT64_MIN;
     bool drop_told = false;
   };
-  // Indices into quantities_ by a time.
+  // Indices of quantities by a time.
   using DueQuantities = std::set<std::pair<int64_t, size_t>>;
-  // Indices into quantities_; kNone: not asked for.
-  struct OfWant {
-    size_t pods = kNone;
-    size_t nodes = kNone;
-  };
-  static constexpr size_t kNone = SIZE_MAX;
 
   std::string ApiBase() override { return owner_->ApiBase(); }
   const Credentials* credentials() override { return owner_->credentials(); }
@@ -119,30 +103,26 @@ class Feed : private ReflectorHost {
   void OnTrouble(const std::string& text) override;
   void OnError(const absl::Status& error) override;
 
-  std::vector<size_t> TakeChanged();
   void Update(size_t quantity, int64_t asked_ms);
   void UpdateDue(int64_t now_ms);
-  void UpdatePods(Quantity* quantity, int64_t now_ms, int64_t asked_ms);
-  void UpdateNodes(Quantity* quantity, int64_t now_ms, int64_t asked_ms);
-  void KeepLastNodes(Quantity* quantity);
-  void Warn(Quantity* quantity, const std::string& warning);
-  bool Admit(Quantity* quantity, uint64_t size, uint64_t departed,
+  void UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms);
+  void UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms);
+  void KeepLastNodes(Guarded* guarded);
+  void Warn(Guarded* guarded, const std::string& warning);
+  bool Admit(Guarded* guarded, uint64_t size, uint64_t departed,
              int64_t now_ms, int64_t asked_ms);
-  void TellDrop(Quantity* quantity, uint64_t in_force, uint64_t size,
+  void TellDrop(Guarded* guarded, uint64_t in_force, uint64_t size,
                 DropGuard::Verdict verdict, int64_t now_ms);
-  uint64_t SizeInForce(const Quantity& quantity) const;
-  std::string NameOf(const Quantity& quantity) const;
+  uint64_t SizeInForce(const Guarded& guarded) const;
+  std::string NameOf(const Guarded& guarded) const;
   void Log(const std::optional<LogLine>& line);
   int64_t AskDeadlineMs() const;
-  int64_t AskAtMs(const Quantity& quantity) const;
+  int64_t AskAtMs(const Guarded& guarded) const;
 
-  Subscription subscription_;
   FeedOwner* owner_;
   const Clock* clock_;
-  std::unique_ptr<Tally> tally_;
   SourceHealth health_;
-  std::vector<Quantity> quantities_;
-  std::vector<OfWant> of_want_;
+  std::vector<Guarded> guarded_;  // one for each of the source's quantities
   DueQuantities to_ask_;    // by when a consistent list is to be asked for
   DueQuantities settling_;  // by when their falls count
   std::optional<int64_t> asked_ms_;  // for a list that has not come yet
@@ -151,7 +131,7 @@ class Feed : private ReflectorHost {
   bool refused_ = false;
   bool no_nodes_ = false;  // for certain; the last stay in use
   uint64_t held_back_ = 0;
-  std::unique_ptr<Reflector> reflector_;  // last: it points to all above
+  std::unique_ptr<Discovery> source_;  // last: it points to all above
 };
 
 }  // namespace dynweight

@@ -22,7 +22,7 @@
 #include "watcher/files/background_look.h"
 #include "watcher/handoff.h"
 #include "watcher/kubernetes/credentials_look.h"
-#include "watcher/kubernetes/reflector.h"
+#include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/state/held_views.h"
 #include "watcher/state/state_file.h"
 #include "watcher/state/state_saver.h"
@@ -205,15 +205,15 @@ void WatcherThread::SetUp(Run* run) {
   if (run->transport == nullptr) throw std::bad_alloc();
   handoff_.SetTransport(run->transport.get());
   const ReflectorFactory create = [run](const ReflectorOptions& options,
-                                        ObjectSink* sink, ReflectorHost* host) {
+                                        ObjectSink* sink, DiscoveryHost* host) {
     return Reflector::Create(options, run->transport.get(), sink, host, [run] {
       return std::uniform_real_distribution<double>(0, 1)(run->engine);
     });
   };
   for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
-        config_, i, &views_[i], &clock_, &log_, create,
-        Look(config_.clusters[i].credentials, run), [run] {
+        config_, i, KubernetesDiscoveries(SourcesOf(config_, i), create),
+        &views_[i], &clock_, &log_, Look(config_.clusters[i].credentials, run), [run] {
           return std::uniform_real_distribution<double>(0, 1)(run->engine);
         }));
   }

@@ -8,7 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "watcher/config/source.h"
+#include "watcher/kubernetes/source.h"
+#include "watcher/kubernetes/subscriptions.h"
 #include "watcher/transport/credentials.h"
 #include "weightcalc/peer_set.h"
 
@@ -36,6 +37,9 @@ struct WatcherConfig {
   std::string tuning_file;   // empty: none
   int64_t coalesce_ms = 50;  // at most one write of a table per this time
 };
+
+// What lines and block ask of a cluster of Kubernetes.
+KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster);
 
 }  // namespace dynweight
 

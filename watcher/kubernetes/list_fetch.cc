@@ -29,7 +29,7 @@ uint32_t MaxPages(const ReflectorOptions& options) {
 }  // namespace
 
 ListFetch::ListFetch(const ReflectorOptions& options, HttpTransport* transport,
-                     ObjectSink* sink, ReflectorStats* stats,
+                     ObjectSink* sink, DiscoveryStats* stats,
                      OnResult on_result)
     : options_(options),
       transport_(transport),

@@ -15,6 +15,7 @@
 #include "watcher/kubernetes/list_scanner.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
+#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/reflector_options.h"
 #include "watcher/transport/http_transport.h"
 
@@ -44,7 +45,7 @@ class ListFetch : private HttpHandler {
   // `on_result` is called once for each Begin() that is not cancelled, never
   // from inside it; it may call Begin() again. Everything outlives the fetch.
   ListFetch(const ReflectorOptions& options, HttpTransport* transport,
-            ObjectSink* sink, ReflectorStats* stats, OnResult on_result);
+            ObjectSink* sink, DiscoveryStats* stats, OnResult on_result);
   ~ListFetch() override { Cancel(); }
 
   // `version` as in ListQuery. `collection` outlives the list.
@@ -75,7 +76,7 @@ class ListFetch : private HttpHandler {
   const Collection* collection_ = nullptr;
   HttpTransport* const transport_;
   ObjectSink* const sink_;
-  ReflectorStats* const stats_;
+  DiscoveryStats* const stats_;
   const OnResult on_result_;
 
   bool active_ = false;

@@ -46,45 +46,12 @@
 #include <optional>
 #include <string>
 
-#include "absl/status/status.h"
+#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/object_sink.h"
 #include "watcher/kubernetes/reflector_options.h"
-#include "watcher/transport/credentials.h"
 #include "watcher/transport/http_transport.h"
 
 namespace dynweight {
-
-// What a reflector asks of the cluster it belongs to, and tells it.
-class ReflectorHost {
- public:
-  virtual ~ReflectorHost() = default;
-  // Base URL of the API server to use now. All reflectors of a cluster share
-  // it.
-  virtual std::string ApiBase() = 0;
-  virtual const Credentials* credentials() = 0;
-  // The server at `base` does not answer; the host may turn to the next one.
-  virtual void OnApiFailure(const std::string& base) = 0;
-  // The server at `base` wants to be left alone for so long (Retry-After); the
-  // host may turn to the next one. Before OnApiFailure() of the same answer.
-  virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
-  // A list was committed to the sink. `asked_ms`: when it was asked for, if it
-  // is not older than what was seen until then; nothing: it came from a cache
-  // that may lag.
-  virtual void OnList(std::optional<int64_t> asked_ms) = 0;
-  // A watch event was applied to the sink (bookmarks are not reported here).
-  virtual void OnEvent() = 0;
-  // The server is heard (a list, an event, a bookmark) and nothing is failing:
-  // while lists succeed and watches don't, or the other way round, this is
-  // not called.
-  virtual void OnHealthy() = 0;
-  // Nothing fails, but something is in the way that an operator should know of;
-  // empty: no longer. Called for changes only.
-  virtual void OnTrouble(const std::string& text) = 0;
-  // Something failed; the text names the URL's path, what happened and the
-  // mend where there is one ("HTTP 403: the token may not list ..."). Called
-  // for each failure; the host logs changes only.
-  virtual void OnError(const absl::Status& error) = 0;
-};
 
 // Not thread-safe; lives on the watcher thread.
 class Reflector {
@@ -94,7 +61,7 @@ class Reflector {
   static std::unique_ptr<Reflector> Create(ReflectorOptions options,
                                            HttpTransport* transport,
                                            ObjectSink* sink,
-                                           ReflectorHost* host,
+                                           DiscoveryHost* host,
                                            std::function<double()> random);
   virtual ~Reflector() = default;
 
@@ -111,7 +78,7 @@ class Reflector {
   // drop. Soon, see ReflectorOptions::spread_ms: one list answers all requests
   // that were made before it began. A watch under way goes on.
   virtual void RequestConsistentList(int64_t now_ms) = 0;
-  virtual const ReflectorStats& stats() const = 0;
+  virtual const DiscoveryStats& stats() const = 0;
 };
 
 }  // namespace dynweight

@@ -26,7 +26,7 @@ using testing::IsEmpty;
 constexpr char kPath[] =
     "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices";
 
-class ReflectorCurlTest : public testing::Test, public ReflectorHost {
+class ReflectorCurlTest : public testing::Test, public DiscoveryHost {
  protected:
   ReflectorCurlTest() {
     options_.path = kPath;

@@ -14,7 +14,7 @@ namespace dynweight {
 namespace reflector_internal {
 
 ReflectorImpl::ReflectorImpl(ReflectorOptions options, HttpTransport* transport,
-                             ObjectSink* sink, ReflectorHost* host,
+                             ObjectSink* sink, DiscoveryHost* host,
                              std::function<double()> random)
     : options_(std::move(options)),
       collections_(options_.fallbacks),
@@ -275,7 +275,7 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
 std::unique_ptr<Reflector> Reflector::Create(ReflectorOptions options,
                                              HttpTransport* transport,
                                              ObjectSink* sink,
-                                             ReflectorHost* host,
+                                             DiscoveryHost* host,
                                              std::function<double()> random) {
   return std::make_unique<reflector_internal::ReflectorImpl>(
       std::move(options), transport, sink, host, std::move(random));

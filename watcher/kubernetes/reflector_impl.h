@@ -53,14 +53,14 @@ inline constexpr int64_t kSettleMs = 1500;
 class ReflectorImpl final : public Reflector {
  public:
   ReflectorImpl(ReflectorOptions options, HttpTransport* transport,
-                ObjectSink* sink, ReflectorHost* host,
+                ObjectSink* sink, DiscoveryHost* host,
                 std::function<double()> random);
 
   void Start(int64_t now_ms) override;
   int64_t Deadline() const override;
   void Tick(int64_t now_ms) override;
   void RequestConsistentList(int64_t now_ms) override;
-  const ReflectorStats& stats() const override { return stats_; }
+  const DiscoveryStats& stats() const override { return stats_; }
 
  private:
   int64_t NextListMs() const;
@@ -105,9 +105,9 @@ class ReflectorImpl final : public Reflector {
   const ReflectorOptions options_;
   std::vector<Collection> collections_;  // the path and its fallbacks
   ObjectSink* const sink_;
-  ReflectorHost* const host_;
+  DiscoveryHost* const host_;
   const std::function<double()> random_;
-  ReflectorStats stats_;
+  DiscoveryStats stats_;
   Backoff backoff_;
   int64_t now_ms_ = 0;
 

@@ -399,7 +399,7 @@ TEST_F(ReflectorListTest, Counts) {
   Sync();
   Send(Event("ADDED", "y", "101"));
   Refuse(Watch(), 500);
-  const ReflectorStats& stats = reflector_->stats();
+  const DiscoveryStats& stats = reflector_->stats();
   EXPECT_EQ(stats.requests, 2u);
   EXPECT_EQ(stats.lists, 1u);
   EXPECT_EQ(stats.relists, 0u);

@@ -34,13 +34,6 @@ struct ReflectorOptions {
   uint32_t max_objects = 200000;             // one list
 };
 
-// Counters for the status page.
-struct ReflectorStats {
-  uint64_t requests = 0, lists = 0, relists = 0, watches = 0, events = 0;
-  uint64_t failures = 0, bytes = 0, rejected = 0;
-  std::string resource_version;
-};
-
 }  // namespace dynweight
 
 #endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REFLECTOR_OPTIONS_H_

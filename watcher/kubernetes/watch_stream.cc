@@ -18,7 +18,7 @@ bool IsOld(std::string_view event_version, std::string_view version) {
 
 WatchStream::WatchStream(const ReflectorOptions& options,
                          HttpTransport* transport, ObjectSink* sink,
-                         ReflectorStats* stats, OnOpen on_open,
+                         DiscoveryStats* stats, OnOpen on_open,
                          OnEvent on_event, OnEnd on_end)
     : options_(options),
       transport_(transport),

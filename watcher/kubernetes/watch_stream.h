@@ -13,6 +13,7 @@
 #include "watcher/kubernetes/api_document.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
+#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/reflector_options.h"
 #include "watcher/kubernetes/watch_framing.h"
 #include "watcher/transport/http_transport.h"
@@ -44,7 +45,7 @@ class WatchStream : private HttpHandler {
   // may call Begin() again. The others may not.
   // Everything outlives the stream.
   WatchStream(const ReflectorOptions& options, HttpTransport* transport,
-              ObjectSink* sink, ReflectorStats* stats, OnOpen on_open,
+              ObjectSink* sink, DiscoveryStats* stats, OnOpen on_open,
               OnEvent on_event, OnEnd on_end);
   ~WatchStream() override { Cancel(); }
 
@@ -85,7 +86,7 @@ class WatchStream : private HttpHandler {
   const Collection* collection_ = nullptr;
   HttpTransport* const transport_;
   ObjectSink* const sink_;
-  ReflectorStats* const stats_;
+  DiscoveryStats* const stats_;
   const OnOpen on_open_;
   const OnEvent on_event_;
   const OnEnd on_end_;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/testing/manual_clock.h"
 
 namespace dynweight {
@@ -25,7 +26,7 @@ namespace dynweight {
 class PlayedReflector : public Reflector {
  public:
   PlayedReflector(ReflectorOptions options, ObjectSink* sink,
-                  ReflectorHost* host)
+                  DiscoveryHost* host)
       : options_(std::move(options)), sink_(sink), host_(host) {}
 
   void Start(int64_t) override { started = true; }
@@ -35,7 +36,7 @@ class PlayedReflector : public Reflector {
     ++consistent_requests;
     requested_ms = now_ms;
   }
-  const ReflectorStats& stats() const override { return stats_; }
+  const DiscoveryStats& stats() const override { return stats_; }
 
   // `consistent`: the list that was asked for.
   void List(const std::vector<std::string>& objects, bool consistent = false) {
@@ -69,7 +70,7 @@ class PlayedReflector : public Reflector {
     host_->OnApiFailure(host_->ApiBase());
     host_->OnError(absl::UnavailableError(reason));
   }
-  ReflectorHost* host() { return host_; }
+  DiscoveryHost* host() { return host_; }
   const std::string& path() const { return options_.path; }
 
   bool started = false;
@@ -87,8 +88,8 @@ class PlayedReflector : public Reflector {
 
   ReflectorOptions options_;
   ObjectSink* sink_;
-  ReflectorHost* host_;
-  ReflectorStats stats_;
+  DiscoveryHost* host_;
+  DiscoveryStats stats_;
 };
 
 // An EndpointSlice of `name` in "prod" with `ready` pods.
@@ -132,16 +133,18 @@ class ClusterWatcherTest : public ::testing::Test {
 
   void Start() {
     watcher_ = std::make_unique<ClusterWatcher>(
-        config_, 0, &view_, &clock_, &log_,
-        [this](const ReflectorOptions& options, ObjectSink* sink,
-               ReflectorHost* host) {
-          auto reflector =
-              std::make_unique<PlayedReflector>(options, sink, host);
-          reflector_ = reflector.get();
-          reflectors_.push_back(reflector_);
-          return reflector;
-        },
-        new_credentials_, [this] { return random_; });
+        config_, 0,
+        KubernetesDiscoveries(
+            SourcesOf(config_, 0),
+            [this](const ReflectorOptions& options, ObjectSink* sink,
+                   DiscoveryHost* host) {
+              auto reflector =
+                  std::make_unique<PlayedReflector>(options, sink, host);
+              reflector_ = reflector.get();
+              reflectors_.push_back(reflector_);
+              return reflector;
+            }),
+        &view_, &clock_, &log_, new_credentials_, [this] { return random_; });
     watcher_->Start();
   }
 

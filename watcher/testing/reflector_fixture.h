@@ -120,7 +120,7 @@ class NameSink : public ObjectSink {
   }
 };
 
-class RecordingHost : public ReflectorHost {
+class RecordingHost : public DiscoveryHost {
  public:
   std::string ApiBase() override { return base; }
   const Credentials* credentials() override { return &credentials_; }

@@ -1,8 +1,8 @@
 // What one list+watch has to say about each thing that was wanted of it,
 // whatever kind of object it follows.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_TALLY_H_
-#define DYNAMIC_WEIGHT_WATCHER_TALLY_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_TALLY_H_
+#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_TALLY_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "watcher/config/source.h"
+#include "watcher/kubernetes/node_address_type.h"
 #include "watcher/kubernetes/object_sink.h"
-#include "watcher/subscriptions.h"
+#include "watcher/kubernetes/subscriptions.h"
 #include "weightcalc/departed.h"
 #include "weightcalc/slot_plan.h"
 
@@ -21,7 +21,7 @@ namespace dynweight {
 // A want is named by its index in Subscription::wants. Not thread-safe.
 class Tally {
  public:
-  // `address_type` matters for Subscription::Kind::kNodes only.
+  // `address_type` matters for nodes only.
   static std::unique_ptr<Tally> Create(const Subscription& subscription,
                                        NodeAddressType address_type);
   virtual ~Tally() = default;
@@ -30,7 +30,7 @@ class Tally {
   virtual ObjectSink* sink() = 0;
   // Whether a list was ever committed: before that nothing below is known.
   virtual bool listed() const = 0;
-  // Ready pods. Not of kNodes.
+  // Ready pods. Not of nodes.
   virtual uint64_t Pods(size_t want) const = 0;
   // Live ingress nodes, sorted, distinct. Not of the replicas kinds.
   virtual std::vector<IngressNode> Nodes(size_t want) const = 0;
@@ -51,4 +51,4 @@ class Tally {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_TALLY_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_TALLY_H_

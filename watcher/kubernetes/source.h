@@ -1,14 +1,15 @@
 // Where a number of pods or a set of ingress nodes is read from, as the
 // configuration spells it: `service=prod/orders`, `nodes=role=ingress`, ...
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_CONFIG_SOURCE_H_
-#define DYNAMIC_WEIGHT_WATCHER_CONFIG_SOURCE_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SOURCE_H_
+#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SOURCE_H_
 
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "watcher/kubernetes/kinds.h"
 #include "watcher/kubernetes/node_address_type.h"
 #include "weightcalc/ip_address.h"
 
@@ -17,17 +18,9 @@ namespace dynweight {
 // Where an application's ready pods are counted: the SOURCE of an upstream's
 // `ingress_nodes` line.
 struct PodSource {
-  enum class Kind : uint8_t {
-    kService,      // EndpointSlices of a Service
-    kPods,         // Pods by label selector
-    kDeployment,   // status.readyReplicas
-    kStatefulSet,  // status.readyReplicas
-    kRollout,      // Argo Rollout, status.readyReplicas
-  };
-
-  Kind kind = Kind::kService;
+  const KubernetesKind* kind = FindKubernetesKind("service");
   std::string ns;    // namespace
-  std::string name;  // object name, or the selector of kPods
+  std::string name;  // object name, or the selector of pods
 
   // As the configuration spells it: "service=prod/orders". Identifies the
   // source within a cluster, in views, state files and logs.
@@ -70,4 +63,4 @@ struct NodeSource {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_CONFIG_SOURCE_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SOURCE_H_

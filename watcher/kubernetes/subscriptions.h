@@ -2,30 +2,30 @@
 // the configuration asks of the cluster is known: the fewest, and each in the
 // narrowest scope that serves.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_SUBSCRIPTIONS_H_
-#define DYNAMIC_WEIGHT_WATCHER_SUBSCRIPTIONS_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SUBSCRIPTIONS_H_
+#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SUBSCRIPTIONS_H_
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <vector>
 
-#include "watcher/config/config.h"
-#include "watcher/kubernetes/reflector.h"
+#include "watcher/kubernetes/kinds.h"
+#include "watcher/kubernetes/reflector_options.h"
+#include "watcher/kubernetes/source.h"
 
 namespace dynweight {
 
+// What is asked of a cluster.
+struct KubernetesSources {
+  std::vector<PodSource> pods;
+  NodeSource nodes;
+  // The same for all: mode and times.
+  ReflectorOptions options;
+};
+
 // One list+watch and what is read from it.
 struct Subscription {
-  enum class Kind : uint8_t {
-    kEndpointSlices,
-    kPods,
-    kNodes,
-    kDeployments,
-    kStatefulSets,
-    kRollouts,
-  };
-
-  // One object (or, of kPods and kNodes, the one selector) and who asks.
+  // One object (or, of pods and nodes, the one selector) and who asks.
   struct Want {
     std::string ns;
     std::string name;
@@ -33,7 +33,7 @@ struct Subscription {
     bool nodes = false;      // it says which ingress nodes there are
   };
 
-  Kind kind = Kind::kEndpointSlices;
+  const KubernetesKind* kind = nullptr;
   ReflectorOptions options;
   std::vector<Want> wants;  // sorted by namespace and name; distinct
 };
@@ -55,8 +55,7 @@ inline constexpr size_t kMaxNamespaces = 16;
 // while they are few. More of either: one for each namespace; in too many
 // namespaces: one of the cluster. Pods: one for each namespace and selector.
 // Nodes: one with the selector.
-std::vector<Subscription> PlanSubscriptions(const WatcherConfig& config,
-                                            uint32_t cluster);
+std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources);
 
 // The same by namespace, for a server that refuses the whole, or whose whole is
 // too much. Empty: it is of one namespace already, or of none.
@@ -64,4 +63,4 @@ std::vector<Subscription> SplitByNamespace(const Subscription& subscription);
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_SUBSCRIPTIONS_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SUBSCRIPTIONS_H_

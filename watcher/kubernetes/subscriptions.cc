@@ -1,6 +1,6 @@
 // See subscriptions.h.
 
-#include "watcher/subscriptions.h"
+#include "watcher/kubernetes/subscriptions.h"
 
 #include <map>
 #include <optional>
@@ -13,7 +13,7 @@
 namespace dynweight {
 namespace {
 
-using Kind = Subscription::Kind;
+using Sink = KubernetesKind::Sink;
 using Want = Subscription::Want;
 
 // Pods are 10 to 20 kB each.
@@ -24,54 +24,6 @@ constexpr char kServiceName[] = "kubernetes.io/service-name";
 // By namespace and name.
 using Wants = std::map<std::pair<std::string, std::string>, Want>;
 
-struct Resource {
-  const char* group;
-  const char* plural;
-};
-
-Resource ResourceOf(Kind kind) {
-  switch (kind) {
-    case Kind::kEndpointSlices:
-      return {"/apis/discovery.k8s.io/v1", "endpointslices"};
-    case Kind::kPods:
-      return {"/api/v1", "pods"};
-    case Kind::kNodes:
-      return {"/api/v1", "nodes"};
-    case Kind::kDeployments:
-      return {"/apis/apps/v1", "deployments"};
-    case Kind::kStatefulSets:
-      return {"/apis/apps/v1", "statefulsets"};
-    case Kind::kRollouts:
-      return {"/apis/argoproj.io/v1alpha1", "rollouts"};
-  }
-  return {"", ""};
-}
-
-Kind KindOf(PodSource::Kind kind) {
-  switch (kind) {
-    case PodSource::Kind::kService:
-      return Kind::kEndpointSlices;
-    case PodSource::Kind::kPods:
-      return Kind::kPods;
-    case PodSource::Kind::kDeployment:
-      return Kind::kDeployments;
-    case PodSource::Kind::kStatefulSet:
-      return Kind::kStatefulSets;
-    case PodSource::Kind::kRollout:
-      return Kind::kRollouts;
-  }
-  return Kind::kEndpointSlices;
-}
-
-std::string Path(Kind kind, const std::string& ns) {
-  const Resource resource = ResourceOf(kind);
-  if (ns.empty()) {
-    return absl::StrCat(resource.group, "/", resource.plural);
-  }
-  return absl::StrCat(resource.group, "/namespaces/", ns, "/",
-                      resource.plural);
-}
-
 Want* Add(Wants* wants, const std::string& ns, const std::string& name) {
   Want* want = &(*wants)[{ns, name}];
   want->ns = ns;
@@ -79,19 +31,13 @@ Want* Add(Wants* wants, const std::string& ns, const std::string& name) {
   return want;
 }
 
-Subscription Subscribe(const ClusterConfig& cluster, Kind kind,
+Subscription Subscribe(const ReflectorOptions& like, const KubernetesKind& kind,
                        const std::string& ns) {
   Subscription subscription;
-  subscription.kind = kind;
-  ReflectorOptions& options = subscription.options;
-  options.path = Path(kind, ns);
-  options.watch = cluster.mode == ClusterConfig::Mode::kWatch;
-  options.interval_ms = cluster.interval_ms;
-  options.timeout_ms = cluster.timeout_ms;
-  options.spread_ms = cluster.guard.confirm_ms;
-  if (kind == Kind::kPods) {
-    options.page_limit = kPodsPage;
-  }
+  subscription.kind = &kind;
+  subscription.options = like;
+  subscription.options.path = kind.Path(ns);
+  if (kind.sink == Sink::kPods) subscription.options.page_limit = kPodsPage;
   return subscription;
 }
 
@@ -128,16 +74,14 @@ void AddFallbacks(const Wants& wants, const std::string& ns,
 }
 
 // One subscription for all of these, in `ns` or everywhere.
-Subscription SubscribeToAll(const ReflectorOptions& like, Kind kind,
-                            const std::string& ns, const Wants& wants) {
-  Subscription subscription;
-  subscription.kind = kind;
+Subscription SubscribeToAll(const ReflectorOptions& like,
+                            const KubernetesKind& kind, const std::string& ns,
+                            const Wants& wants) {
+  Subscription subscription = Subscribe(like, kind, ns);
   ReflectorOptions& options = subscription.options;
-  options = like;
-  options.path = Path(kind, ns);
   options.label_selector = options.field_selector = "";
   options.fallbacks.clear();
-  if (kind == Kind::kEndpointSlices) {
+  if (kind.sink == Sink::kEndpointSlices) {
     options.label_selector = ServicesSelector(wants).value_or("");
     AddFallbacks(wants, ns, &options);
   } else if (wants.size() == 1 && !ns.empty()) {
@@ -154,8 +98,8 @@ std::map<std::string, Wants> ByNamespace(const Wants& wants) {
   return namespaces;
 }
 
-void SubscribeByNamespace(const ReflectorOptions& like, Kind kind,
-                          const Wants& wants,
+void SubscribeByNamespace(const ReflectorOptions& like,
+                          const KubernetesKind& kind, const Wants& wants,
                           std::vector<Subscription>* subscriptions) {
   for (const auto& [ns, of_ns] : ByNamespace(wants)) {
     subscriptions->push_back(SubscribeToAll(like, kind, ns, of_ns));
@@ -163,12 +107,11 @@ void SubscribeByNamespace(const ReflectorOptions& like, Kind kind,
 }
 
 // See PlanSubscriptions().
-void SubscribeByName(const ClusterConfig& cluster, Kind kind,
+void SubscribeByName(const ReflectorOptions& like, const KubernetesKind& kind,
                      const Wants& wants,
                      std::vector<Subscription>* subscriptions) {
-  const ReflectorOptions like = Subscribe(cluster, kind, "").options;
   const size_t namespaces = ByNamespace(wants).size();
-  if (kind == Kind::kEndpointSlices) {
+  if (kind.sink == Sink::kEndpointSlices) {
     if (namespaces > 1 && (ServicesSelector(wants).has_value() ||
                            namespaces > kMaxNamespaces)) {
       subscriptions->push_back(SubscribeToAll(like, kind, "", wants));
@@ -187,51 +130,58 @@ void SubscribeByName(const ClusterConfig& cluster, Kind kind,
   }
 }
 
-Subscription SubscribeBySelector(const ClusterConfig& cluster, Kind kind,
-                                 const Want& want) {
-  Subscription subscription = Subscribe(cluster, kind, want.ns);
+bool IsSelected(const KubernetesKind& kind) {
+  return kind.name_rule == KubernetesKind::NameRule::kSelector;
+}
+
+Subscription SubscribeBySelector(const ReflectorOptions& like,
+                                 const KubernetesKind& kind, const Want& want) {
+  Subscription subscription = Subscribe(like, kind, want.ns);
   subscription.options.label_selector = want.name;
   subscription.wants.push_back(want);
   return subscription;
 }
 
-}  // namespace
-
-std::vector<Subscription> PlanSubscriptions(const WatcherConfig& config,
-                                            uint32_t cluster_index) {
-  const ClusterConfig& cluster = config.clusters[cluster_index];
-  std::map<Kind, Wants> wanted;
-  for (const LineConfig& line : config.lines) {
-    if (line.cluster != cluster_index) continue;
-    const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
-    if (!source.ok()) continue;  // the configuration has checked it
-    Add(&wanted[KindOf(source->kind)], source->ns, source->name)->pod_source =
-        line.source;
-  }
-  const NodeSource& nodes = cluster.nodes;
+// The kind that a cluster's ingress nodes are read of; nullptr: they are fixed.
+const KubernetesKind* KindOfNodes(const NodeSource& nodes) {
   switch (nodes.kind) {
     case NodeSource::Kind::kService:
-      Add(&wanted[Kind::kEndpointSlices], nodes.ns, nodes.name)->nodes = true;
-      break;
+      return FindKubernetesKind("service");
     case NodeSource::Kind::kPods:
-      Add(&wanted[Kind::kPods], nodes.ns, nodes.name)->nodes = true;
-      break;
+      return FindKubernetesKind("pods");
     case NodeSource::Kind::kNodes:
-      Add(&wanted[Kind::kNodes], "", nodes.name)->nodes = true;
-      break;
+      return FindKubernetesKind("nodes");
     case NodeSource::Kind::kNone:
     case NodeSource::Kind::kAddresses:
       break;
   }
+  return nullptr;
+}
 
+}  // namespace
+
+std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources) {
+  std::map<const KubernetesKind*, Wants> wanted;
+  for (const PodSource& source : sources.pods) {
+    Add(&wanted[source.kind], source.ns, source.name)->pod_source =
+        source.Key();
+  }
+  const NodeSource& nodes = sources.nodes;
+  if (const KubernetesKind* const kind = KindOfNodes(nodes)) {
+    Add(&wanted[kind], nodes.ns, nodes.name)->nodes = true;
+  }
   std::vector<Subscription> subscriptions;
-  for (const auto& [kind, wants] : wanted) {
-    if (kind == Kind::kPods || kind == Kind::kNodes) {
-      for (const auto& [id, want] : wants) {
-        subscriptions.push_back(SubscribeBySelector(cluster, kind, want));
-      }
-    } else {
-      SubscribeByName(cluster, kind, wants, &subscriptions);
+  for (const KubernetesKind& kind : KubernetesKinds()) {
+    const auto it = wanted.find(&kind);
+    if (it == wanted.end()) continue;
+    const Wants& wants = it->second;
+    if (!IsSelected(kind)) {
+      SubscribeByName(sources.options, kind, wants, &subscriptions);
+      continue;
+    }
+    for (const auto& [id, want] : wants) {
+      subscriptions.push_back(
+          SubscribeBySelector(sources.options, kind, want));
     }
   }
   return subscriptions;
@@ -239,15 +189,15 @@ std::vector<Subscription> PlanSubscriptions(const WatcherConfig& config,
 
 std::vector<Subscription> SplitByNamespace(const Subscription& subscription) {
   std::vector<Subscription> parts;
-  if (subscription.kind == Kind::kPods || subscription.kind == Kind::kNodes) {
+  const KubernetesKind& kind = *subscription.kind;
+  if (IsSelected(kind) || subscription.options.path != kind.Path("")) {
     return parts;
   }
   Wants wants;
   for (const Want& want : subscription.wants) {
     wants[{want.ns, want.name}] = want;
   }
-  if (subscription.options.path != Path(subscription.kind, "")) return parts;
-  SubscribeByNamespace(subscription.options, subscription.kind, wants, &parts);
+  SubscribeByNamespace(subscription.options, kind, wants, &parts);
   return parts;
 }
 

@@ -1,6 +1,6 @@
 // See tally.h.
 
-#include "watcher/tally.h"
+#include "watcher/kubernetes/tally.h"
 
 #include <map>
 #include <string>
@@ -135,18 +135,17 @@ class SelectedTally : public Tally {
 
 std::unique_ptr<Tally> Tally::Create(const Subscription& subscription,
                                      NodeAddressType address_type) {
-  switch (subscription.kind) {
-    case Subscription::Kind::kEndpointSlices:
+  using Sink = KubernetesKind::Sink;
+  switch (subscription.kind->sink) {
+    case Sink::kEndpointSlices:
       return std::make_unique<NamedTally<EndpointSlices>>(subscription);
-    case Subscription::Kind::kPods:
+    case Sink::kPods:
       return std::make_unique<SelectedTally<dynweight::Pods>>(
           dynweight::Pods::Create());
-    case Subscription::Kind::kNodes:
+    case Sink::kNodes:
       return std::make_unique<SelectedTally<dynweight::Nodes>>(
           dynweight::Nodes::Create(address_type));
-    case Subscription::Kind::kDeployments:
-    case Subscription::Kind::kStatefulSets:
-    case Subscription::Kind::kRollouts:
+    case Sink::kReplicas:
       return std::make_unique<NamedTally<Replicas>>(subscription);
   }
   return nullptr;

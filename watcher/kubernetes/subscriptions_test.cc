@@ -1,6 +1,6 @@
 // Tests of what is followed for a configuration.
 
-#include "watcher/subscriptions.h"
+#include "watcher/kubernetes/subscriptions.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,34 +16,28 @@ namespace {
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-PodSource Source(PodSource::Kind kind, std::string ns, std::string name) {
+PodSource Source(std::string_view word, std::string ns, std::string name) {
   PodSource source;
-  source.kind = kind;
+  source.kind = FindKubernetesKind(word);
   source.ns = std::move(ns);
   source.name = std::move(name);
   return source;
 }
 
 PodSource Service(std::string ns, std::string name) {
-  return Source(PodSource::Kind::kService, std::move(ns), std::move(name));
+  return Source("service", std::move(ns), std::move(name));
 }
 
-WatcherConfig OneCluster(std::vector<PodSource> sources) {
-  WatcherConfig config;
-  config.clusters.resize(1);
-  config.clusters[0].name = "bj";
-  config.clusters[0].nodes.kind = NodeSource::Kind::kAddresses;
-  for (const PodSource& source : sources) {
-    LineConfig line;
-    line.source = source.Key();
-    config.lines.push_back(std::move(line));
-  }
-  return config;
+KubernetesSources OneCluster(std::vector<PodSource> pods) {
+  KubernetesSources sources;
+  sources.pods = std::move(pods);
+  sources.nodes.kind = NodeSource::Kind::kAddresses;
+  return sources;
 }
 
 TEST(Subscriptions, OneServiceIsReadFromItsNamespaceByName) {
   const auto plan =
-      PlanSubscriptions(OneCluster({Service("prod", "orders")}), 0);
+      PlanSubscriptions(OneCluster({Service("prod", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path,
             "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
@@ -55,8 +49,7 @@ TEST(Subscriptions, OneServiceIsReadFromItsNamespaceByName) {
 }
 
 TEST(Subscriptions, AFewServicesAreSelectedAsASet) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Service("prod", "b"), Service("prod", "a")}), 0);
+  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "b"), Service("prod", "a")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.label_selector,
             "kubernetes.io/service-name in (a,b)");
@@ -67,12 +60,12 @@ TEST(Subscriptions, ServicesAreSelectedAsLongAsAUrlCanNameThem) {
   for (int i = 0; i < 21; ++i) {
     sources.push_back(Service("prod", absl::StrCat("app", i)));
   }
-  EXPECT_NE(PlanSubscriptions(OneCluster(sources), 0)[0].options.label_selector,
+  EXPECT_NE(PlanSubscriptions(OneCluster(sources))[0].options.label_selector,
             "");
   for (int i = 21; i < 1000; ++i) {
     sources.push_back(Service("prod", absl::StrCat("app", i)));
   }
-  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  const auto plan = PlanSubscriptions(OneCluster(sources));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path,
             "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
@@ -85,7 +78,7 @@ TEST(Subscriptions, ASelectorIsNeverLongerThanItsLimit) {
   size_t longest = 0;
   for (int i = 0; i < 500; ++i) {
     sources.push_back(Service("prod", absl::StrCat("orders-", i)));
-    const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+    const auto plan = PlanSubscriptions(OneCluster(sources));
     const std::string url = ListUrl(
         "", Collection{"", plan[0].options.label_selector, ""}, ListQuery());
     longest = std::max(longest, url.size());
@@ -100,7 +93,7 @@ TEST(Subscriptions, TooManyForASelectorAreReadByNamespace) {
     sources.push_back(Service(i < 598 ? "prod" : "stage",
                               absl::StrCat("application", i)));
   }
-  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  const auto plan = PlanSubscriptions(OneCluster(sources));
   ASSERT_THAT(plan, SizeIs(2));
   EXPECT_EQ(plan[0].options.label_selector, "");
   EXPECT_EQ(plan[1].options.path,
@@ -115,17 +108,15 @@ TEST(Subscriptions, TooManyNamespacesAreReadAsTheCluster) {
     sources.push_back(
         Service(absl::StrCat("ns", i), absl::StrCat("application", i)));
   }
-  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  const auto plan = PlanSubscriptions(OneCluster(sources));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path, "/apis/discovery.k8s.io/v1/endpointslices");
 }
 
 TEST(Subscriptions, AFewDeploymentsAreWatchedByName) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Source(PodSource::Kind::kDeployment, "prod", "a"),
-                  Source(PodSource::Kind::kDeployment, "prod", "b"),
-                  Source(PodSource::Kind::kDeployment, "stage", "a")}),
-      0);
+  const auto plan = PlanSubscriptions(OneCluster({Source("deployment", "prod", "a"),
+                  Source("deployment", "prod", "b"),
+                  Source("deployment", "stage", "a")}));
   ASSERT_THAT(plan, SizeIs(3));
   EXPECT_EQ(plan[1].options.path, "/apis/apps/v1/namespaces/prod/deployments");
   EXPECT_EQ(plan[1].options.field_selector, "metadata.name=b");
@@ -136,11 +127,11 @@ TEST(Subscriptions, AFewDeploymentsAreWatchedByName) {
 TEST(Subscriptions, MoreDeploymentsAreReadByNamespace) {
   std::vector<PodSource> sources;
   for (size_t i = 0; i < kMaxNamedWatches; ++i) {
-    sources.push_back(Source(PodSource::Kind::kDeployment, "prod",
+    sources.push_back(Source("deployment", "prod",
                              absl::StrCat("app", i)));
   }
-  sources.push_back(Source(PodSource::Kind::kDeployment, "stage", "a"));
-  const auto plan = PlanSubscriptions(OneCluster(sources), 0);
+  sources.push_back(Source("deployment", "stage", "a"));
+  const auto plan = PlanSubscriptions(OneCluster(sources));
   ASSERT_THAT(plan, SizeIs(2));
   EXPECT_EQ(plan[0].options.field_selector, "");
   EXPECT_THAT(plan[0].wants, SizeIs(kMaxNamedWatches));
@@ -148,8 +139,7 @@ TEST(Subscriptions, MoreDeploymentsAreReadByNamespace) {
 }
 
 TEST(Subscriptions, OldServersHaveSlicesAndEndpointsElsewhere) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Service("prod", "b"), Service("prod", "a")}), 0);
+  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "b"), Service("prod", "a")}));
   const std::vector<Collection>& fallbacks = plan[0].options.fallbacks;
   ASSERT_THAT(fallbacks, SizeIs(2));
   EXPECT_EQ(fallbacks[0].path,
@@ -159,13 +149,12 @@ TEST(Subscriptions, OldServersHaveSlicesAndEndpointsElsewhere) {
   EXPECT_EQ(fallbacks[1].label_selector, "");
   EXPECT_EQ(fallbacks[1].field_selector, "");
   const auto one =
-      PlanSubscriptions(OneCluster({Service("prod", "orders")}), 0);
+      PlanSubscriptions(OneCluster({Service("prod", "orders")}));
   EXPECT_EQ(one[0].options.fallbacks[1].field_selector, "metadata.name=orders");
 }
 
 TEST(Subscriptions, TheWholeClusterIsSplitByNamespace) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Service("team-a", "orders"), Service("team-b", "carts")}), 0);
+  const auto plan = PlanSubscriptions(OneCluster({Service("team-a", "orders"), Service("team-b", "carts")}));
   ASSERT_THAT(plan, SizeIs(1));
   const auto parts = SplitByNamespace(plan[0]);
   ASSERT_THAT(parts, SizeIs(2));
@@ -181,8 +170,7 @@ TEST(Subscriptions, TheWholeClusterIsSplitByNamespace) {
 }
 
 TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Service("prod", "orders"), Service("stage", "orders")}), 0);
+  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "orders"), Service("stage", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path, "/apis/discovery.k8s.io/v1/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector,
@@ -191,18 +179,17 @@ TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
 }
 
 TEST(Subscriptions, LinesOfOneSourceShareIt) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Service("prod", "orders"), Service("prod", "orders")}), 0);
+  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "orders"), Service("prod", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_THAT(plan[0].wants, SizeIs(1));
 }
 
 TEST(Subscriptions, TheControllersServiceSharesTheEndpointSlices) {
-  WatcherConfig config = OneCluster({Service("prod", "orders")});
-  config.clusters[0].nodes.kind = NodeSource::Kind::kService;
-  config.clusters[0].nodes.ns = "prod";
-  config.clusters[0].nodes.name = "controller";
-  const auto plan = PlanSubscriptions(config, 0);
+  KubernetesSources asked = OneCluster({Service("prod", "orders")});
+  asked.nodes.kind = NodeSource::Kind::kService;
+  asked.nodes.ns = "prod";
+  asked.nodes.name = "controller";
+  const auto plan = PlanSubscriptions(asked);
   ASSERT_THAT(plan, SizeIs(1));
   ASSERT_THAT(plan[0].wants, SizeIs(2));
   EXPECT_TRUE(plan[0].wants[0].nodes);
@@ -211,11 +198,11 @@ TEST(Subscriptions, TheControllersServiceSharesTheEndpointSlices) {
 }
 
 TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
-  WatcherConfig config = OneCluster({Service("in", "controller")});
-  config.clusters[0].nodes.kind = NodeSource::Kind::kService;
-  config.clusters[0].nodes.ns = "in";
-  config.clusters[0].nodes.name = "controller";
-  const auto plan = PlanSubscriptions(config, 0);
+  KubernetesSources asked = OneCluster({Service("in", "controller")});
+  asked.nodes.kind = NodeSource::Kind::kService;
+  asked.nodes.ns = "in";
+  asked.nodes.name = "controller";
+  const auto plan = PlanSubscriptions(asked);
   ASSERT_THAT(plan, SizeIs(1));
   ASSERT_THAT(plan[0].wants, SizeIs(1));
   EXPECT_TRUE(plan[0].wants[0].nodes);
@@ -223,11 +210,9 @@ TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
 }
 
 TEST(Subscriptions, PodsAreOneForEachSelectorInSmallPages) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Source(PodSource::Kind::kPods, "prod", "app=a"),
-                  Source(PodSource::Kind::kPods, "prod", "app=b"),
-                  Source(PodSource::Kind::kPods, "prod", "app=b")}),
-      0);
+  const auto plan = PlanSubscriptions(OneCluster({Source("pods", "prod", "app=a"),
+                  Source("pods", "prod", "app=b"),
+                  Source("pods", "prod", "app=b")}));
   ASSERT_THAT(plan, SizeIs(2));
   EXPECT_EQ(plan[0].options.path, "/api/v1/namespaces/prod/pods");
   EXPECT_EQ(plan[0].options.label_selector, "app=a");
@@ -235,22 +220,20 @@ TEST(Subscriptions, PodsAreOneForEachSelectorInSmallPages) {
 }
 
 TEST(Subscriptions, NodesAreReadByTheirSelector) {
-  WatcherConfig config = OneCluster({});
-  config.clusters[0].nodes.kind = NodeSource::Kind::kNodes;
-  config.clusters[0].nodes.name = "role=ingress";
-  const auto plan = PlanSubscriptions(config, 0);
+  KubernetesSources asked = OneCluster({});
+  asked.nodes.kind = NodeSource::Kind::kNodes;
+  asked.nodes.name = "role=ingress";
+  const auto plan = PlanSubscriptions(asked);
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path, "/api/v1/nodes");
   EXPECT_EQ(plan[0].options.label_selector, "role=ingress");
 }
 
 TEST(Subscriptions, EachReplicasKindHasItsPath) {
-  const auto plan = PlanSubscriptions(
-      OneCluster({Source(PodSource::Kind::kDeployment, "prod", "a"),
-                  Source(PodSource::Kind::kStatefulSet, "prod", "a"),
-                  Source(PodSource::Kind::kRollout, "prod", "a"),
-                  Source(PodSource::Kind::kRollout, "stage", "a")}),
-      0);
+  const auto plan = PlanSubscriptions(OneCluster({Source("deployment", "prod", "a"),
+                  Source("statefulset", "prod", "a"),
+                  Source("rollout", "prod", "a"),
+                  Source("rollout", "stage", "a")}));
   ASSERT_THAT(plan, SizeIs(4));
   EXPECT_EQ(plan[0].options.path, "/apis/apps/v1/namespaces/prod/deployments");
   EXPECT_EQ(plan[0].options.field_selector, "metadata.name=a");
@@ -261,17 +244,7 @@ TEST(Subscriptions, EachReplicasKindHasItsPath) {
 }
 
 TEST(Subscriptions, FixedAddressesNeedNoCollection) {
-  EXPECT_THAT(PlanSubscriptions(OneCluster({}), 0), IsEmpty());
-}
-
-TEST(Subscriptions, OtherClustersLinesAreTheirOwn) {
-  WatcherConfig config =
-      OneCluster({Service("prod", "orders"), Service("prod", "carts")});
-  config.clusters.push_back(config.clusters[0]);
-  config.lines[1].cluster = 1;
-  const auto plan = PlanSubscriptions(config, 1);
-  ASSERT_THAT(plan, SizeIs(1));
-  EXPECT_EQ(plan[0].wants[0].name, "carts");
+  EXPECT_THAT(PlanSubscriptions(OneCluster({})), IsEmpty());
 }
 
 TEST(Subscriptions, NumberIsBoundedWhateverTheLines) {
@@ -280,19 +253,7 @@ TEST(Subscriptions, NumberIsBoundedWhateverTheLines) {
     sources.push_back(
         Service(absl::StrCat("ns", i % 7), absl::StrCat("app", i)));
   }
-  EXPECT_THAT(PlanSubscriptions(OneCluster(sources), 0), SizeIs(7));
-}
-
-TEST(Subscriptions, ModeAndTimesAreTheClusters) {
-  WatcherConfig config = OneCluster({Service("prod", "orders")});
-  config.clusters[0].mode = ClusterConfig::Mode::kPoll;
-  config.clusters[0].interval_ms = 700;
-  config.clusters[0].timeout_ms = 300;
-  const auto plan = PlanSubscriptions(config, 0);
-  ASSERT_THAT(plan, SizeIs(1));
-  EXPECT_FALSE(plan[0].options.watch);
-  EXPECT_EQ(plan[0].options.interval_ms, 700);
-  EXPECT_EQ(plan[0].options.timeout_ms, 300);
+  EXPECT_THAT(PlanSubscriptions(OneCluster(sources)), SizeIs(7));
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 // How the configuration spells where pods and ingress nodes are found.
 
-#include "watcher/config/source.h"
+#include "watcher/kubernetes/source.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "watcher/kubernetes/dns_name.h"
 #include "watcher/kubernetes/label_selector.h"
 
@@ -13,22 +14,7 @@ namespace {
 
 constexpr size_t kMaxAddresses = 1024;
 
-// What stands behind the '/' of a source.
-enum class NameRule { kLabel, kSubdomain, kSelector };
-
-struct PodSourceWord {
-  const char* word;
-  PodSource::Kind kind;
-  NameRule rule;
-};
-
-constexpr PodSourceWord kPodSourceWords[] = {
-    {"service", PodSource::Kind::kService, NameRule::kLabel},
-    {"pods", PodSource::Kind::kPods, NameRule::kSelector},
-    {"deployment", PodSource::Kind::kDeployment, NameRule::kSubdomain},
-    {"statefulset", PodSource::Kind::kStatefulSet, NameRule::kSubdomain},
-    {"rollout", PodSource::Kind::kRollout, NameRule::kSubdomain},
-};
+using NameRule = KubernetesKind::NameRule;
 
 struct Words {
   std::string_view word;   // before the first '='
@@ -83,6 +69,24 @@ absl::Status ParseScoped(std::string_view text, const Words& words,
   *ns = std::string(scope);
   *name = std::string(rest);
   return absl::OkStatus();
+}
+
+bool CountsPods(const KubernetesKind& kind) {
+  return kind.sink != KubernetesKind::Sink::kNodes;
+}
+
+// "service=NAMESPACE/NAME, pods=NAMESPACE/LABEL_SELECTOR, ... or ..."
+std::string PodSourceForms() {
+  std::vector<std::string> forms;
+  for (const KubernetesKind& kind : KubernetesKinds()) {
+    if (!CountsPods(kind)) continue;
+    forms.push_back(absl::StrCat(
+        kind.word, "=NAMESPACE/",
+        kind.name_rule == NameRule::kSelector ? "LABEL_SELECTOR" : "NAME"));
+  }
+  const std::string last = forms.back();
+  forms.pop_back();
+  return absl::StrCat(absl::StrJoin(forms, ", "), " or ", last);
 }
 
 absl::Status ParseAddresses(std::string_view text, std::string_view list,
@@ -144,27 +148,22 @@ absl::Status ParseNodesSelector(std::string_view text,
 }  // namespace
 
 std::string PodSource::Key() const {
-  for (const PodSourceWord& row : kPodSourceWords) {
-    if (row.kind == kind) return absl::StrCat(row.word, "=", ns, "/", name);
-  }
-  return std::string();
+  return absl::StrCat(kind->word, "=", ns, "/", name);
 }
 
 absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
   const Words words = SplitAtEquals(text);
-  for (const PodSourceWord& row : kPodSourceWords) {
-    if (words.word != row.word) continue;
-    PodSource source;
-    source.kind = row.kind;
-    const absl::Status status =
-        ParseScoped(text, words, row.rule, &source.ns, &source.name);
-    if (!status.ok()) return status;
-    return source;
+  const KubernetesKind* const kind = FindKubernetesKind(words.word);
+  if (kind == nullptr || !CountsPods(*kind)) {
+    return Wrong(text,
+                 absl::StrCat("is no source of pods; write ", PodSourceForms()));
   }
-  return Wrong(text,
-               "is no source of pods; write service=NAMESPACE/NAME, "
-               "pods=NAMESPACE/LABEL_SELECTOR, deployment=NAMESPACE/NAME, "
-               "statefulset=NAMESPACE/NAME or rollout=NAMESPACE/NAME");
+  PodSource source;
+  source.kind = kind;
+  const absl::Status status =
+      ParseScoped(text, words, kind->name_rule, &source.ns, &source.name);
+  if (!status.ok()) return status;
+  return source;
 }
 
 std::string NodeSource::Key() const {

@@ -1,6 +1,6 @@
 // Tests of how sources are spelled.
 
-#include "watcher/config/source.h"
+#include "watcher/kubernetes/source.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

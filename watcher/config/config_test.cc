@@ -1,0 +1,53 @@
+// Tests of what a configuration asks of a cluster.
+
+#include "watcher/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace dynweight {
+namespace {
+
+using ::testing::SizeIs;
+
+WatcherConfig TwoClusters() {
+  WatcherConfig config;
+  config.clusters.resize(2);
+  for (uint32_t i = 0; i < 2; ++i) {
+    LineConfig line;
+    line.cluster = i;
+    line.source = i == 0 ? "service=prod/orders" : "service=prod/carts";
+    config.lines.push_back(line);
+  }
+  return config;
+}
+
+TEST(SourcesOf, OtherClustersLinesAreTheirOwn) {
+  const KubernetesSources sources = SourcesOf(TwoClusters(), 1);
+  ASSERT_THAT(sources.pods, SizeIs(1));
+  EXPECT_EQ(sources.pods[0].name, "carts");
+}
+
+TEST(SourcesOf, ModeAndTimesAreTheClusters) {
+  WatcherConfig config = TwoClusters();
+  config.clusters[0].mode = ClusterConfig::Mode::kPoll;
+  config.clusters[0].interval_ms = 700;
+  config.clusters[0].timeout_ms = 300;
+  config.clusters[0].guard.confirm_ms = 900;
+  const ReflectorOptions options = SourcesOf(config, 0).options;
+  EXPECT_FALSE(options.watch);
+  EXPECT_EQ(options.interval_ms, 700);
+  EXPECT_EQ(options.timeout_ms, 300);
+  EXPECT_EQ(options.spread_ms, 900);
+  EXPECT_TRUE(SourcesOf(config, 1).options.watch);
+}
+
+TEST(SourcesOf, NodesAreTheClusters) {
+  WatcherConfig config = TwoClusters();
+  config.clusters[1].nodes = NodeSource::Parse({"nodes=role=ingress"}).value();
+  EXPECT_EQ(SourcesOf(config, 1).nodes.Key(), "nodes=role=ingress");
+  EXPECT_EQ(SourcesOf(config, 0).nodes.Key(), "");
+}
+
+}  // namespace
+}  // namespace dynweight

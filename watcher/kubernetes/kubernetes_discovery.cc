@@ -1,0 +1,140 @@
+// See kubernetes_discovery.h.
+
+#include "watcher/kubernetes/kubernetes_discovery.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "watcher/kubernetes/tally.h"
+
+namespace dynweight {
+namespace {
+
+// A subscription at work: its reflector, and what is read of the objects.
+class KubernetesDiscovery : public Discovery {
+ public:
+  KubernetesDiscovery(Subscription subscription, NodeAddressType address_type,
+                      const ReflectorFactory& create_reflector,
+                      DiscoveryHost* host)
+      : subscription_(std::move(subscription)),
+        address_type_(address_type),
+        create_reflector_(create_reflector),
+        tally_(Tally::Create(subscription_, address_type)) {
+    const auto& wants = subscription_.wants;
+    of_want_.resize(wants.size());
+    for (size_t i = 0; i < wants.size(); ++i) {
+      if (!wants[i].pod_source.empty()) {
+        Add(i, {Quantity::Kind::kPods, wants[i].pod_source});
+      }
+      if (wants[i].nodes) Add(i, {Quantity::Kind::kIngressNodes, ""});
+    }
+    departed_.resize(quantities_.size());
+    reflector_ = create_reflector_(subscription_.options, tally_->sink(), host);
+  }
+
+  // The path, and the selector where there is one.
+  std::string name() const override {
+    const ReflectorOptions& options = subscription_.options;
+    const bool all =
+        options.label_selector.empty() && options.field_selector.empty();
+    return absl::StrCat(options.path, all ? "" : "?", options.label_selector,
+                        options.field_selector);
+  }
+  const std::vector<Quantity>& quantities() const override {
+    return quantities_;
+  }
+  bool pushes() const override { return subscription_.options.watch; }
+
+  void Start(int64_t now_ms) override { reflector_->Start(now_ms); }
+  int64_t DeadlineMs() const override { return reflector_->Deadline(); }
+  void Tick(int64_t now_ms) override { reflector_->Tick(now_ms); }
+  void RequestConfirmation(int64_t now_ms) override {
+    reflector_->RequestConsistentList(now_ms);
+  }
+
+  bool listed() const override { return tally_->listed(); }
+  std::vector<size_t> TakeChanged() override {
+    std::vector<size_t> changed;
+    for (const size_t want : tally_->TakeChanged()) {
+      const Departed departed = tally_->TakeDeparted(want);
+      for (const size_t quantity : of_want_[want]) {
+        departed_[quantity] = departed;
+        changed.push_back(quantity);
+      }
+    }
+    return changed;
+  }
+  Observation Observe(size_t quantity) override {
+    const size_t want = want_of_[quantity];
+    Observation observation;
+    if (quantities_[quantity].kind == Quantity::Kind::kPods) {
+      observation.pods = tally_->Pods(want);
+    } else {
+      observation.nodes = tally_->Nodes(want);
+      observation.unready_nodes = tally_->UnreadyNodes(want);
+    }
+    observation.departed = std::exchange(departed_[quantity], {});
+    return observation;
+  }
+  void Accept(size_t quantity) override { tally_->Accept(want_of_[quantity]); }
+  std::string WhyNone(size_t quantity) const override {
+    return tally_->WhyNone(
+        want_of_[quantity],
+        quantities_[quantity].kind == Quantity::Kind::kIngressNodes);
+  }
+
+  const DiscoveryStats& stats() const override { return reflector_->stats(); }
+  // By namespace.
+  std::vector<DiscoveryMaker> Split() const override;
+
+ private:
+  void Add(size_t want, Quantity quantity) {
+    of_want_[want].push_back(quantities_.size());
+    want_of_.push_back(want);
+    quantities_.push_back(std::move(quantity));
+  }
+
+  const Subscription subscription_;
+  const NodeAddressType address_type_;
+  const ReflectorFactory create_reflector_;
+  const std::unique_ptr<Tally> tally_;
+  std::vector<Quantity> quantities_;
+  std::vector<size_t> want_of_;               // by quantity
+  std::vector<std::vector<size_t>> of_want_;  // quantities
+  std::vector<Departed> departed_;  // by quantity; since it was observed last
+  std::unique_ptr<Reflector> reflector_;  // last: it points to all above
+};
+
+DiscoveryMaker Maker(Subscription subscription, NodeAddressType address_type,
+                     ReflectorFactory create_reflector) {
+  return [subscription = std::move(subscription), address_type,
+          create_reflector = std::move(create_reflector)](DiscoveryHost* host) {
+    return std::make_unique<KubernetesDiscovery>(subscription, address_type,
+                                                 create_reflector, host);
+  };
+}
+
+std::vector<DiscoveryMaker> KubernetesDiscovery::Split() const {
+  std::vector<DiscoveryMaker> parts;
+  for (Subscription& part : SplitByNamespace(subscription_)) {
+    parts.push_back(Maker(std::move(part), address_type_, create_reflector_));
+  }
+  return parts;
+}
+
+}  // namespace
+
+std::vector<DiscoveryMaker> KubernetesDiscoveries(
+    const KubernetesSources& sources,
+    const ReflectorFactory& create_reflector) {
+  std::vector<DiscoveryMaker> makers;
+  for (Subscription& subscription : PlanSubscriptions(sources)) {
+    makers.push_back(Maker(std::move(subscription), sources.nodes.address_type,
+                           create_reflector));
+  }
+  return makers;
+}
+
+}  // namespace dynweight
