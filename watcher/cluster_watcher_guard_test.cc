@@ -151,6 +151,29 @@ TEST_F(ClusterWatcherTest, OneListConfirmsAllThatWaits) {
   EXPECT_EQ(NodeCount(), 1u);
 }
 
+TEST_F(ClusterWatcherTest, NoListIsReadForADropThatHasPassed) {
+  LineConfig carts = config_.lines[0];
+  carts.source = "service=prod/carts";
+  config_.lines.push_back(carts);
+  Start();
+  reflector_->List({Slice("orders", 12), Slice("carts", 8), Slice("edge", 4)});
+  reflector_->Modify(Slice("orders", 1));
+  reflector_->Modify(Slice("carts", 1));
+  Pass(5000);
+  EXPECT_EQ(reflector_->consistent_requests, 1);
+  reflector_->Modify(Slice("orders", 12));
+  EXPECT_EQ(reflector_->withdrawn, 0);  // the other still waits
+  reflector_->Modify(Slice("carts", 8));
+  EXPECT_EQ(reflector_->withdrawn, 1);
+  // The next drop is asked about anew.
+  reflector_->Modify(Slice("orders", 1));
+  Pass(5000);
+  EXPECT_EQ(reflector_->consistent_requests, 2);
+  reflector_->List({Slice("orders", 1), Slice("carts", 8), Slice("edge", 4)},
+                   true);
+  EXPECT_EQ(Pods(), 1u);
+}
+
 TEST_F(ClusterWatcherTest, AListFromACacheConfirmsNothing) {
   Start();
   reflector_->List({Slice("orders", 12), Slice("edge", 3)});

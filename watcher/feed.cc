@@ -165,6 +165,10 @@ void Feed::Update(size_t index, int64_t asked_ms) {
   }
   if (!guarded.guard.holding()) source_->Accept(index);
   if (AskAtMs(guarded) != kNever) to_ask_.insert({AskAtMs(guarded), index});
+  // A mass failure that has passed: no list of each edge after it.
+  if (to_ask_.empty() && std::exchange(asked_ms_, std::nullopt)) {
+    source_->WithdrawConfirmation();
+  }
   if (source_->pushes() && guarded.guard.SettleAtMs() != kNever) {
     settling_.insert({guarded.guard.SettleAtMs(), index});
   }

@@ -119,7 +119,7 @@ class Discovery {
   // confirm a drop. Soon; one answer serves all requests from before it was
   // asked for. Answered by OnList() with its `asked_ms`.
   virtual void RequestConfirmation(int64_t now_ms) = 0;
-  // Nothing waits for that any more: it need not be asked for.
+  // Nothing waits for that any more: what has not been asked for need not be.
   virtual void WithdrawConfirmation() {}
 
   // Whether there ever was a whole answer: before that nothing below is known.

@@ -51,8 +51,9 @@ class KubernetesDiscovery : public Discovery {
   int64_t DeadlineMs() const override { return reflector_->Deadline(); }
   void Tick(int64_t now_ms) override { reflector_->Tick(now_ms); }
   void RequestConfirmation(int64_t now_ms) override {
-    reflector_->RequestConsistentList(now_ms);
+    reflector_->RequestFreshList(now_ms);
   }
+  void WithdrawConfirmation() override { reflector_->WithdrawList(); }
 
   bool listed() const override { return tally_->listed(); }
   std::vector<size_t> TakeChanged() override {

@@ -77,7 +77,9 @@ class Reflector {
   // Lists again, nothing older than what was seen until now; used to confirm a
   // drop. Soon, see ReflectorOptions::spread_ms: one list answers all requests
   // that were made before it began. A watch under way goes on.
-  virtual void RequestConsistentList(int64_t now_ms) = 0;
+  virtual void RequestFreshList(int64_t now_ms) = 0;
+  // Nobody waits for that list any more: one that has not begun is not read.
+  virtual void WithdrawList() = 0;
   virtual const DiscoveryStats& stats() const = 0;
 };
 

@@ -65,7 +65,7 @@ void ReflectorImpl::Tick(int64_t now_ms) {
   if (now_ms_ >= NextListMs()) BeginList();
 }
 
-void ReflectorImpl::RequestConsistentList(int64_t now_ms) {
+void ReflectorImpl::RequestFreshList(int64_t now_ms) {
   now_ms_ = std::max(now_ms_, now_ms);
   list_wanted_ = true;
   // Only noted, as the host may call this from within OnList() or OnEvent().
@@ -77,6 +77,11 @@ void ReflectorImpl::RequestConsistentList(int64_t now_ms) {
     wanted_at_ = std::max(now_ms_, wanted_began_ms_ + options_.spread_ms) +
                  jitter_ms;
   }
+}
+
+void ReflectorImpl::WithdrawList() {
+  list_wanted_ = list_answers_request_ = false;
+  wanted_at_ = kNever;
 }
 
 int64_t ReflectorImpl::UpToTwice(int64_t ms) const {
@@ -210,7 +215,7 @@ void ReflectorImpl::GoOnAfterList() {
   if (watch_at_ == now_ms_) BeginWatch();
 }
 
-// The host may call RequestConsistentList().
+// The host may call RequestFreshList().
 void ReflectorImpl::TellList() {
   settled_at_ = kNever;
   host_->OnList(std::exchange(asked_ms_, std::nullopt));
@@ -260,7 +265,9 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
     host_->OnApiBusy(list_.base(), list.retry_after_ms);
   }
   if (list.server_failed) host_->OnApiFailure(list_.base());
-  int64_t wait_ms = FailureWaitMs(list_.base(), list.retry_after_ms);
+  int64_t wait_ms = list.http_status == 429
+                        ? BusyWaitMs(list_.base(), list.retry_after_ms)
+                        : FailureWaitMs(list_.base(), list.retry_after_ms);
   // Another server, if the host has turned to one, is asked without waiting
   // for the interval.
   if (!options_.watch && host_->ApiBase() == list_.base()) {

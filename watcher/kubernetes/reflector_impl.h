@@ -25,6 +25,9 @@ namespace dynweight::reflector_internal {
 inline constexpr int64_t kWatchBackoffCapMs = 30000;
 inline constexpr int64_t kPollBackoffCapMs = 5000;  // or the interval if longer
 inline constexpr int64_t kMaxRetryAfterMs = 300000;
+// So many 429 in a row are answered as they want it, by chance so much later.
+inline constexpr int kBusyAnswers = 10;
+inline constexpr int64_t kBusyJitterMs = 5000;
 // An API server may send a bookmark every minute, but need not: a watch that
 // is silent for so long is renewed, lest something between has dropped it.
 inline constexpr int64_t kSilenceMs = 150000;
@@ -59,7 +62,8 @@ class ReflectorImpl final : public Reflector {
   void Start(int64_t now_ms) override;
   int64_t Deadline() const override;
   void Tick(int64_t now_ms) override;
-  void RequestConsistentList(int64_t now_ms) override;
+  void RequestFreshList(int64_t now_ms) override;
+  void WithdrawList() override;
   const DiscoveryStats& stats() const override { return stats_; }
 
  private:
@@ -95,6 +99,7 @@ class ReflectorImpl final : public Reflector {
   // The back-off after a failure of `base`, or what it asks for if longer and
   // it is the one to be asked again.
   int64_t FailureWaitMs(const std::string& base, int64_t retry_after_ms);
+  int64_t BusyWaitMs(const std::string& base, int64_t retry_after_ms);
   int64_t UpToTwice(int64_t ms) const;
   const Collection* collection() const { return &collections_[at_]; }
   void RelistIn(int64_t wait_ms);
@@ -120,7 +125,7 @@ class ReflectorImpl final : public Reflector {
   int versioned_failures_ = 0;    // in a row, of lists with a version
   int64_t heard_ms_ = 0;          // the last event, bookmark or list
 
-  bool list_wanted_ = false;           // RequestConsistentList()
+  bool list_wanted_ = false;           // RequestFreshList()
   bool list_answers_request_ = false;  // the list under way began after it
   int64_t list_began_ms_ = 0;
   int64_t list_ended_ms_ = 0;       // committed
@@ -133,6 +138,7 @@ class ReflectorImpl final : public Reflector {
   int64_t quiet_ms_ = kQuietMs;     // after heard_ms_
   int64_t periodic_at_ = kNever;
   bool list_failing_ = false;
+  int busy_answers_ = 0;  // in a row
   EventsSinceList since_list_;
   int64_t settled_at_ = kNever;  // when the committed list may be told
   std::optional<int64_t> asked_ms_;  // of the list that is to be told

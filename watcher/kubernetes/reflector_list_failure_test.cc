@@ -45,6 +45,20 @@ TEST_F(ReflectorListFailureTest, RetryAfterIsObeyed) {
   EXPECT_THAT(host_.api_failures, IsEmpty());
 }
 
+TEST_F(ReflectorListFailureTest, WhoIsToComeAgainDoesTenTimesBeforeItBacksOff) {
+  Start();
+  for (int i = 0; i < 10; ++i) {
+    Refuse(List(), 429, "", 1000);
+    EXPECT_EQ(WaitFor(/*watch=*/false), 1000);
+  }
+  std::vector<int64_t> waits;
+  for (int i = 0; i < 4; ++i) {
+    Refuse(List(), 429, "", 1000);
+    waits.push_back(WaitFor(/*watch=*/false));
+  }
+  EXPECT_THAT(waits, ElementsAre(1000, 1600, 3200, 6400));
+}
+
 TEST_F(ReflectorListFailureTest, RetryAfterIsCappedAtFiveMinutes) {
   Start();
   Refuse(List(), 503, "", 86400000);

@@ -253,7 +253,7 @@ TEST_F(ReflectorListTest, AnObjectThatTheSinkRefusesEndsTheList) {
 
 TEST_F(ReflectorListTest, ATruncatedListHoldsWhatThereWas) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   transport_.Send(List(), Page({"y", "z"}, "105").substr(0, 120));
   Break(List(), absl::UnavailableError("closed"), 200);
@@ -275,7 +275,7 @@ TEST_F(ReflectorListTest, AListThatIsTooLongIsAskedForInPagesFromThenOn) {
     AnswerList(Page({"a"}, "100", "t"));
     AnswerList(Page({"b"}, "100"));
     EXPECT_THAT(sink_.present, ElementsAre("a", "b"));
-    reflector_->RequestConsistentList(now_ms_);
+    reflector_->RequestFreshList(now_ms_);
     Advance(0);
     EXPECT_EQ(List()->Parameter("limit"), "500");
     EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
@@ -387,7 +387,7 @@ TEST_F(ReflectorListTest, AListInAnyPiecesIsTheSame) {
 
 TEST_F(ReflectorListTest, TheEndOfTheReflectorEndsItsTransfers) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   ASSERT_NE(List(), nullptr);
   reflector_.reset();

@@ -120,7 +120,7 @@ TEST_F(ReflectorPollTest, EveryListButTheFirstConfirms) {
 
 TEST_F(ReflectorPollTest, ARequestedListDoesNotWaitForTheInterval) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   EXPECT_EQ(WaitFor(/*watch=*/false), 0);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   AnswerList(Page({}, "101"));

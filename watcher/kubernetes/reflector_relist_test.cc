@@ -34,7 +34,7 @@ TEST_F(ReflectorRelistTest, AFullListComesFromTheCacheAfterAnHourOrTwo) {
 
 TEST_F(ReflectorRelistTest, TheWatchGoesOnUntilTheListIsCommitted) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   ASSERT_NE(List(), nullptr);
   Send(Event("ADDED", "y", "107"));
@@ -45,7 +45,7 @@ TEST_F(ReflectorRelistTest, TheWatchGoesOnUntilTheListIsCommitted) {
 TEST_F(ReflectorRelistTest, NothingOlderThanTheWatchIsInForceAfterAList) {
   Sync();
   const Transfer* watch = Watch();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   Send(Event("ADDED", "early", "104"));
   Send(Event("ADDED", "y", "107"));
@@ -60,7 +60,7 @@ TEST_F(ReflectorRelistTest, NothingOlderThanTheWatchIsInForceAfterAList) {
 
 TEST_F(ReflectorRelistTest, WhatAListHoldsIsNotAppliedOnceMore) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   AnswerList(Page({"x", "y"}, "110"));
   Send(Event("DELETED", "y", "108") + Event("ADDED", "y", "110") +
@@ -71,7 +71,7 @@ TEST_F(ReflectorRelistTest, WhatAListHoldsIsNotAppliedOnceMore) {
 
 TEST_F(ReflectorRelistTest, AWatchThatIsBehindAListGoesOnFromTheList) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(2000);
   AnswerList(Page({"x"}, "110"));
   Send(Event("ADDED", "y", "105"));
@@ -82,7 +82,7 @@ TEST_F(ReflectorRelistTest, AWatchThatIsBehindAListGoesOnFromTheList) {
 TEST_F(ReflectorRelistTest, AnAnswerThatIsOlderThanAskedForIsNotTaken) {
   Sync();
   Send(Event("ADDED", "y", "107"));
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   AnswerList(Page({"old"}, "106"));
   EXPECT_THAT(sink_.present, ElementsAre("x"));
@@ -107,7 +107,7 @@ TEST_F(ReflectorRelistTest, ARestoredClusterIsTakenAsItIs) {
 TEST_F(ReflectorRelistTest, OpaqueVersionsSettleBeforeTheListIsTold) {
   Start();
   AnswerList(Page({"x"}, "b3BhcXVl"));
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   Send(Event("ADDED", "y", "bW9yZQ=="));
   const int events = host_.events;
@@ -123,7 +123,7 @@ TEST_F(ReflectorRelistTest, OpaqueVersionsSettleBeforeTheListIsTold) {
 TEST_F(ReflectorRelistTest, OpaqueVersionsAreToldAtOnceWhenNothingCame) {
   Start();
   AnswerList(Page({"x"}, "b3BhcXVl"));
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   AnswerList(Page({"x"}, "c29tZQ=="));
   EXPECT_THAT(host_.lists, ElementsAre(false, true));
@@ -134,15 +134,15 @@ TEST_F(ReflectorRelistTest, RequestedListsAreSpacedAndSpread) {
   Sync();
   AnswerWatch();
   random_ = 0.5;
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(1000);
-  reflector_->RequestConsistentList(now_ms_);  // the same list answers it
+  reflector_->RequestFreshList(now_ms_);  // the same list answers it
   EXPECT_EQ(WaitFor(/*watch=*/false), 1500);
   AnswerList(Page({"x"}, "110"));
   int lists = 0;
   const int64_t end_ms = now_ms_ + 80000;
   while (now_ms_ < end_ms) {
-    reflector_->RequestConsistentList(now_ms_);
+    reflector_->RequestFreshList(now_ms_);
     Advance(250);
     if (List() == nullptr) continue;
     EXPECT_EQ(List()->Parameter("resourceVersionMatch"), "NotOlderThan");
@@ -151,6 +151,22 @@ TEST_F(ReflectorRelistTest, RequestedListsAreSpacedAndSpread) {
   }
   EXPECT_LE(lists, 11);
   EXPECT_GE(lists, 10);
+}
+
+TEST_F(ReflectorRelistTest, AListThatNobodyWaitsForIsNotRead) {
+  Sync();
+  AnswerWatch();
+  reflector_->RequestFreshList(now_ms_);
+  reflector_->WithdrawList();
+  Advance(20000);
+  EXPECT_EQ(List(), nullptr);
+  // One under way is read to its end.
+  reflector_->RequestFreshList(now_ms_);
+  Advance(0);
+  ASSERT_NE(List(), nullptr);
+  reflector_->WithdrawList();
+  AnswerList(Page({"x", "y"}, "110"));
+  EXPECT_THAT(sink_.present, ElementsAre("x", "y"));
 }
 
 TEST_F(ReflectorRelistTest, AVersionThatFailsIsFollowedByNoneWhateverItSays) {
@@ -192,7 +208,7 @@ TEST_F(ReflectorRelistTest, AnIllServerIsNotReadByAQuorumAtOnce) {
 TEST_F(ReflectorRelistTest, ARequestedListThatFailsLeavesTheWatchAlone) {
   Sync();
   Transfer* watch = Watch();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   Refuse(List(), 500);
   EXPECT_EQ(Watch(), watch);
@@ -202,7 +218,7 @@ TEST_F(ReflectorRelistTest, ARequestedListThatFailsLeavesTheWatchAlone) {
 
 TEST_F(ReflectorRelistTest, ARequestedListComesSoonAndIsNotOlderThanWhatWasSeen) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   EXPECT_EQ(reflector_->Deadline(), now_ms_);
   Advance(0);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
@@ -214,7 +230,7 @@ TEST_F(ReflectorRelistTest, ARequestedListComesSoonAndIsNotOlderThanWhatWasSeen)
 
 TEST_F(ReflectorRelistTest, ARequestDuringAListIsAnsweredByTheNext) {
   Start();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   AnswerList(Page({}, "100"));
   Advance(0);
   ASSERT_NE(List(), nullptr);
@@ -224,7 +240,7 @@ TEST_F(ReflectorRelistTest, ARequestDuringAListIsAnsweredByTheNext) {
 TEST_F(ReflectorRelistTest, AListTellsWhenItWasAskedFor) {
   Sync();
   EXPECT_EQ(host_.list_asked_ms, -1);
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   const int64_t asked_ms = now_ms_;
   Advance(700);
@@ -243,7 +259,7 @@ TEST_F(ReflectorRelistTest, ARequestFromWithinOnListIsTakenUp) {
 TEST_F(ReflectorRelistTest, ARequestDoesNotCutABackOffShort) {
   Start();
   Refuse(List(), 429, "", 10000);
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   EXPECT_EQ(WaitFor(/*watch=*/false), 10000);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "0");
 }

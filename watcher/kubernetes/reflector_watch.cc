@@ -177,14 +177,16 @@ void ReflectorImpl::OnWatchRefused(const ApiRefusal& refusal,
       // The version is still good for a list: "not older than". In the ordinary
       // course of things; a failure only if it comes again before a watch has
       // gone well.
-      const int64_t wait_ms = FailureWaitMs(watch_.base(), -1);
-      if (watch_failing_) return FailWatch(error, wait_ms);
+      if (watch_failing_) {
+        return FailWatch(error, FailureWaitMs(watch_.base(), -1));
+      }
       watch_failing_ = true;
-      return RelistIn(wait_ms);
+      // However long failures before have made the back-off.
+      return RelistIn(UpToTwice(Backoff::kFirstMs));
     }
     case ApiRefusal::Kind::kBusy:
       watch_failing_ = true;
-      WatchIn(FailureWaitMs(watch_.base(), refusal.retry_after_ms));
+      WatchIn(BusyWaitMs(watch_.base(), refusal.retry_after_ms));
       watch_not_before_ms_ = watch_at_;
       return ReportFailure(error);
     case ApiRefusal::Kind::kOther: {
@@ -226,6 +228,22 @@ int64_t ReflectorImpl::FailureWaitMs(const std::string& base,
   return std::max(wait_ms, std::min(retry_after_ms, kMaxRetryAfterMs));
 }
 
+// After a 429. The server says when to come again, and is not overloaded by who
+// does: as client-go, which asks ten times as the server wants it before it
+// backs off (k8s.io/client-go/rest/request.go).
+int64_t ReflectorImpl::BusyWaitMs(const std::string& base,
+                                  int64_t retry_after_ms) {
+  if (retry_after_ms < 0 || host_->ApiBase() != base ||
+      ++busy_answers_ > kBusyAnswers) {
+    return FailureWaitMs(base, retry_after_ms);
+  }
+  const int64_t wait_ms = std::min(retry_after_ms, kMaxRetryAfterMs);
+  const int64_t jitter_ms =
+      std::clamp(wait_ms, Backoff::kFirstMs, kBusyJitterMs);
+  return wait_ms + static_cast<int64_t>(static_cast<double>(jitter_ms) *
+                                        random_());
+}
+
 void ReflectorImpl::ReportFailure(const absl::Status& error) {
   ++stats_.failures;
   host_->OnError(error);
@@ -238,6 +256,7 @@ absl::Status ReflectorImpl::WatchError(const absl::Status& error) const {
 void ReflectorImpl::MaybeHealthy() {
   if (list_failing_ || watch_failing_) return;
   backoff_.Healthy(now_ms_);
+  busy_answers_ = 0;
   host_->OnHealthy();
 }
 

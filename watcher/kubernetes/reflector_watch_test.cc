@@ -199,6 +199,19 @@ TEST_F(ReflectorWatchTest,
   EXPECT_THAT(host_.api_failures, IsEmpty());
 }
 
+TEST_F(ReflectorWatchTest, A410IsNoFailureHoweverLongTheServerWasDownBefore) {
+  Start();
+  for (int i = 0; i < 8; ++i) {
+    Break(List(), absl::UnavailableError("refused"));
+    WaitFor(/*watch=*/false);
+  }
+  AnswerList(Page({"x"}, "100"));
+  AnswerWatch();
+  Advance(6000);
+  Send(ErrorEvent(410, "Expired"));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+}
+
 TEST_F(ReflectorWatchTest, AnErrorEvent429WatchesAgainFromTheSameVersion) {
   Sync();
   Send(ErrorEvent(429, "TooManyRequests"));
@@ -242,7 +255,7 @@ TEST_F(ReflectorWatchTest, Http429WatchesAgainWhenTheServerWantsIt) {
 TEST_F(ReflectorWatchTest, AListDoesNotCutRetryAfterShort) {
   Sync();
   Refuse(Watch(), 429, "", 12000);
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(0);
   AnswerList(Page({}, "101"));
   EXPECT_EQ(WaitFor(/*watch=*/true), 12000);
@@ -399,7 +412,7 @@ TEST_F(ReflectorWatchTest, NestedBracketsRelist) {
 
 TEST_F(ReflectorWatchTest, AWatchThatEndsDuringAListGoesOnFromItsVersion) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(2000);
   Send(Event("ADDED", "y", "107"));
   EndWatch();
@@ -409,7 +422,7 @@ TEST_F(ReflectorWatchTest, AWatchThatEndsDuringAListGoesOnFromItsVersion) {
 
 TEST_F(ReflectorWatchTest, AWatchThatFailsDuringAListWaitsForIt) {
   Sync();
-  reflector_->RequestConsistentList(now_ms_);
+  reflector_->RequestFreshList(now_ms_);
   Advance(2000);
   Send(ErrorEvent(500, "InternalError"));
   ASSERT_NE(List(), nullptr);

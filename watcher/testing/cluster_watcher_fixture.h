@@ -32,10 +32,11 @@ class PlayedReflector : public Reflector {
   void Start(int64_t) override { started = true; }
   int64_t Deadline() const override { return kNever; }
   void Tick(int64_t) override {}
-  void RequestConsistentList(int64_t now_ms) override {
+  void RequestFreshList(int64_t now_ms) override {
     ++consistent_requests;
     requested_ms = now_ms;
   }
+  void WithdrawList() override { ++withdrawn; }
   const DiscoveryStats& stats() const override { return stats_; }
 
   // `consistent`: the list that was asked for.
@@ -75,6 +76,7 @@ class PlayedReflector : public Reflector {
 
   bool started = false;
   int consistent_requests = 0;
+  int withdrawn = 0;
   int64_t requested_ms = 0;
 
  private:

@@ -138,7 +138,7 @@ class RecordingHost : public DiscoveryHost {
     list_asked_ms = asked_ms.value_or(-1);
     if (confirm_next_list) {
       confirm_next_list = false;
-      reflector->RequestConsistentList(0);
+      reflector->RequestFreshList(0);
     }
   }
   void OnEvent() override { ++events; }
