@@ -101,12 +101,13 @@ class Edge {
 
   std::string Plan() const {
     std::vector<std::string> asks;
-    for (const Subscription& subscription : PlanSubscriptions(SourcesOf(config_, 0))) {
+    for (const Subscription& subscription :
+         PlanSubscriptions(SourcesOf(config_, 0))) {
       const ReflectorOptions& options = subscription.options;
-      asks.push_back(absl::StrCat(
-          "{\"path\":\"", options.path, "\",\"labels\":\"",
-          options.label_selector, "\",\"fields\":\"", options.field_selector,
-          "\"}"));
+      asks.push_back(absl::StrCat("{\"path\":\"", options.path,
+                                  "\",\"labels\":\"", options.label_selector,
+                                  "\",\"fields\":\"", options.field_selector,
+                                  "\"}"));
     }
     return absl::StrCat("[", absl::StrJoin(asks, ","), "]");
   }
@@ -226,8 +227,8 @@ std::string Stats(const Edges& edges) {
       ",\"events\":", sum.events, ",\"failures\":", sum.failures,
       ",\"bodies\":", sum.bytes, ",\"held_back\":", sum.held_back,
       ",\"log_lines\":", log_lines, ",\"received\":", received.load(),
-      ",\"sent\":", sent.load(), ",\"cpu\":",
-      seconds(usage.ru_utime) + seconds(usage.ru_stime), "}");
+      ",\"sent\":", sent.load(),
+      ",\"cpu\":", seconds(usage.ru_utime) + seconds(usage.ru_stime), "}");
 }
 
 std::string Plan(const Edges& edges) {
@@ -259,8 +260,8 @@ void RaiseFileLimit() {
 
 int Run(int argc, char** argv) {
   if (argc != 7) {
-    fprintf(stderr,
-            "usage: %s EDGES SERVICES TOTAL URL TOKEN_FILE CA_FILE\n", argv[0]);
+    fprintf(stderr, "usage: %s EDGES SERVICES TOTAL URL TOKEN_FILE CA_FILE\n",
+            argv[0]);
     return 2;
   }
   const int count = atoi(argv[1]);

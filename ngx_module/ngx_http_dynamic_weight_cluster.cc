@@ -6,9 +6,9 @@
 #include <bitset>
 #include <vector>
 
-#include "watcher/kubernetes/credentials_look.h"
-#include "watcher/kubernetes/kubeconfig.h"
 #include "watcher/transport/api_url.h"
+#include "watcher/transport/credentials_look.h"
+#include "watcher/transport/kubeconfig.h"
 
 
 /* the block being read */

@@ -85,9 +85,9 @@ void ClusterWatcher::OnCredentialsError(const absl::Status& error) {
     for (const auto& feed : feeds_) feed->Fail(error);
     return;
   }
-  OnLog(LogLine::Level::kWarn,
-        absl::StrCat("credentials: ", text,
-                     "; the last good ones stay in use"));
+  OnLog(
+      LogLine::Level::kWarn,
+      absl::StrCat("credentials: ", text, "; the last good ones stay in use"));
   OnStatusChanged(/*at_once=*/true);
 }
 
@@ -238,7 +238,8 @@ void ClusterWatcher::OnApiBusy(const std::string& base,
 }
 
 size_t ClusterWatcher::OneOf(size_t n) const {
-  return std::min(n - 1, static_cast<size_t>(random_() * static_cast<double>(n)));
+  return std::min(n - 1,
+                  static_cast<size_t>(random_() * static_cast<double>(n)));
 }
 
 // To the one that has not failed for the longest time, by chance among those

@@ -44,11 +44,12 @@ class ClusterWatcher : private FeedOwner {
   // `new_credentials` those of the configuration are used as they are. `random`
   // gives uniform numbers of [0, 1): of several API servers each edge takes
   // another first, and another one when it fails.
-  ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
-                 const std::vector<DiscoveryMaker>& sources, ClusterView* view,
-                 const Clock* clock, LogQueue* log,
-                 NewCredentials new_credentials = nullptr,
-                 std::function<double()> random = [] { return 0.0; });
+  ClusterWatcher(
+      const WatcherConfig& config, uint32_t cluster,
+      const std::vector<DiscoveryMaker>& sources, ClusterView* view,
+      const Clock* clock, LogQueue* log,
+      NewCredentials new_credentials = nullptr,
+      std::function<double()> random = [] { return 0.0; });
 
   void Start();
   // Before the transport delivers, and when DeadlineMs() has come.
@@ -58,8 +59,8 @@ class ClusterWatcher : private FeedOwner {
   ClusterChanges TakeChanges();
   // Every source was listed since Start().
   bool synced() const;
-  // Whether some source is known and all that are not are refused by the server:
-  // waiting for them helps nobody, and the others are as well as ever.
+  // Whether some source is known and all that are not are refused by the
+  // server: waiting for them helps nobody, and the others are as well as ever.
   bool rest_is_refused() const;
   ClusterStatus Status() const;
 

@@ -62,7 +62,8 @@ Feed::Feed(const DiscoveryMaker& source, FeedOwner* owner, const Clock* clock)
   for (size_t i = 0; i < quantities.size(); ++i) {
     guarded_.push_back(
         {i, &quantities[i],
-         DropGuard(owner->config().guard, HeldSize(owner->view(), quantities[i])),
+         DropGuard(owner->config().guard,
+                   HeldSize(owner->view(), quantities[i])),
          LostNodes(IsNodes(quantities[i]) ? NodesInForce(owner->view())
                                           : std::vector<IngressNode>())});
   }
@@ -188,8 +189,8 @@ void Feed::UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
 void Feed::UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
   Observation seen = source_->Observe(guarded->index);
   const std::vector<IpAddress>& departed = seen.departed.addresses;
-  std::vector<IngressNode> nodes = guarded->lost.Usable(
-      std::move(seen.nodes), seen.unready_nodes, departed);
+  std::vector<IngressNode> nodes =
+      guarded->lost.Usable(std::move(seen.nodes), seen.unready_nodes, departed);
   const bool known_to_be_none = std::exchange(no_nodes_, nodes.empty());
   if (known_to_be_none && no_nodes_) {
     KeepLastNodes(guarded);
@@ -216,11 +217,11 @@ void Feed::UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
     return;
   }
   Warn(guarded, guarded->lost.kept() == 0
-                     ? ""
-                     : absl::StrCat(guarded->lost.kept(), " of ", nodes.size(),
-                                    " are not ready; as they are more than "
-                                    "half, all stay in use and passive health "
-                                    "decides"));
+                    ? ""
+                    : absl::StrCat(guarded->lost.kept(), " of ", nodes.size(),
+                                   " are not ready; as they are more than "
+                                   "half, all stay in use and passive health "
+                                   "decides"));
   owner_->OnNodes(std::move(nodes));
 }
 
@@ -232,9 +233,9 @@ void Feed::KeepLastNodes(Guarded* guarded) {
                              HeldSize(owner_->view(), *guarded->quantity));
   const uint64_t last = SizeInForce(*guarded);
   Warn(guarded,
-       absl::StrCat("none is live: ", source_->WhyNone(guarded->index),
-                    last == 0 ? "" : absl::StrCat("; the last ", last,
-                                                  " stay in use")));
+       absl::StrCat(
+           "none is live: ", source_->WhyNone(guarded->index),
+           last == 0 ? "" : absl::StrCat("; the last ", last, " stay in use")));
   // Asked and answered, even so.
   if (last == 0) owner_->OnNodes({});
 }

@@ -109,8 +109,8 @@ class Feed : private DiscoveryHost {
   void UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms);
   void KeepLastNodes(Guarded* guarded);
   void Warn(Guarded* guarded, const std::string& warning);
-  bool Admit(Guarded* guarded, uint64_t size, uint64_t departed,
-             int64_t now_ms, int64_t asked_ms);
+  bool Admit(Guarded* guarded, uint64_t size, uint64_t departed, int64_t now_ms,
+             int64_t asked_ms);
   void TellDrop(Guarded* guarded, uint64_t in_force, uint64_t size,
                 DropGuard::Verdict verdict, int64_t now_ms);
   uint64_t SizeInForce(const Guarded& guarded) const;

@@ -1,5 +1,6 @@
-// A source that is not Kubernetes, behind the same door: numbers in a file. What
-// it needs of the watcher is discovery.h; what the watcher needs of it, too.
+// A source that is not Kubernetes, behind the same door: numbers in a file.
+// What it needs of the watcher is discovery.h; what the watcher needs of it,
+// too.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -103,8 +104,7 @@ class FileDiscoveryTest : public ::testing::Test {
   void Write(const std::string& text) { std::ofstream(path_) << text; }
   void Start() {
     watcher_ = std::make_unique<ClusterWatcher>(
-        config_, 0,
-        std::vector<DiscoveryMaker>{[this](DiscoveryHost* host) {
+        config_, 0, std::vector<DiscoveryMaker>{[this](DiscoveryHost* host) {
           return std::make_unique<FileDiscovery>(
               path_, std::vector<std::string>{"orders"}, host);
         }},

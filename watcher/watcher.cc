@@ -21,13 +21,13 @@
 #include "watcher/cluster_watcher.h"
 #include "watcher/files/background_look.h"
 #include "watcher/handoff.h"
-#include "watcher/kubernetes/credentials_look.h"
 #include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/state/held_views.h"
 #include "watcher/state/state_file.h"
 #include "watcher/state/state_saver.h"
 #include "watcher/text/json_value.h"
 #include "watcher/text/log_queue.h"
+#include "watcher/transport/credentials_look.h"
 #include "watcher/transport/curl_transport.h"
 #include "watcher/update_planner.h"
 #include "weightcalc/clock.h"
@@ -83,8 +83,9 @@ class WatcherThread : public Watcher {
         tables_(std::move(tables)),
         handoff_(wake_fd),
         journal_(config, &clock_),
-        tuning_(config, [this](const std::string&) { return TuningText(); },
-                &clock_, &log_),
+        tuning_(
+            config, [this](const std::string&) { return TuningText(); },
+            &clock_, &log_),
         saver_(config.state_file, WriteStateFile, &log_,
                [this] { handoff_.Wake(); }) {
     std::vector<ClusterView> known = held.views;
@@ -213,7 +214,8 @@ void WatcherThread::SetUp(Run* run) {
   for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
         config_, i, KubernetesDiscoveries(SourcesOf(config_, i), create),
-        &views_[i], &clock_, &log_, Look(config_.clusters[i].credentials, run), [run] {
+        &views_[i], &clock_, &log_, Look(config_.clusters[i].credentials, run),
+        [run] {
           return std::uniform_real_distribution<double>(0, 1)(run->engine);
         }));
   }
@@ -232,18 +234,19 @@ ClusterWatcher::NewCredentials WatcherThread::Look(
         return ReadCredentials(credentials, files.get());
       },
       kCredentialsPauseMs, [this] { handoff_.Wake(); }));
-  return [look = run->credentials.back().get(), hung = false]() mutable
-             -> std::optional<absl::StatusOr<Credentials>> {
-    if (look->LookingMs() < kHangMs) {
-      if (!std::exchange(hung, false)) return look->TakeNew();
-      return look->Latest();
-    } else {
-      hung = true;
-      return absl::DeadlineExceededError(
-          "a credential file has not been read for seconds: does its file "
-          "system hang?");
-    }
-  };
+  return
+      [look = run->credentials.back().get(),
+       hung = false]() mutable -> std::optional<absl::StatusOr<Credentials>> {
+        if (look->LookingMs() < kHangMs) {
+          if (!std::exchange(hung, false)) return look->TakeNew();
+          return look->Latest();
+        } else {
+          hung = true;
+          return absl::DeadlineExceededError(
+              "a credential file has not been read for seconds: does its file "
+              "system hang?");
+        }
+      };
 }
 
 // What the file said when it was last read, which may be never.

@@ -79,6 +79,14 @@ std::optional<uint64_t> ParseNumber(const std::string& text) {
   return strtoull(text.c_str(), nullptr, 10);
 }
 
+// At least.
+int64_t MillisecondsTo(Clock::time_point time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time -
+                                                               Clock::now())
+             .count() +
+         1;
+}
+
 bool True(const std::string& text) { return text == "true" || text == "1"; }
 
 }  // namespace
@@ -408,7 +416,8 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
     // "Any" version: what is there comes first, as if just added.
     auto [objects, now] = store_->List(*target.stored, target.ns);
     for (const ObjectPtr& object : objects) {
-      const std::string line = ChangeLine(type, selection, {0, nullptr, object});
+      const std::string line =
+          ChangeLine(type, selection, {0, nullptr, object});
       if (!line.empty()) send(line);
     }
     version = now;
@@ -424,17 +433,9 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
   }
 
   int64_t seconds = atoll(request.Query("timeoutSeconds").c_str());
-  auto after = [](int64_t milliseconds) {
-    return Clock::now() + std::chrono::milliseconds(milliseconds);
-  };
-  auto left = [](Clock::time_point until) -> int64_t {
-    return std::chrono::duration_cast<std::chrono::milliseconds>(until -
-                                                                 Clock::now())
-               .count() +
-           1;
-  };
   Clock::time_point end =
-      after((seconds > 0 ? seconds : kDefaultWatchSeconds) * 1000);
+      Clock::now() +
+      std::chrono::seconds(seconds > 0 ? seconds : kDefaultWatchSeconds);
   Clock::time_point last_bookmark = Clock::now();
   std::optional<FakeFault> fault = first_fault;
   std::vector<Change> changes;
@@ -459,8 +460,9 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
       last_bookmark = Clock::now();
       continue;
     }
-    int64_t wait = std::min(
-        {kGoneCheckMs, left(end), bookmarks ? left(bookmark) : kGoneCheckMs});
+    int64_t wait =
+        std::min({kGoneCheckMs, MillisecondsTo(end),
+                  bookmarks ? MillisecondsTo(bookmark) : kGoneCheckMs});
     uint64_t now = version;
     if (!store_->Wait(*target.stored, version, wait, &changes, &now)) {
       send(ErrorEvent(StatusObject(410)));

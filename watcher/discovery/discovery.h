@@ -9,8 +9,8 @@
 //                          └─ by its own back-off       OnEvent()
 //
 // A source says what is, at once and as it is; what of that takes effect, and
-// when, is decided by the guards of its Feed. It never takes an answer back: what
-// fails is told by OnError(), and the last answers stay.
+// when, is decided by the guards of its Feed. It never takes an answer back:
+// what fails is told by OnError(), and the last answers stay.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_DISCOVERY_DISCOVERY_H_
 #define DYNAMIC_WEIGHT_WATCHER_DISCOVERY_DISCOVERY_H_
@@ -72,9 +72,9 @@ class DiscoveryHost {
   // The server at `base` wants to be left alone for so long (Retry-After); the
   // host may turn to the next one. Before OnApiFailure() of the same answer.
   virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
-  // There is a whole new answer. `asked_ms`: when it was asked for, if it is not
-  // older than what was seen until then; nothing: it came from a cache that may
-  // lag.
+  // There is a whole new answer. `asked_ms`: when it was asked for, if it is
+  // not older than what was seen until then; nothing: it came from a cache that
+  // may lag.
   virtual void OnList(std::optional<int64_t> asked_ms) = 0;
   // Something of the answer has changed.
   virtual void OnEvent() = 0;
@@ -85,9 +85,9 @@ class DiscoveryHost {
   // empty: no longer. Called for changes only.
   virtual void OnTrouble(const std::string& text) = 0;
   // Something failed; the text names what was asked, what happened and the fix
-  // where there is one ("HTTP 403: the token may not list ..."). Called for each
-  // failure; the host logs changes only. PermissionDenied: the server refuses
-  // to tell this. ResourceExhausted: it is more than can be kept.
+  // where there is one ("HTTP 403: the token may not list ..."). Called for
+  // each failure; the host logs changes only. PermissionDenied: the server
+  // refuses to tell this. ResourceExhausted: it is more than can be kept.
   virtual void OnError(const absl::Status& error) = 0;
 };
 
@@ -96,8 +96,8 @@ class Discovery;
 using DiscoveryMaker =
     std::function<std::unique_ptr<Discovery>(DiscoveryHost* host)>;
 
-// Not thread-safe; lives on the watcher thread. Times are of one monotonic clock
-// in milliseconds.
+// Not thread-safe; lives on the watcher thread. Times are of one monotonic
+// clock in milliseconds.
 class Discovery {
  public:
   virtual ~Discovery() = default;

@@ -1,5 +1,5 @@
-// The kinds of Kubernetes objects that can be followed, one a row: a further one
-// is a row here, a line in docs/directives.md and a rule in conf.d/rbac.
+// The kinds of Kubernetes objects that can be followed, one a row: a further
+// one is a row here, a line in docs/directives.md and a rule in conf.d/rbac.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_KINDS_H_
 #define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_KINDS_H_
@@ -29,7 +29,8 @@ struct KubernetesKind {
   Sink sink;
   NameRule name_rule;
 
-  // "/apis/apps/v1/namespaces/prod/deployments"; of the cluster when `ns` is "".
+  // "/apis/apps/v1/namespaces/prod/deployments"; of the cluster when `ns` is
+  // "".
   std::string Path(std::string_view ns) const;
 };
 

@@ -1,13 +1,14 @@
-// List + watch of one collection of one API server: time, and when to list. When
-// to watch is in reflector_watch.cc, how in list_fetch.h and watch_stream.h.
+// List + watch of one collection of one API server: time, and when to list.
+// When to watch is in reflector_watch.cc, how in list_fetch.h and
+// watch_stream.h.
 
-#include "watcher/kubernetes/reflector.h"
+#include "watcher/kubernetes/reflector_impl.h"
 
 #include <algorithm>
 #include <memory>
 #include <utility>
 
-#include "watcher/kubernetes/reflector_impl.h"
+#include "watcher/kubernetes/reflector.h"
 #include "watcher/kubernetes/resource_version.h"
 
 namespace dynweight {
@@ -70,12 +71,12 @@ void ReflectorImpl::RequestFreshList(int64_t now_ms) {
   list_wanted_ = true;
   // Only noted, as the host may call this from within OnList() or OnEvent().
   if (wanted_at_ != kNever) return;
-  const auto jitter_ms = static_cast<int64_t>(
-      static_cast<double>(options_.spread_ms) * random_());
+  const auto jitter_ms =
+      static_cast<int64_t>(static_cast<double>(options_.spread_ms) * random_());
   wanted_at_ = now_ms_ + jitter_ms;
   if (wanted_began_ms_ > -kNever) {
-    wanted_at_ = std::max(now_ms_, wanted_began_ms_ + options_.spread_ms) +
-                 jitter_ms;
+    wanted_at_ =
+        std::max(now_ms_, wanted_began_ms_ + options_.spread_ms) + jitter_ms;
   }
 }
 
@@ -101,10 +102,10 @@ int64_t ReflectorImpl::NextListMs() const {
     next = std::min(next, list_ended_ms_ + options_.interval_ms);
   } else if (watch_.active() && !watch_.established()) {
     // Until it is answered nothing else tells of changes.
-    next = std::min(next, std::max(list_ended_ms_, watch_began_ms_) +
-                              std::max(kShortWatchMs,
-                                       std::min(options_.interval_ms,
-                                                options_.timeout_ms)));
+    next = std::min(next,
+                    std::max(list_ended_ms_, watch_began_ms_) +
+                        std::max(kShortWatchMs, std::min(options_.interval_ms,
+                                                         options_.timeout_ms)));
   }
   return next;
 }

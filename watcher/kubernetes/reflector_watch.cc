@@ -70,9 +70,9 @@ int64_t ReflectorImpl::WatchProvenMs() const {
 void ReflectorImpl::EndUnheardWatch() {
   if (watch_.established()) {
     if (!watch_.partial()) {
-      // Another watch brings what was missed, if something has dropped this one.
-      // If it is silent, too, that is most likely the truth: a list tells, but
-      // not for ever at the same rate.
+      // Another watch brings what was missed, if something has dropped this
+      // one. If it is silent, too, that is most likely the truth: a list tells,
+      // but not for ever at the same rate.
       ++silences_;
       if (silences_ >= 2 && (silences_ & (silences_ - 1)) == 0) RelistIn(0);
       return BeginWatch();
@@ -240,8 +240,8 @@ int64_t ReflectorImpl::BusyWaitMs(const std::string& base,
   const int64_t wait_ms = std::min(retry_after_ms, kMaxRetryAfterMs);
   const int64_t jitter_ms =
       std::clamp(wait_ms, Backoff::kFirstMs, kBusyJitterMs);
-  return wait_ms + static_cast<int64_t>(static_cast<double>(jitter_ms) *
-                                        random_());
+  return wait_ms +
+         static_cast<int64_t>(static_cast<double>(jitter_ms) * random_());
 }
 
 void ReflectorImpl::ReportFailure(const absl::Status& error) {

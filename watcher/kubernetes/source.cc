@@ -120,8 +120,7 @@ absl::Status ParseAddresses(std::string_view text, std::string_view list,
 }
 
 // Reads the "address=InternalIP|ExternalIP" behind nodes=.
-absl::Status ParseAddressType(std::string_view text,
-                              NodeAddressType* type) {
+absl::Status ParseAddressType(std::string_view text, NodeAddressType* type) {
   const Words words = SplitAtEquals(text);
   if (words.word == "address" && words.value == "InternalIP") {
     *type = NodeAddressType::kInternalIp;
@@ -155,8 +154,8 @@ absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
   const Words words = SplitAtEquals(text);
   const KubernetesKind* const kind = FindKubernetesKind(words.word);
   if (kind == nullptr || !CountsPods(*kind)) {
-    return Wrong(text,
-                 absl::StrCat("is no source of pods; write ", PodSourceForms()));
+    return Wrong(
+        text, absl::StrCat("is no source of pods; write ", PodSourceForms()));
   }
   PodSource source;
   source.kind = kind;

@@ -112,8 +112,8 @@ void SubscribeByName(const ReflectorOptions& like, const KubernetesKind& kind,
                      std::vector<Subscription>* subscriptions) {
   const size_t namespaces = ByNamespace(wants).size();
   if (kind.sink == Sink::kEndpointSlices) {
-    if (namespaces > 1 && (ServicesSelector(wants).has_value() ||
-                           namespaces > kMaxNamespaces)) {
+    if (namespaces > 1 &&
+        (ServicesSelector(wants).has_value() || namespaces > kMaxNamespaces)) {
       subscriptions->push_back(SubscribeToAll(like, kind, "", wants));
     } else {
       SubscribeByNamespace(like, kind, wants, subscriptions);
@@ -180,8 +180,7 @@ std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources) {
       continue;
     }
     for (const auto& [id, want] : wants) {
-      subscriptions.push_back(
-          SubscribeBySelector(sources.options, kind, want));
+      subscriptions.push_back(SubscribeBySelector(sources.options, kind, want));
     }
   }
   return subscriptions;

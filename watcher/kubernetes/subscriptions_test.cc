@@ -36,20 +36,20 @@ KubernetesSources OneCluster(std::vector<PodSource> pods) {
 }
 
 TEST(Subscriptions, OneServiceIsReadFromItsNamespaceByName) {
-  const auto plan =
-      PlanSubscriptions(OneCluster({Service("prod", "orders")}));
+  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path,
             "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector,
             "kubernetes.io/service-name=orders");
-  
+
   ASSERT_THAT(plan[0].wants, SizeIs(1));
   EXPECT_EQ(plan[0].wants[0].pod_source, "service=prod/orders");
 }
 
 TEST(Subscriptions, AFewServicesAreSelectedAsASet) {
-  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "b"), Service("prod", "a")}));
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "b"), Service("prod", "a")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.label_selector,
             "kubernetes.io/service-name in (a,b)");
@@ -90,8 +90,8 @@ TEST(Subscriptions, ASelectorIsNeverLongerThanItsLimit) {
 TEST(Subscriptions, TooManyForASelectorAreReadByNamespace) {
   std::vector<PodSource> sources;
   for (int i = 0; i < 600; ++i) {
-    sources.push_back(Service(i < 598 ? "prod" : "stage",
-                              absl::StrCat("application", i)));
+    sources.push_back(
+        Service(i < 598 ? "prod" : "stage", absl::StrCat("application", i)));
   }
   const auto plan = PlanSubscriptions(OneCluster(sources));
   ASSERT_THAT(plan, SizeIs(2));
@@ -114,9 +114,9 @@ TEST(Subscriptions, TooManyNamespacesAreReadAsTheCluster) {
 }
 
 TEST(Subscriptions, AFewDeploymentsAreWatchedByName) {
-  const auto plan = PlanSubscriptions(OneCluster({Source("deployment", "prod", "a"),
-                  Source("deployment", "prod", "b"),
-                  Source("deployment", "stage", "a")}));
+  const auto plan = PlanSubscriptions(OneCluster(
+      {Source("deployment", "prod", "a"), Source("deployment", "prod", "b"),
+       Source("deployment", "stage", "a")}));
   ASSERT_THAT(plan, SizeIs(3));
   EXPECT_EQ(plan[1].options.path, "/apis/apps/v1/namespaces/prod/deployments");
   EXPECT_EQ(plan[1].options.field_selector, "metadata.name=b");
@@ -127,8 +127,7 @@ TEST(Subscriptions, AFewDeploymentsAreWatchedByName) {
 TEST(Subscriptions, MoreDeploymentsAreReadByNamespace) {
   std::vector<PodSource> sources;
   for (size_t i = 0; i < kMaxNamedWatches; ++i) {
-    sources.push_back(Source("deployment", "prod",
-                             absl::StrCat("app", i)));
+    sources.push_back(Source("deployment", "prod", absl::StrCat("app", i)));
   }
   sources.push_back(Source("deployment", "stage", "a"));
   const auto plan = PlanSubscriptions(OneCluster(sources));
@@ -139,7 +138,8 @@ TEST(Subscriptions, MoreDeploymentsAreReadByNamespace) {
 }
 
 TEST(Subscriptions, OldServersHaveSlicesAndEndpointsElsewhere) {
-  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "b"), Service("prod", "a")}));
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "b"), Service("prod", "a")}));
   const std::vector<Collection>& fallbacks = plan[0].options.fallbacks;
   ASSERT_THAT(fallbacks, SizeIs(2));
   EXPECT_EQ(fallbacks[0].path,
@@ -148,13 +148,13 @@ TEST(Subscriptions, OldServersHaveSlicesAndEndpointsElsewhere) {
   EXPECT_EQ(fallbacks[1].path, "/api/v1/namespaces/prod/endpoints");
   EXPECT_EQ(fallbacks[1].label_selector, "");
   EXPECT_EQ(fallbacks[1].field_selector, "");
-  const auto one =
-      PlanSubscriptions(OneCluster({Service("prod", "orders")}));
+  const auto one = PlanSubscriptions(OneCluster({Service("prod", "orders")}));
   EXPECT_EQ(one[0].options.fallbacks[1].field_selector, "metadata.name=orders");
 }
 
 TEST(Subscriptions, TheWholeClusterIsSplitByNamespace) {
-  const auto plan = PlanSubscriptions(OneCluster({Service("team-a", "orders"), Service("team-b", "carts")}));
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("team-a", "orders"), Service("team-b", "carts")}));
   ASSERT_THAT(plan, SizeIs(1));
   const auto parts = SplitByNamespace(plan[0]);
   ASSERT_THAT(parts, SizeIs(2));
@@ -170,7 +170,8 @@ TEST(Subscriptions, TheWholeClusterIsSplitByNamespace) {
 }
 
 TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
-  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "orders"), Service("stage", "orders")}));
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "orders"), Service("stage", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_EQ(plan[0].options.path, "/apis/discovery.k8s.io/v1/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector,
@@ -179,7 +180,8 @@ TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
 }
 
 TEST(Subscriptions, LinesOfOneSourceShareIt) {
-  const auto plan = PlanSubscriptions(OneCluster({Service("prod", "orders"), Service("prod", "orders")}));
+  const auto plan = PlanSubscriptions(
+      OneCluster({Service("prod", "orders"), Service("prod", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
   EXPECT_THAT(plan[0].wants, SizeIs(1));
 }
@@ -210,9 +212,9 @@ TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
 }
 
 TEST(Subscriptions, PodsAreOneForEachSelectorInSmallPages) {
-  const auto plan = PlanSubscriptions(OneCluster({Source("pods", "prod", "app=a"),
-                  Source("pods", "prod", "app=b"),
-                  Source("pods", "prod", "app=b")}));
+  const auto plan = PlanSubscriptions(OneCluster(
+      {Source("pods", "prod", "app=a"), Source("pods", "prod", "app=b"),
+       Source("pods", "prod", "app=b")}));
   ASSERT_THAT(plan, SizeIs(2));
   EXPECT_EQ(plan[0].options.path, "/api/v1/namespaces/prod/pods");
   EXPECT_EQ(plan[0].options.label_selector, "app=a");
@@ -230,10 +232,9 @@ TEST(Subscriptions, NodesAreReadByTheirSelector) {
 }
 
 TEST(Subscriptions, EachReplicasKindHasItsPath) {
-  const auto plan = PlanSubscriptions(OneCluster({Source("deployment", "prod", "a"),
-                  Source("statefulset", "prod", "a"),
-                  Source("rollout", "prod", "a"),
-                  Source("rollout", "stage", "a")}));
+  const auto plan = PlanSubscriptions(OneCluster(
+      {Source("deployment", "prod", "a"), Source("statefulset", "prod", "a"),
+       Source("rollout", "prod", "a"), Source("rollout", "stage", "a")}));
   ASSERT_THAT(plan, SizeIs(4));
   EXPECT_EQ(plan[0].options.path, "/apis/apps/v1/namespaces/prod/deployments");
   EXPECT_EQ(plan[0].options.field_selector, "metadata.name=a");

@@ -3,8 +3,6 @@
 #ifndef DYNAMIC_WEIGHT_WATCHER_TESTING_CLUSTER_WATCHER_FIXTURE_H_
 #define DYNAMIC_WEIGHT_WATCHER_TESTING_CLUSTER_WATCHER_FIXTURE_H_
 
-#include "watcher/cluster_watcher.h"
-
 #include <cjson/cJSON.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/cluster_watcher.h"
 #include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/testing/manual_clock.h"
 
@@ -136,16 +135,16 @@ class ClusterWatcherTest : public ::testing::Test {
   void Start() {
     watcher_ = std::make_unique<ClusterWatcher>(
         config_, 0,
-        KubernetesDiscoveries(
-            SourcesOf(config_, 0),
-            [this](const ReflectorOptions& options, ObjectSink* sink,
-                   DiscoveryHost* host) {
-              auto reflector =
-                  std::make_unique<PlayedReflector>(options, sink, host);
-              reflector_ = reflector.get();
-              reflectors_.push_back(reflector_);
-              return reflector;
-            }),
+        KubernetesDiscoveries(SourcesOf(config_, 0),
+                              [this](const ReflectorOptions& options,
+                                     ObjectSink* sink, DiscoveryHost* host) {
+                                auto reflector =
+                                    std::make_unique<PlayedReflector>(
+                                        options, sink, host);
+                                reflector_ = reflector.get();
+                                reflectors_.push_back(reflector_);
+                                return reflector;
+                              }),
         &view_, &clock_, &log_, new_credentials_, [this] { return random_; });
     watcher_->Start();
   }
@@ -173,7 +172,7 @@ class ClusterWatcherTest : public ::testing::Test {
   LogQueue log_;
   ClusterWatcher::NewCredentials new_credentials_;
   std::unique_ptr<ClusterWatcher> watcher_;
-  PlayedReflector* reflector_ = nullptr;  // the one of the EndpointSlices
+  PlayedReflector* reflector_ = nullptr;      // the one of the EndpointSlices
   std::vector<PlayedReflector*> reflectors_;  // all there ever were
   double random_ = 0;
 };

@@ -3,13 +3,12 @@
 #ifndef DYNAMIC_WEIGHT_WATCHER_TESTING_ENDPOINT_SLICES_FIXTURE_H_
 #define DYNAMIC_WEIGHT_WATCHER_TESTING_ENDPOINT_SLICES_FIXTURE_H_
 
-#include "watcher/kubernetes/endpoint_slices.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "watcher/kubernetes/endpoint_slices.h"
 #include "watcher/text/json_value.h"
 
 namespace dynweight {
@@ -20,15 +19,16 @@ inline constexpr char kReady[] = R"({"ready":true})";
 inline constexpr char kNotReady[] = R"({"ready":false})";
 
 inline std::string Endpoint(std::string uid, std::string address,
-                     std::string conditions = kReady) {
+                            std::string conditions = kReady) {
   return absl::StrCat(R"({"addresses":[")", address, R"("],"conditions":)",
                       conditions, R"(,"nodeName":"node-)", address,
                       R"(","targetRef":{"kind":"Pod","uid":")", uid, R"("}})");
 }
 
 inline std::string SliceJson(std::string name, std::string service,
-                      const std::vector<std::string>& endpoints,
-                      std::string type = "IPv4", std::string ns = "prod") {
+                             const std::vector<std::string>& endpoints,
+                             std::string type = "IPv4",
+                             std::string ns = "prod") {
   return absl::StrCat(R"({"metadata":{"name":")", name, R"(","namespace":")",
                       ns, R"(","labels":{"kubernetes.io/service-name":")",
                       service, R"("}},"addressType":")", type,

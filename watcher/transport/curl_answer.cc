@@ -37,9 +37,9 @@ HttpResult CurlResult(const CurlAnswer& answer, const CurlRequest& request,
           "the answer is longer than ", answer.max_body, " bytes"));
       break;
     case Ending::kHeader:
-      result.transport = absl::ResourceExhaustedError(absl::StrCat(
-          "the answer's header is longer than ", CurlAnswer::kMaxHeaderBytes,
-          " bytes"));
+      result.transport = absl::ResourceExhaustedError(
+          absl::StrCat("the answer's header is longer than ",
+                       CurlAnswer::kMaxHeaderBytes, " bytes"));
       break;
     case Ending::kSilent:
       result.transport = absl::DeadlineExceededError(

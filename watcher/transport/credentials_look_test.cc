@@ -1,6 +1,6 @@
 // Tests of what credential files must hold, and that they are read again.
 
-#include "watcher/kubernetes/credentials_look.h"
+#include "watcher/transport/credentials_look.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

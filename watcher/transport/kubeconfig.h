@@ -1,7 +1,7 @@
 // kubeconfig files: the subset that a server-side program needs.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_KUBECONFIG_H_
-#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_KUBECONFIG_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_TRANSPORT_KUBECONFIG_H_
+#define DYNAMIC_WEIGHT_WATCHER_TRANSPORT_KUBECONFIG_H_
 
 #include <string>
 
@@ -27,4 +27,4 @@ absl::StatusOr<Kubeconfig> ReadKubeconfig(const std::string& path,
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_KUBECONFIG_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_TRANSPORT_KUBECONFIG_H_

@@ -1,6 +1,6 @@
 // Tests of reading kubeconfig files.
 
-#include "watcher/kubernetes/kubeconfig.h"
+#include "watcher/transport/kubeconfig.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

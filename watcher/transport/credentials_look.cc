@@ -1,6 +1,6 @@
 // See credentials_look.h.
 
-#include "watcher/kubernetes/credentials_look.h"
+#include "watcher/transport/credentials_look.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -15,7 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "watcher/kubernetes/kubeconfig.h"
+#include "watcher/transport/kubeconfig.h"
 
 namespace dynweight {
 namespace {

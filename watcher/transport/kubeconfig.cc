@@ -1,6 +1,6 @@
 // kubeconfig files by yaml-cpp.
 
-#include "watcher/kubernetes/kubeconfig.h"
+#include "watcher/transport/kubeconfig.h"
 
 #include <yaml-cpp/yaml.h>
 

@@ -1,8 +1,8 @@
 // What a cluster's credential files say, for -t once, for the watcher again
 // and again.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_CREDENTIALS_LOOK_H_
-#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_CREDENTIALS_LOOK_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_TRANSPORT_CREDENTIALS_LOOK_H_
+#define DYNAMIC_WEIGHT_WATCHER_TRANSPORT_CREDENTIALS_LOOK_H_
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -27,4 +27,4 @@ absl::Status CheckCredentials(const Credentials& credentials);
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_CREDENTIALS_LOOK_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_TRANSPORT_CREDENTIALS_LOOK_H_
