@@ -21,6 +21,8 @@ constexpr KubernetesKind kKinds[] = {
      NameRule::kSubdomain},
     {"rollout", "/apis/argoproj.io/v1alpha1", "rollouts", Sink::kReplicas,
      NameRule::kSubdomain},
+    {"cloneset", "/apis/apps.kruise.io/v1alpha1", "clonesets", Sink::kReplicas,
+     NameRule::kSubdomain},
 };
 
 }  // namespace

@@ -244,6 +244,18 @@ TEST(Subscriptions, EachReplicasKindHasItsPath) {
   EXPECT_EQ(plan[2].options.field_selector, "metadata.name=a");
 }
 
+TEST(Subscriptions, CloneSetsAreReadFromOpenKruise) {
+  const absl::StatusOr<PodSource> source =
+      PodSource::Parse("cloneset=prod/orders");
+  ASSERT_TRUE(source.ok()) << source.status();
+  EXPECT_EQ(source->Key(), "cloneset=prod/orders");
+  const auto plan = PlanSubscriptions(OneCluster({*source}));
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path,
+            "/apis/apps.kruise.io/v1alpha1/namespaces/prod/clonesets");
+  EXPECT_EQ(plan[0].options.field_selector, "metadata.name=orders");
+}
+
 TEST(Subscriptions, FixedAddressesNeedNoCollection) {
   EXPECT_THAT(PlanSubscriptions(OneCluster({})), IsEmpty());
 }
