@@ -26,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ngx_module/status/model.h"
 #include "watcher/config/config.h"
 #include "watcher/watcher.h"
 #include "watcher/weight_journal.h"
@@ -274,6 +275,8 @@ typedef struct {
                                                         or 0 */
     ngx_uint_t                            columns;
     dynweight::WatcherConfig             *config;
+    dynweight::StatusModel               *status;    /* NULL: nobody has asked
+                                                        this process for it */
     unsigned                              coalesce_set:1;
 } ngx_http_dynamic_weight_main_conf_t;
 
@@ -349,11 +352,6 @@ ngx_int_t ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
 void ngx_http_dynamic_weight_write_marks(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::MarkUpdate &update);
-
-/* the rules in the tuning's status document, a JSON object each; a mark is 1 +
-   the index of one */
-std::vector<std::string_view> ngx_http_dynamic_weight_tuning_rules(
-    std::string_view status);
 
 /* _share.cc */
 

@@ -7,15 +7,19 @@
 
 #include <algorithm>
 
+#include "ngx_module/status/metrics.h"
+#include "ngx_module/status/page.h"
+#include "ngx_module/status/readiness.h"
+#include "ngx_module/status/status_json.h"
 #include "watcher/text/json_text.h"
 
 
 static ngx_int_t ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r);
 static std::string_view ngx_http_dynamic_weight_rest(ngx_http_request_t *r);
 static std::string ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_query_t *query);
+    dynweight::StatusQuery *query);
 static ngx_int_t ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_query_t *query);
+    dynweight::StatusQuery *query);
 
 
 char *
@@ -83,15 +87,22 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
                                          NGX_HTTP_INTERNAL_SERVER_ERROR,
                                          [&]() -> ngx_int_t {
 
-        ngx_http_dynamic_weight_query_t  query;
-
-        query.conf = static_cast<ngx_http_dynamic_weight_main_conf_t *>(
-            ngx_http_get_module_main_conf(r, ngx_http_dynamic_weight_module));
+        dynweight::StatusQuery  query;
 
         if (!rest.empty() && rest != "status" && rest != "metrics"
             && rest != "ready")
         {
             return NGX_HTTP_NOT_FOUND;
+        }
+
+        if (ngx_http_dynamic_weight_init_query(
+                static_cast<ngx_http_dynamic_weight_main_conf_t *>(
+                    ngx_http_get_module_main_conf(r,
+                                          ngx_http_dynamic_weight_module)),
+                &query)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
         std::string  wrong = ngx_http_dynamic_weight_read_query(r, &query);
@@ -106,9 +117,7 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
             return ngx_http_dynamic_weight_send_page(r, &query);
         }
 
-        if (query.upstream
-            && ngx_http_dynamic_weight_asked_upstreams(query).empty())
-        {
+        if (query.upstream && dynweight::AskedUpstreams(query).empty()) {
             return ngx_http_dynamic_weight_send(r, NGX_HTTP_NOT_FOUND,
                        "{\"error\":\"no upstream "
                        "of this name has dynamic_weight\",\"upstream\":"
@@ -116,17 +125,22 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
         }
 
         if (rest == "ready") {
-            return ngx_http_dynamic_weight_ready(r, query);
+            auto  answer = dynweight::AnswerReady(query);
+
+            return ngx_http_dynamic_weight_send(r,
+                       answer.ready ? NGX_HTTP_OK
+                                    : NGX_HTTP_SERVICE_UNAVAILABLE,
+                       answer.body);
         }
 
         if (rest == "metrics") {
             return ngx_http_dynamic_weight_send_document(r,
                        "text/plain; version=0.0.4; charset=utf-8",
-                       ngx_http_dynamic_weight_metrics(query));
+                       dynweight::MakeMetrics(query));
         }
 
         return ngx_http_dynamic_weight_send_document(r, "application/json",
-                   ngx_http_dynamic_weight_status_json(query));
+                   dynweight::MakeStatusJson(query));
     });
 }
 
@@ -193,7 +207,7 @@ ngx_http_dynamic_weight_arg(ngx_http_request_t *r, std::string_view name,
 
 static std::string
 ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_query_t *query)
+    dynweight::StatusQuery *query)
 {
     size_t            end;
     std::string       value;
@@ -224,7 +238,7 @@ ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     (void) ngx_http_dynamic_weight_arg(r, "filter", &query->filter);
 
     value.clear();
-    query->peers = query->kAll;
+    query->peers = dynweight::AskedPeers::kAll;
 
     if (!ngx_http_dynamic_weight_arg(r, "peers", &value) || value == "all") {
         return "";
@@ -234,7 +248,8 @@ ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
         return "unknown \"peers\": write peers=no, peers=down or peers=all";
     }
 
-    query->peers = value == "no" ? query->kNone : query->kDown;
+    query->peers = value == "no" ? dynweight::AskedPeers::kNone
+                                 : dynweight::AskedPeers::kDown;
 
     return "";
 }
@@ -244,7 +259,7 @@ ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
 
 static ngx_int_t
 ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
-    ngx_http_dynamic_weight_query_t *query)
+    dynweight::StatusQuery *query)
 {
     u_char  random[16], hex[2 * sizeof(random)];
 
@@ -274,5 +289,5 @@ ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
     }
 
     return ngx_http_dynamic_weight_send_document(r, "text/html; charset=utf-8",
-               ngx_http_dynamic_weight_page(*query));
+               dynweight::MakePage(*query));
 }

@@ -8,11 +8,11 @@
 /* a document on its way; a cleanup of the request's pool leads to it */
 
 struct ngx_http_dynamic_weight_sending_t {
-    ngx_http_request_t                                    *request;
-    std::unique_ptr<ngx_http_dynamic_weight_document_t>    document;
-    std::string                                            text;
-    ngx_buf_t                                             *buf;
-    ngx_event_t                                            next_piece;
+    ngx_http_request_t                    *request;
+    std::unique_ptr<dynweight::Document>   document;
+    std::string                            text;
+    ngx_buf_t                             *buf;
+    ngx_event_t                            next_piece;
 };
 
 
@@ -113,7 +113,7 @@ ngx_http_dynamic_weight_send(ngx_http_request_t *r, ngx_uint_t status,
 
 ngx_int_t
 ngx_http_dynamic_weight_send_document(ngx_http_request_t *r, const char *type,
-    std::unique_ptr<ngx_http_dynamic_weight_document_t> document)
+    std::unique_ptr<dynweight::Document> document)
 {
     ngx_int_t                           rc;
     ngx_pool_cleanup_t                 *cln;
@@ -137,7 +137,7 @@ ngx_http_dynamic_weight_send_document(ngx_http_request_t *r, const char *type,
 
     sending->request = r;
     sending->document = std::move(document);
-    sending->text.reserve(2 * NGX_HTTP_DW_STATUS_PIECE);
+    sending->text.reserve(2 * dynweight::Document::kPieceBytes);
 
     sending->buf = static_cast<ngx_buf_t *>(ngx_calloc_buf(r->pool));
     if (sending->buf == NULL) {
@@ -203,6 +203,7 @@ ngx_http_dynamic_weight_send_piece(ngx_http_request_t *r,
     ngx_buf_t         *b;
     ngx_chain_t        out;
     ngx_connection_t  *c;
+    dynweight::Moment  now;
 
     b = sending->buf;
     c = r->connection;
@@ -224,7 +225,10 @@ ngx_http_dynamic_weight_send_piece(ngx_http_request_t *r,
 
     sending->text.clear();
 
-    last = sending->document->piece(&sending->text);
+    now.monotonic_ms = ngx_current_msec;
+    now.unix_ms = ngx_http_dynamic_weight_unix_msec();
+
+    last = sending->document->Piece(now, &sending->text);
 
     if (sending->text.empty() && !last) {
         return NGX_OK;

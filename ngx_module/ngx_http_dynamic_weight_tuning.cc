@@ -197,35 +197,3 @@ ngx_http_dynamic_weight_write_marks(ngx_http_dynamic_weight_main_conf_t *dmcf,
         group->zone.marks[n].store(update.marks[n], std::memory_order_relaxed);
     }
 }
-
-
-std::vector<std::string_view>
-ngx_http_dynamic_weight_tuning_rules(std::string_view status)
-{
-    size_t                         begin, end;
-    std::vector<std::string_view>  rules;
-
-    /* one a line, behind the first line; the last line closes the document */
-
-    begin = status.find('\n');
-
-    while (begin != status.npos) {
-        begin++;
-        end = status.find('\n', begin);
-
-        if (end == status.npos) {
-            break;
-        }
-
-        auto  rule = status.substr(begin, end - begin);
-
-        if (!rule.empty() && rule.back() == ',') {
-            rule.remove_suffix(1);
-        }
-
-        rules.push_back(rule);
-        begin = end;
-    }
-
-    return rules;
-}

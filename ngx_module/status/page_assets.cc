@@ -1,10 +1,10 @@
-// The page's style and script. Both stand in the page itself: it fetches
-// nothing but /status from where it came.
+// See page_assets.h.
 
-#include "ngx_http_dynamic_weight_status.h"
+#include "ngx_module/status/page_assets.h"
 
+namespace dynweight {
 
-const char  ngx_http_dynamic_weight_page_style[] = R"css(
+const char kPageStyle[] = R"css(
 :root { color-scheme: light dark; --bg: #f6f7f9; --card: #fff; --ink: #1c2430;
   --soft: #5b6675; --rule: #dfe3e8; --t: #b4bfcc; --o: #2563eb; --ok: #15803d;
   --bad: #c42b1c; --bad-bg: #fdecea; --off: #8a5a00; }
@@ -122,8 +122,7 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem;
 }
 )css";
 
-
-const char  ngx_http_dynamic_weight_page_script[] = R"js(
+const char kPageScript[] = R"js(
 'use strict';
 (() => {
 const PACE = 500;          // milliseconds between two looks, at least
@@ -446,3 +445,5 @@ if ($('filter')) {
 look();
 })();
 )js";
+
+}  // namespace dynweight

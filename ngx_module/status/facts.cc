@@ -1,0 +1,162 @@
+// See facts.h.
+
+#include "ngx_module/status/facts.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "ngx_module/status/number_text.h"
+
+namespace dynweight {
+namespace {
+
+uint64_t Load(const std::atomic<uint64_t>& counter) {
+  return counter.load(std::memory_order_relaxed);
+}
+
+// Former times out, and the present one, which ends when the peer is due for a
+// probe: from then on it is not kept out any longer.
+uint64_t Downtime(const PeerCounters& counters, int64_t due_ms,
+                  int64_t now_ms) {
+  const int64_t since = counters.down_since_ms.load(std::memory_order_relaxed);
+  const uint64_t former = Load(counters.downtime_ms);
+  if (since == 0) return former;
+  return former + static_cast<uint64_t>(
+                      std::max<int64_t>(std::min(now_ms, due_ms) - since, 0));
+}
+
+}  // namespace
+
+const char* StateName(PeerState state) {
+  switch (state) {
+    case PeerState::kUp:
+      return "up";
+    case PeerState::kDraining:
+      return "draining";
+    case PeerState::kDown:
+      return "down";
+    case PeerState::kUnavail:
+      return "unavail";
+    case PeerState::kDrained:
+      return "drained";
+  }
+  return "unknown";
+}
+
+std::string PeerFacts::Address() const {
+  if (server != nullptr) return std::string(server->address);
+  const IpAddress& address = peer.identity.address;
+  std::string text = address.ToString();
+  if (address.family == IpAddress::kIpv6) text = "[" + text + "]";
+  text += ':';
+  AppendNumber(peer.identity.port, &text);
+  return text;
+}
+
+void PeerCursor::Begin(const UpstreamModel& upstream, bool all_out) {
+  upstream_ = &upstream;
+  all_out_ = all_out;
+  BeginGroup(false);
+}
+
+void PeerCursor::BeginGroup(bool backup) {
+  backup_ = backup;
+  group_ = &upstream_->groups[backup ? 1 : 0];
+  slot_ = 0;
+  line_ = nullptr;
+  line_end_ = static_cast<uint32_t>(group_->servers.size());
+  next_line_ = 0;
+}
+
+PeerCursor::Found PeerCursor::Next(int64_t now_ms, int* slots,
+                                   PeerFacts* facts) {
+  for (;;) {
+    if (slot_ == group_->slots) {
+      if (backup_) return Found::kEnd;
+      BeginGroup(true);
+      continue;
+    }
+    if (*slots <= 0) return Found::kPause;
+    --*slots;
+    while (slot_ == line_end_) {
+      line_ = &upstream_->lines[next_line_++];
+      if (line_->backup == backup_) line_end_ += line_->slots;
+    }
+    const bool found = Read(now_ms, facts);
+    ++slot_;
+    if (found) return Found::kPeer;
+  }
+}
+
+// False when nobody sits in the slot.
+bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
+  const PeerTable& table = *group_->table;
+  if (!table.Read(slot_, &facts->peer)) return false;
+  facts->group = group_;
+  facts->server = line_ == nullptr ? &group_->servers[slot_] : nullptr;
+  facts->line = line_;
+  facts->slot = slot_;
+  facts->backup = backup_;
+  facts->id = slot_ + (backup_ ? upstream_->groups[0].slots : 0);
+
+  const PeerCounters& counters = table.counters(slot_);
+  facts->weight = table.weight(slot_);
+  facts->active = table.Active(slot_);
+  facts->requests = Load(counters.requests);
+  facts->fails = Load(counters.fails);
+  facts->unavail = Load(counters.unavail);
+  for (size_t i = 0; i < facts->responses.size(); ++i) {
+    facts->responses[i] = Load(counters.responses[i]);
+  }
+  facts->sent = Load(counters.sent);
+  facts->received = Load(counters.received);
+  facts->response_ms = Load(counters.response_ms);
+  facts->selected = counters.selected.load(std::memory_order_relaxed);
+  facts->recent = group_->window->Since(slot_, facts->requests);
+
+  const PeerHealth& health = table.health(slot_);
+  facts->downtime_ms =
+      Downtime(counters, health.due_ms(facts->health()), now_ms);
+  if (facts->weight > 0) {
+    // What a request would find.
+    facts->state = !all_out_ && health.Out(now_ms, facts->health())
+                       ? PeerState::kUnavail
+                       : PeerState::kUp;
+  } else if (facts->server != nullptr && facts->server->down) {
+    facts->state = PeerState::kDown;
+  } else {
+    facts->state =
+        facts->active > 0 ? PeerState::kDraining : PeerState::kDrained;
+  }
+  return true;
+}
+
+void PeerSum::Add(const PeerFacts& facts) {
+  weight += facts.weight;
+  requests += facts.requests;
+  recent += facts.recent;
+  active += facts.active;
+  ++peers;
+  if (facts.state == PeerState::kUp) ++serving;
+  if (facts.state == PeerState::kUnavail) ++failed;
+}
+
+void UpstreamSums::Add(const UpstreamModel& upstream, const PeerFacts& facts) {
+  const size_t backup = facts.backup ? 1 : 0;
+  group[backup].Add(facts);
+  if (facts.line == nullptr) {
+    servers[backup].Add(facts);
+  } else {
+    lines[static_cast<size_t>(facts.line - upstream.lines.data())].Add(facts);
+  }
+}
+
+ClusterStatus ReadClusterStatus(const ClusterModel& cluster) {
+  return UnpackClusterStatus(cluster.status->ReadText());
+}
+
+bool IsUp(const ClusterStatus& status) {
+  return status.synced && status.failing_since_ms == 0;
+}
+
+}  // namespace dynweight

@@ -1,0 +1,136 @@
+// Peers and shares as they stand now. Everything is read from shared memory
+// without a lock; numbers of one peer may be a few requests apart.
+
+#ifndef DYNAMIC_WEIGHT_NGX_MODULE_STATUS_FACTS_H_
+#define DYNAMIC_WEIGHT_NGX_MODULE_STATUS_FACTS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ngx_module/status/model.h"
+#include "watcher/cluster_status.h"
+#include "weightcalc/peer_table.h"
+
+namespace dynweight {
+
+// NGINX Plus's numbers of the states, which its exporter uses, too.
+enum class PeerState : uint8_t {
+  kUp = 1,
+  kDraining = 2,  // no new request, some running
+  kDown = 3,      // "down" in the configuration
+  kUnavail = 4,   // by passive health
+  kDrained = 7,   // no request, none running
+};
+
+const char* StateName(PeerState state);
+
+// A peer as it stands now.
+struct PeerFacts {
+  const GroupModel* group = nullptr;
+  const ServerModel* server = nullptr;  // nullptr: an ingress node
+  const LineModel* line = nullptr;      // whose node it is
+  uint32_t slot = 0;                    // of the group
+  bool backup = false;
+  // In the upstream, whose slots are counted through, backups last.
+  uint64_t id = 0;
+  Peer peer;
+  uint32_t weight = 0;
+  uint32_t active = 0;
+  PeerState state = PeerState::kUp;
+  uint64_t requests = 0;
+  uint64_t fails = 0;
+  uint64_t unavail = 0;
+  std::array<uint64_t, 5> responses{};
+  uint64_t sent = 0;
+  uint64_t received = 0;
+  uint64_t response_ms = 0;
+  uint64_t downtime_ms = 0;
+  int64_t selected = 0;  // Unix seconds; 0: never
+  uint64_t recent = 0;   // requests of the window
+
+  // Of a node: its cluster and its name. "" for a server, or without a name.
+  std::string_view cluster() const {
+    return line == nullptr ? std::string_view() : line->cluster_name;
+  }
+  std::string_view node() const { return peer.identity.node.data(); }
+  uint32_t max_conns() const {
+    return server != nullptr ? server->max_conns : line->max_conns;
+  }
+  const HealthPolicy& health() const {
+    return server != nullptr ? server->health : line->health;
+  }
+  // Address and port.
+  std::string Address() const;
+};
+
+// A walk over the peers of an upstream, the primary ones and then the backup
+// ones, in turns that are short however many slots there are: the event loop
+// goes round between them. A peer that comes or goes meanwhile may be met or
+// not; each of the others is met once.
+class PeerCursor {
+ public:
+  enum class Found : uint8_t {
+    kPeer,
+    kPause,  // the turn has looked at its last slot; go on in another one
+    kEnd,
+  };
+
+  // Before the first peer; may be called again, for another upstream, which
+  // outlives the walk. `all_out`: failures keep no request away.
+  void Begin(const UpstreamModel& upstream, bool all_out);
+
+  // `slots`, what the turn may still look at, is counted down. `now_ms` is the
+  // monotonic clock's.
+  Found Next(int64_t now_ms, int* slots, PeerFacts* facts);
+
+ private:
+  void BeginGroup(bool backup);
+  bool Read(int64_t now_ms, PeerFacts* facts) const;
+
+  const UpstreamModel* upstream_ = nullptr;
+  bool all_out_ = false;
+  bool backup_ = false;
+  const GroupModel* group_ = nullptr;
+  uint32_t slot_ = 0;                // the next one
+  const LineModel* line_ = nullptr;  // whose it is; nullptr: a server's
+  uint32_t line_end_ = 0;            // its slots, or the servers', end there
+  size_t next_line_ = 0;             // of the upstream's
+};
+
+// Peers counted together: those of a line, of the servers, of a group.
+struct PeerSum {
+  uint64_t weight = 0;
+  uint64_t requests = 0;
+  uint64_t recent = 0;  // of the window
+  uint32_t peers = 0;
+  uint32_t serving = 0;  // state up
+  uint32_t failed = 0;   // state unavail
+  uint32_t active = 0;
+
+  void Add(const PeerFacts& facts);
+};
+
+struct UpstreamSums {
+  PeerSum group[2];            // primary, backup
+  PeerSum servers[2];          // the servers (KVMs) in each
+  std::vector<PeerSum> lines;  // in their order
+
+  UpstreamSums() = default;
+  explicit UpstreamSums(const UpstreamModel& upstream)
+      : lines(upstream.lines.size()) {}
+  void Add(const UpstreamModel& upstream, const PeerFacts& facts);
+};
+
+// The cluster has a status.
+ClusterStatus ReadClusterStatus(const ClusterModel& cluster);
+
+// Every source was read, and the last answers were good.
+bool IsUp(const ClusterStatus& status);
+
+}  // namespace dynweight
+
+#endif  // DYNAMIC_WEIGHT_NGX_MODULE_STATUS_FACTS_H_

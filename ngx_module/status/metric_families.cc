@@ -1,0 +1,214 @@
+// See metric_families.h.
+
+#include "ngx_module/status/metric_families.h"
+
+#include "ngx_module/status/number_text.h"
+
+namespace dynweight {
+namespace {
+
+template <auto kMember>
+void ClusterCounter(const ClusterStatus& status, std::string* out) {
+  AppendNumber(status.*kMember, out);
+}
+
+constexpr MetricHead kRejected = {
+    "cluster_rejected_updates_total", "counter",
+    "Answers that were not applied: undecodable or partial, or held back by "
+    "the guard."};
+
+constexpr ClusterFamily kClusterFamilies[] = {
+    {{"cluster_up", "gauge",
+      "1: every source was read, and the last answers were good."},
+     "",
+     false,
+     [](const ClusterStatus& status, std::string* out) {
+       AppendNumber(IsUp(status) ? 1 : 0, out);
+     }},
+    {{"cluster_last_success_timestamp_seconds", "gauge",
+      "The last good answer of the source that is worst off; 0: none."},
+     "",
+     false,
+     [](const ClusterStatus& status, std::string* out) {
+       AppendSeconds(static_cast<uint64_t>(status.last_success_ms), out);
+     }},
+    {{"cluster_observed_timestamp_seconds", "gauge",
+      "When the oldest part of what is in force was last said, maybe to a "
+      "former run; 0: nothing is known."},
+     "",
+     false,
+     [](const ClusterStatus& status, std::string* out) {
+       AppendNumber(static_cast<uint64_t>(status.observed_ms / 1000), out);
+     }},
+    {{"cluster_warnings", "gauge",
+      "What to look into though nothing fails; /status has the texts."},
+     "",
+     false,
+     [](const ClusterStatus& status, std::string* out) {
+       AppendNumber(status.warnings.size() + status.warnings_left_out, out);
+     }},
+    {{"cluster_requests_total", "counter", "Requests to the cluster's API."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::requests>},
+    {{"cluster_lists_total", "counter", "Lists that were read to their end."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::lists>},
+    {{"cluster_relists_total", "counter", "Lists after the first."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::relists>},
+    {{"cluster_watch_starts_total", "counter",
+      "Watches begun; they are begun anew every few minutes."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::watches>},
+    {{"cluster_events_total", "counter", "Watch events taken up."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::events>},
+    {{"cluster_failures_total", "counter",
+      "Requests that failed and were tried again."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::failures>},
+    {{"cluster_received_bytes_total", "counter",
+      "Bytes received from the API."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::bytes>},
+    {kRejected, ",reason=\"invalid\"", false,
+     [](const ClusterStatus& status, std::string* out) {
+       AppendNumber(status.rejected - status.held_back, out);
+     }},
+    {kRejected, ",reason=\"guard\"", true,
+     ClusterCounter<&ClusterStatus::held_back>},
+};
+
+template <auto kMember>
+bool RecordValue(const LineSample& sample, std::string* out) {
+  if (!sample.record || !sample.record->known) return false;
+  AppendNumber((*sample.record).*kMember, out);
+  return true;
+}
+
+template <uint64_t PeerSum::*kMember>
+bool ShareOf(const LineSample& sample, std::string* out) {
+  if (sample.whole.*kMember == 0) return false;
+  AppendShare(sample.sum.*kMember, sample.whole.*kMember, out);
+  return true;
+}
+
+constexpr LineFamily kLineFamilies[] = {
+    {{"upstream_cluster_pods", "gauge",
+      "Ready pods that the weight was computed from."},
+     RecordValue<&LineRecord::pods>},
+    {{"upstream_cluster_ingress_nodes", "gauge",
+      "Live ingress nodes of the cluster."},
+     RecordValue<&LineRecord::ingress_nodes>},
+    {{"upstream_cluster_used_nodes", "gauge",
+      "Ingress nodes that have a slot and are not drained."},
+     RecordValue<&LineRecord::used_nodes>},
+    {{"upstream_cluster_drained_nodes", "gauge",
+      "Ingress nodes that have a slot and are drained by tuning."},
+     RecordValue<&LineRecord::drained_nodes>},
+    {{"upstream_cluster_weight", "gauge", "Weight of each ingress node."},
+     RecordValue<&LineRecord::weight>},
+    {{"upstream_cluster_provisional", "gauge",
+      "1: the weight is held from before, until the API has answered."},
+     RecordValue<&LineRecord::provisional>},
+    {{"upstream_cluster_weight_changes_total", "counter",
+      "How often that weight has changed."},
+     [](const LineSample& sample, std::string* out) {
+       if (!sample.record) return false;
+       AppendNumber(sample.record->generation, out);
+       return true;
+     }},
+    {{"upstream_cluster_target_share", "gauge",
+      "Part of the upstream's requests that the weights promise."},
+     ShareOf<&PeerSum::weight>},
+    {{"upstream_cluster_observed_share", "gauge",
+      "Part of the upstream's requests of the last one to two minutes."},
+     ShareOf<&PeerSum::recent>},
+};
+
+constexpr ServerFamily kServerFamilies[] = {
+    {{"upstream_server_weight", "gauge",
+      "Weight of the peer; 0 gets no new request."},
+     kWeight,
+     1,
+     false,
+     false},
+    {{"upstream_server_state", "gauge",
+      "1 up, 2 draining, 3 down, 4 unavail, 7 drained."},
+     kState,
+     1,
+     false,
+     false},
+    {{"upstream_server_active", "gauge", "Requests that the peer is serving."},
+     kActive,
+     1,
+     false,
+     false},
+    {{"upstream_server_limit", "gauge", "max_conns, where there is one."},
+     kLimit,
+     1,
+     false,
+     true},
+    {{"upstream_server_requests_total", "counter",
+      "Requests sent to the peer."},
+     kRequests,
+     1,
+     false,
+     false},
+    {{"upstream_server_responses_total", "counter",
+      "Responses of the peer by class; a class that never came is left out."},
+     kResponses1xx,
+     5,
+     false,
+     true},
+    {{"upstream_server_sent_bytes_total", "counter", "Bytes sent to the peer."},
+     kSent,
+     1,
+     false,
+     false},
+    {{"upstream_server_received_bytes_total", "counter",
+      "Bytes received from the peer."},
+     kReceived,
+     1,
+     false,
+     false},
+    {{"upstream_server_fails_total", "counter", "Attempts that failed."},
+     kFails,
+     1,
+     false,
+     false},
+    {{"upstream_server_unavail_total", "counter",
+      "Times the peer was taken out by passive health; left out while it never "
+      "was."},
+     kUnavail,
+     1,
+     false,
+     true},
+    {{"upstream_server_downtime_seconds_total", "counter",
+      "How long it was taken out; left out while it never was."},
+     kDowntime,
+     1,
+     true,
+     true},
+    {{"upstream_server_response_seconds_total", "counter",
+      "Response times of the peer, added up."},
+     kResponseTime,
+     1,
+     true,
+     false},
+};
+
+}  // namespace
+
+absl::Span<const ClusterFamily> ClusterFamilies() { return kClusterFamilies; }
+absl::Span<const LineFamily> LineFamilies() { return kLineFamilies; }
+absl::Span<const ServerFamily> ServerFamilies() { return kServerFamilies; }
+
+}  // namespace dynweight

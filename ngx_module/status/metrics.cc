@@ -1,0 +1,218 @@
+// See metrics.h.
+
+#include "ngx_module/status/metrics.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ngx_module/status/metric_families.h"
+#include "ngx_module/status/metrics_snapshot.h"
+#include "ngx_module/status/number_text.h"
+#include "ngx_module/status/readiness.h"
+#include "ngx_module/status/upstream_walk.h"
+#include "watcher/cluster_status.h"
+#include "watcher/text/text_escape.h"
+
+namespace dynweight {
+namespace {
+
+constexpr std::string_view kPrefix = "nginx_dynamic_weight_";
+
+// Its numbers are kept, which costs more than a look: some twelve a step.
+constexpr int kPeerSlots = 4;
+
+// Samples that a step may print.
+constexpr size_t kStepSamples = 64;
+
+class Metrics : public Document {
+ public:
+  explicit Metrics(const StatusQuery& query)
+      : query_(query),
+        walk_(query_, query_.peers, kPeerSlots),
+        snapshot_(MetricsSnapshot::Take(query_)) {}
+  ~Metrics() override { MetricsSnapshot::Leave(std::move(snapshot_)); }
+
+ protected:
+  bool Step(const Moment& now, std::string* out) override;
+
+ private:
+  enum class Phase : uint8_t { kClusters, kGather, kLines, kServers, kNodes };
+
+  void Head(const MetricHead& head);
+  void Clusters();
+  // True after the last sample of all.
+  bool Lines();
+  bool Servers();
+  bool Nodes();
+  void Server(const ServerFamily& family, const ServerSample& sample);
+  bool EndSamples(size_t samples, size_t families);
+
+  const StatusQuery query_;
+  UpstreamWalk walk_;
+  std::unique_ptr<MetricsSnapshot> snapshot_;
+  std::string* out_ = nullptr;
+  Phase phase_ = Phase::kClusters;
+  size_t family_ = 0;
+  size_t sample_ = 0;
+  std::string value_;
+};
+
+bool Metrics::Step(const Moment& now, std::string* out) {
+  out_ = out;
+  switch (phase_) {
+    case Phase::kClusters:
+      Clusters();
+      phase_ = Phase::kGather;
+      break;
+    case Phase::kGather:
+      if (walk_.Step(now, snapshot_.get())) phase_ = Phase::kLines;
+      break;
+    case Phase::kLines:
+      if (!Lines()) break;
+      if (query_.peers == AskedPeers::kNone) return true;
+      phase_ = Phase::kServers;
+      break;
+    case Phase::kServers:
+      if (Servers()) phase_ = Phase::kNodes;
+      break;
+    case Phase::kNodes:
+      return Nodes();
+  }
+  return false;
+}
+
+void Metrics::Head(const MetricHead& head) {
+  for (const auto& [line, text] :
+       {std::pair("# HELP ", head.help), std::pair("# TYPE ", head.type)}) {
+    *out_ += line;
+    *out_ += kPrefix;
+    *out_ += head.name;
+    *out_ += ' ';
+    *out_ += text;
+    *out_ += '\n';
+  }
+}
+
+void Metrics::Clusters() {
+  Head({"info", "gauge", "The version of nginx."});
+  *out_ += kPrefix;
+  *out_ += "info{nginx=\"";
+  *out_ += query_.process.nginx;
+  *out_ += "\"} 1\n";
+
+  Head({"ready", "gauge", "1: every line has, or once had, a weight."});
+  *out_ += kPrefix;
+  *out_ += IsReady(*query_.model) ? "ready 1\n" : "ready 0\n";
+
+  std::vector<std::pair<std::string, ClusterStatus>> clusters;
+  for (const ClusterModel& cluster : query_.model->clusters) {
+    if (cluster.status == nullptr) continue;
+    std::string label = "{cluster=\"";
+    AppendLabelValue(cluster.name, &label);
+    clusters.emplace_back(label + "\"", ReadClusterStatus(cluster));
+  }
+  for (const ClusterFamily& family : ClusterFamilies()) {
+    if (!family.continues) Head(family.head);
+    for (const auto& [label, status] : clusters) {
+      *out_ += kPrefix;
+      *out_ += family.head.name;
+      *out_ += label;
+      *out_ += family.labels;
+      *out_ += "} ";
+      family.append(status, out_);
+      *out_ += '\n';
+    }
+  }
+}
+
+bool Metrics::Lines() {
+  const LineFamily& family = LineFamilies()[family_];
+  const std::vector<LineSample>& samples = snapshot_->lines();
+  if (sample_ == 0) Head(family.head);
+  const size_t end = std::min(sample_ + kStepSamples, samples.size());
+  for (; sample_ < end; ++sample_) {
+    value_.clear();
+    if (!family.append(samples[sample_], &value_)) continue;
+    *out_ += kPrefix;
+    *out_ += family.head.name;
+    *out_ += '{';
+    *out_ += samples[sample_].labels;
+    *out_ += "} ";
+    *out_ += value_;
+    *out_ += '\n';
+  }
+  return EndSamples(samples.size(), LineFamilies().size());
+}
+
+bool Metrics::Servers() {
+  const ServerFamily& family = ServerFamilies()[family_];
+  const std::vector<ServerSample>& samples = snapshot_->servers();
+  if (sample_ == 0) Head(family.head);
+  const size_t end = std::min(sample_ + kStepSamples, samples.size());
+  for (; sample_ < end; ++sample_) Server(family, samples[sample_]);
+  return EndSamples(samples.size(), ServerFamilies().size());
+}
+
+bool Metrics::Nodes() {
+  static constexpr MetricHead kInfo = {
+      "upstream_server_info", "gauge",
+      "The node's name as its cluster has it."};
+  const std::vector<NodeSample>& samples = snapshot_->nodes();
+  if (sample_ == 0) Head(kInfo);
+  const size_t end = std::min(sample_ + kStepSamples, samples.size());
+  for (; sample_ < end; ++sample_) {
+    const NodeSample& node = samples[sample_];
+    *out_ += kPrefix;
+    *out_ += kInfo.name;
+    *out_ += '{';
+    *out_ += snapshot_->labels(snapshot_->servers()[node.server]);
+    *out_ += ",node=\"";
+    AppendLabelValue(node.name.data(), out_);
+    *out_ += "\"} 1\n";
+  }
+  return sample_ == samples.size();
+}
+
+// One of hundreds of thousands of lines: few and long pieces.
+void Metrics::Server(const ServerFamily& family, const ServerSample& sample) {
+  static constexpr std::string_view kCodes[] = {
+      ",code=\"1xx\"} ", ",code=\"2xx\"} ", ",code=\"3xx\"} ",
+      ",code=\"4xx\"} ", ",code=\"5xx\"} "};
+  for (uint32_t i = 0; i < family.values; ++i) {
+    const uint64_t value = sample.values[family.value + i];
+    if (value == 0 && family.sparse) continue;
+    *out_ += kPrefix;
+    *out_ += family.head.name;
+    *out_ += '{';
+    *out_ += snapshot_->labels(sample);
+    *out_ += family.values > 1 ? kCodes[i] : std::string_view("} ");
+    if (family.seconds) {
+      AppendSeconds(value, out_);
+    } else {
+      AppendNumber(value, out_);
+    }
+    *out_ += '\n';
+  }
+}
+
+// After a step: whether that was the last sample of the last family.
+bool Metrics::EndSamples(size_t samples, size_t families) {
+  if (sample_ < samples) return false;
+  sample_ = 0;
+  if (++family_ < families) return false;
+  family_ = 0;
+  return true;
+}
+
+}  // namespace
+
+std::unique_ptr<Document> MakeMetrics(const StatusQuery& query) {
+  return std::make_unique<Metrics>(query);
+}
+
+}  // namespace dynweight
