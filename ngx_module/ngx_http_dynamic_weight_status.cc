@@ -15,6 +15,8 @@
 
 
 static ngx_int_t ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_dynamic_weight_answer(ngx_http_request_t *r,
+    std::string_view rest);
 static std::string_view ngx_http_dynamic_weight_rest(ngx_http_request_t *r);
 static std::string ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     dynweight::StatusQuery *query);
@@ -86,62 +88,68 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
     return ngx_http_dynamic_weight_guard(r->connection->log,
                                          NGX_HTTP_INTERNAL_SERVER_ERROR,
                                          [&]() -> ngx_int_t {
-
-        dynweight::StatusQuery  query;
-
-        if (!rest.empty() && rest != "status" && rest != "metrics"
-            && rest != "ready")
-        {
-            return NGX_HTTP_NOT_FOUND;
-        }
-
-        if (ngx_http_dynamic_weight_init_query(
-                static_cast<ngx_http_dynamic_weight_main_conf_t *>(
-                    ngx_http_get_module_main_conf(r,
-                                          ngx_http_dynamic_weight_module)),
-                &query)
-            != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        std::string  wrong = ngx_http_dynamic_weight_read_query(r, &query);
-
-        if (!wrong.empty()) {
-            return ngx_http_dynamic_weight_send(r, NGX_HTTP_BAD_REQUEST,
-                       "{\"error\":" + dynweight::JsonString(wrong, 1024)
-                       + "}\n");
-        }
-
-        if (rest.empty()) {
-            return ngx_http_dynamic_weight_send_page(r, &query);
-        }
-
-        if (query.upstream && dynweight::AskedUpstreams(query).empty()) {
-            return ngx_http_dynamic_weight_send(r, NGX_HTTP_NOT_FOUND,
-                       "{\"error\":\"no upstream "
-                       "of this name has dynamic_weight\",\"upstream\":"
-                       + dynweight::JsonString(*query.upstream, 1024) + "}\n");
-        }
-
-        if (rest == "ready") {
-            auto  answer = dynweight::AnswerReady(query);
-
-            return ngx_http_dynamic_weight_send(r,
-                       answer.ready ? NGX_HTTP_OK
-                                    : NGX_HTTP_SERVICE_UNAVAILABLE,
-                       answer.body);
-        }
-
-        if (rest == "metrics") {
-            return ngx_http_dynamic_weight_send_document(r,
-                       "text/plain; version=0.0.4; charset=utf-8",
-                       dynweight::MakeMetrics(query));
-        }
-
-        return ngx_http_dynamic_weight_send_document(r, "application/json",
-                   dynweight::MakeStatusJson(query));
+        return ngx_http_dynamic_weight_answer(r, rest);
     });
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_answer(ngx_http_request_t *r, std::string_view rest)
+{
+    std::string              wrong;
+    dynweight::StatusQuery   query;
+    dynweight::ReadyAnswer   ready;
+
+    if (!rest.empty() && rest != "status" && rest != "metrics"
+        && rest != "ready")
+    {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    wrong = ngx_http_dynamic_weight_read_query(r, &query);
+
+    if (!wrong.empty()) {
+        return ngx_http_dynamic_weight_send(r, NGX_HTTP_BAD_REQUEST,
+                   "{\"error\":" + dynweight::JsonString(wrong, 1024) + "}\n");
+    }
+
+    if (ngx_http_dynamic_weight_init_query(
+            static_cast<ngx_http_dynamic_weight_main_conf_t *>(
+                ngx_http_get_module_main_conf(r,
+                                              ngx_http_dynamic_weight_module)),
+            &query)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rest.empty()) {
+        return ngx_http_dynamic_weight_send_page(r, &query);
+    }
+
+    if (query.upstream && dynweight::AskedUpstreams(query).empty()) {
+        return ngx_http_dynamic_weight_send(r, NGX_HTTP_NOT_FOUND,
+                   "{\"error\":\"no upstream "
+                   "of this name has dynamic_weight\",\"upstream\":"
+                   + dynweight::JsonString(*query.upstream, 1024) + "}\n");
+    }
+
+    if (rest == "ready") {
+        ready = dynweight::AnswerReady(query);
+
+        return ngx_http_dynamic_weight_send(r,
+                   ready.ready ? NGX_HTTP_OK : NGX_HTTP_SERVICE_UNAVAILABLE,
+                   ready.body);
+    }
+
+    if (rest == "metrics") {
+        return ngx_http_dynamic_weight_send_document(r,
+                   "text/plain; version=0.0.4; charset=utf-8",
+                   dynweight::MakeMetrics(query));
+    }
+
+    return ngx_http_dynamic_weight_send_document(r, "application/json",
+               dynweight::MakeStatusJson(query));
 }
 
 

@@ -80,19 +80,34 @@ class JsonWriter {
   }
 
   // Members.
-  void Null(std::string_view key) { Key(key), Null(); }
-  void Flag(std::string_view key, bool value) { Key(key), Flag(value); }
-  void Number(std::string_view key, uint64_t value) { Key(key), Number(value); }
+  void Null(std::string_view key) {
+    Key(key);
+    Null();
+  }
+  void Flag(std::string_view key, bool value) {
+    Key(key);
+    Flag(value);
+  }
+  void Number(std::string_view key, uint64_t value) {
+    Key(key);
+    Number(value);
+  }
   void Fixed(std::string_view key, double value, int digits) {
-    Key(key), Fixed(value, digits);
+    Key(key);
+    Fixed(value, digits);
   }
   void Share(std::string_view key, uint64_t part, uint64_t whole) {
-    Key(key), Share(part, whole);
+    Key(key);
+    Share(part, whole);
   }
   void Text(std::string_view key, std::string_view value) {
-    Key(key), Text(value);
+    Key(key);
+    Text(value);
   }
-  void Raw(std::string_view key, std::string_view json) { Key(key), Raw(json); }
+  void Raw(std::string_view key, std::string_view json) {
+    Key(key);
+    Raw(json);
+  }
 
  private:
   void Separate() {
