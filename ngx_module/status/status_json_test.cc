@@ -1,0 +1,166 @@
+#include "ngx_module/status/status_json.h"
+
+#include <cjson/cJSON.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "ngx_module/status/status_fixture.h"
+#include "watcher/text/json_value.h"
+
+namespace dynweight {
+namespace {
+
+// One upstream of a server, a line with a record and one without.
+class StatusJsonTest : public testing::Test {
+ protected:
+  // All names are `name`.
+  void Make(std::string_view name) {
+    ClusterStatus status;
+    status.api = status.last_error = name;
+    status.last_success_ms = Estate::kNow.unix_ms - 1500;
+    status.warnings = {std::string(name)};
+    const uint32_t cluster = estate_.AddCluster(name, status);
+    UpstreamModel& upstream = estate_.AddUpstream(name);
+    estate_.AddServer(&upstream, false, name);
+    estate_.AddLine(&upstream, false, cluster, 2, name);
+    estate_.AddLine(&upstream, true, cluster, 2, name);
+    LineRecord record;
+    record.known = 1;
+    record.pods = 10;
+    record.used_nodes = 3;
+    record.weight = 33;
+    record.reason.Set(name);
+    Estate::Write(upstream.lines[0], record);
+    estate_.Seal(&upstream);
+    PeerTable table = TableOf(upstream, false);
+    table.SetWeight(0, 10);
+    table.SetPeer(1, Node(0x0A000001, name));
+    table.SetWeight(1, 33);
+    Decision decision;
+    decision.time_ms = 5;
+    decision.first = 1;
+    decision.new_weight = 33;
+    decision.upstream.Set(name);
+    decision.cluster.Set(name);
+    decision.why.Set(name);
+    estate_.Decide({decision});
+  }
+
+  const cJSON* Parse(const StatusQuery& query) {
+    text_ = Render(MakeStatusJson(query)).text;
+    absl::StatusOr<JsonDocument> document = ParseJson(text_);
+    EXPECT_TRUE(document.ok()) << document.status() << "\n" << text_;
+    if (document.ok()) document_ = *std::move(document);
+    return document_.get();
+  }
+
+  static const cJSON* At(const cJSON* value, const char* name) {
+    return cJSON_GetObjectItemCaseSensitive(value, name);
+  }
+  static std::string TextAt(const cJSON* value, const char* name) {
+    const char* text = cJSON_GetStringValue(At(value, name));
+    return text == nullptr ? "(none)" : text;
+  }
+
+  Estate estate_{"main"};
+  std::string text_;
+  JsonDocument document_;
+};
+
+TEST_F(StatusJsonTest, HostileNamesComeBackAsTheyWere) {
+  Make(kHostile);
+  const cJSON* root = Parse(estate_.Query());
+  const std::string name(kHostileUtf8);
+  EXPECT_EQ(text_.find('<'), std::string::npos) << "safe inside HTML";
+  EXPECT_EQ(text_.find('\n'), text_.size() - 1) << "one line";
+
+  const cJSON* cluster = At(At(root, "clusters"), name.c_str());
+  ASSERT_NE(cluster, nullptr);
+  EXPECT_EQ(TextAt(At(cluster, "watch"), "api"), name);
+  const cJSON* upstream = At(At(root, "upstreams"), name.c_str());
+  ASSERT_NE(upstream, nullptr);
+  const cJSON* line = cJSON_GetArrayItem(At(upstream, "clusters"), 0);
+  EXPECT_EQ(TextAt(line, "cluster"), name);
+  EXPECT_EQ(TextAt(line, "source"), name);
+  EXPECT_EQ(TextAt(line, "reason"), name);
+  const cJSON* server = cJSON_GetArrayItem(At(upstream, "peers"), 0);
+  EXPECT_EQ(TextAt(server, "server"), name);
+  EXPECT_EQ(TextAt(server, "name"), name);
+  EXPECT_EQ(At(server, "cluster"), nullptr);
+  const cJSON* node = cJSON_GetArrayItem(At(upstream, "peers"), 1);
+  EXPECT_EQ(TextAt(node, "node"), name);
+  EXPECT_EQ(TextAt(node, "server"), "10.0.0.1:80");
+  const cJSON* decision = cJSON_GetArrayItem(At(root, "decisions"), 0);
+  EXPECT_EQ(TextAt(decision, "why"), name);
+}
+
+TEST_F(StatusJsonTest, TellsTheArithmetic) {
+  Make("a");
+  const cJSON* root = Parse(estate_.Query());
+  EXPECT_NE(text_.find(R"("age":1500,)"), std::string::npos);
+  EXPECT_NE(text_.find(R"("raw":33.333,"weight":33,"scale":1,"clamped":false)"),
+            std::string::npos);
+  EXPECT_NE(text_.find(R"("pods":null,"ingress_nodes":null,"used_nodes":null,)"
+                       R"("drained_nodes":null,"raw":null,"weight":null,)"
+                       R"("scale":1,"clamped":false,"frozen":false)"),
+            std::string::npos)
+      << "of the line without a record";
+  EXPECT_NE(text_.find(R"("window":90000,)"), std::string::npos);
+  EXPECT_NE(text_.find(R"("old":null,"new":33,)"), std::string::npos);
+  const cJSON* peers = At(At(At(root, "upstreams"), "a"), "peers");
+  ASSERT_EQ(cJSON_GetArraySize(peers), 2);
+  EXPECT_NEAR(At(cJSON_GetArrayItem(peers, 1), "target_share")->valuedouble,
+              33.0 / 43, 1e-6);
+}
+
+TEST_F(StatusJsonTest, LeavesOutWhatIsNotAskedFor) {
+  Make("a");
+  StatusQuery query = estate_.Query();
+  query.peers = AskedPeers::kNone;
+  const cJSON* upstream = At(At(Parse(query), "upstreams"), "a");
+  ASSERT_NE(upstream, nullptr);
+  EXPECT_EQ(At(upstream, "peers"), nullptr);
+  EXPECT_EQ(text_.find("\"view\""), std::string::npos);
+  query.peers = AskedPeers::kDown;
+  EXPECT_EQ(
+      cJSON_GetArraySize(At(At(At(Parse(query), "upstreams"), "a"), "peers")),
+      0);
+  query.upstream = "b";
+  const cJSON* root = Parse(query);
+  EXPECT_EQ(cJSON_GetArraySize(At(root, "upstreams")), 0);
+  EXPECT_EQ(cJSON_GetArraySize(At(root, "decisions")), 0);
+}
+
+TEST_F(StatusJsonTest, ADecisionKnowsTheBeginningOfALongName) {
+  Make(std::string(100, 'x'));
+  StatusQuery query = estate_.Query();
+  query.upstream = std::string(100, 'x');
+  EXPECT_EQ(cJSON_GetArraySize(At(Parse(query), "decisions")), 1);
+}
+
+TEST_F(StatusJsonTest, ThePeerNamesTheRuleThatDecides) {
+  Make("a");
+  estate_.Tune("{\"rules\":[\n{\"line\":2},\n{\"line\":4}\n]}", 2);
+  const cJSON* root = Parse(estate_.Query());
+  EXPECT_EQ(cJSON_GetArraySize(At(At(root, "tuning"), "rules")), 2);
+  EXPECT_EQ(CountOf(",\"tuning\":{\"line\":4}}", text_), 2u);
+  estate_.Tune("{\"rules\":[\n{\"line\":2}\n]}", 2);
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf("\"line\"", text_), 1u) << "a mark beyond the rules";
+}
+
+TEST_F(StatusJsonTest, WithoutAZoneThereAreClustersOnly) {
+  StatusModel model;
+  model.clusters.resize(1);
+  model.clusters[0].name = "bj";
+  StatusQuery query = estate_.Query();
+  query.model = &model;
+  Parse(query);
+  EXPECT_NE(text_.find(R"("tuning":null,"clusters":{"bj":null},)"
+                       R"("upstreams":{},"decisions":[]})"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace dynweight
