@@ -142,6 +142,21 @@ TEST(Documents, PiecesOfALargeUpstreamAreBounded) {
   }
 }
 
+TEST(Documents, PiecesOfManyClustersAreBounded) {
+  Estate estate;
+  ClusterStatus status;
+  status.api = "https://kubernetes.example:6443";
+  status.warnings = {std::string(200, 'w'), std::string(200, 'w')};
+  for (int n = 0; n < 2000; ++n) {
+    estate.AddCluster("cluster-" + std::to_string(n), status);
+  }
+  for (auto make : {MakeStatusJson, MakeMetrics, MakePage}) {
+    const Rendered rendered = Render(make(estate.Query()));
+    EXPECT_GE(CountOf("cluster-", rendered.text), 2000u);
+    EXPECT_LE(rendered.largest, kMaxPiece);
+  }
+}
+
 TEST(Documents, NothingIsConfigured) {
   StatusModel model;
   StatusQuery query;

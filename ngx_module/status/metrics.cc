@@ -41,11 +41,23 @@ class Metrics : public Document {
   bool Step(const Moment& now, std::string* out) override;
 
  private:
-  enum class Phase : uint8_t { kClusters, kGather, kLines, kServers, kNodes };
+  enum class Phase : uint8_t {
+    kBegin,
+    kClusters,
+    kGather,
+    kLines,
+    kServers,
+    kNodes,
+  };
+  struct ClusterSample {
+    std::string label;
+    ClusterStatus status;
+  };
 
   void Head(const MetricHead& head);
-  void Clusters();
+  void Begin();
   // True after the last sample of all.
+  bool Clusters();
   bool Lines();
   bool Servers();
   bool Nodes();
@@ -56,7 +68,8 @@ class Metrics : public Document {
   UpstreamWalk walk_;
   std::unique_ptr<MetricsSnapshot> snapshot_;
   std::string* out_ = nullptr;
-  Phase phase_ = Phase::kClusters;
+  Phase phase_ = Phase::kBegin;
+  std::vector<ClusterSample> clusters_;
   size_t family_ = 0;
   size_t sample_ = 0;
   std::string value_;
@@ -65,9 +78,12 @@ class Metrics : public Document {
 bool Metrics::Step(const Moment& now, std::string* out) {
   out_ = out;
   switch (phase_) {
+    case Phase::kBegin:
+      Begin();
+      phase_ = Phase::kClusters;
+      break;
     case Phase::kClusters:
-      Clusters();
-      phase_ = Phase::kGather;
+      if (Clusters()) phase_ = Phase::kGather;
       break;
     case Phase::kGather:
       if (walk_.Step(now, snapshot_.get())) phase_ = Phase::kLines;
@@ -98,7 +114,7 @@ void Metrics::Head(const MetricHead& head) {
   }
 }
 
-void Metrics::Clusters() {
+void Metrics::Begin() {
   Head({"info", "gauge", "The version of nginx."});
   *out_ += kPrefix;
   *out_ += "info{nginx=\"";
@@ -109,25 +125,28 @@ void Metrics::Clusters() {
   *out_ += kPrefix;
   *out_ += IsReady(*query_.model) ? "ready 1\n" : "ready 0\n";
 
-  std::vector<std::pair<std::string, ClusterStatus>> clusters;
   for (const ClusterModel& cluster : query_.model->clusters) {
     if (cluster.status == nullptr) continue;
     std::string label = "{cluster=\"";
     AppendLabelValue(cluster.name, &label);
-    clusters.emplace_back(label + "\"", ReadClusterStatus(cluster));
+    clusters_.push_back({label + "\"", ReadClusterStatus(cluster)});
   }
-  for (const ClusterFamily& family : ClusterFamilies()) {
-    if (!family.continues) Head(family.head);
-    for (const auto& [label, status] : clusters) {
-      *out_ += kPrefix;
-      *out_ += family.head.name;
-      *out_ += label;
-      *out_ += family.labels;
-      *out_ += "} ";
-      family.append(status, out_);
-      *out_ += '\n';
-    }
+}
+
+bool Metrics::Clusters() {
+  const ClusterFamily& family = ClusterFamilies()[family_];
+  if (sample_ == 0 && !family.continues) Head(family.head);
+  const size_t end = std::min(sample_ + kStepSamples, clusters_.size());
+  for (; sample_ < end; ++sample_) {
+    *out_ += kPrefix;
+    *out_ += family.head.name;
+    *out_ += clusters_[sample_].label;
+    *out_ += family.labels;
+    *out_ += "} ";
+    family.append(clusters_[sample_].status, out_);
+    *out_ += '\n';
   }
+  return EndSamples(clusters_.size(), ClusterFamilies().size());
 }
 
 bool Metrics::Lines() {
