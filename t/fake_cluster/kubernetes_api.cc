@@ -406,6 +406,10 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
     requests_->AddBytes(request.path, line.size());
     open = open && connection->SendChunk(line);
   };
+  auto tell = [&](const Change& change) {
+    const std::string line = ChangeLine(type, selection, change);
+    if (!line.empty()) send(line);
+  };
   connection->TakeOver();
   Answer head;
   head.headers.emplace("Cache-Control", "no-cache, private");
@@ -416,9 +420,7 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
     // "Any" version: what is there comes first, as if just added.
     auto [objects, now] = store_->List(*target.stored, target.ns);
     for (const ObjectPtr& object : objects) {
-      const std::string line =
-          ChangeLine(type, selection, {0, nullptr, object});
-      if (!line.empty()) send(line);
+      tell({0, nullptr, object});
     }
     version = now;
     if (bookmarks && True(request.Query("sendInitialEvents"))) {
@@ -469,10 +471,7 @@ void KubernetesApi::Stream(const ApiRequest& request, const Target& target,
       send("");
       return;
     }
-    for (const Change& change : changes) {
-      const std::string line = ChangeLine(type, selection, change);
-      if (!line.empty()) send(line);
-    }
+    for (const Change& change : changes) tell(change);
     // A later version than a watch began with in a cluster that went back.
     version = std::max(version, now);
   }
