@@ -2,7 +2,7 @@
 //
 //   ..._module.cc    directives of http, and the module itself
 //   ..._cluster.cc   the dynamic_weight_cluster block
-//   ..._upstream.cc  directives of upstream
+//   ..._upstream.cc  directives of upstream, and ..._ingress_nodes.cc
 //   ..._seats.cc     the peers that they make
 //   ..._zone.cc      shared memory: what lies where; see ..._zone.h
 //   ..._fill.cc      what it begins with
@@ -312,6 +312,11 @@ ngx_http_dynamic_weight_wrong(ngx_conf_t *cf,
 /* _upstream.cc */
 
 char *ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* _ingress_nodes.cc */
+
 char *ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -407,8 +412,6 @@ uint64_t ngx_http_dynamic_weight_identity(
 #define NGX_HTTP_DW_KEEPALIVE      4      /* by default */
 #define NGX_HTTP_DW_MAX_KEEPALIVE  65535
 
-char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 ngx_int_t ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 

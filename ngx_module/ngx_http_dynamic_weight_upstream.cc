@@ -1,16 +1,22 @@
-// dynamic_weight and ingress_nodes in an upstream.
+// dynamic_weight and dynamic_weight_keepalive in an upstream, and what becomes
+// of it when the upstream is complete.
 
 #include "ngx_http_dynamic_weight.h"
+#include "ngx_http_dynamic_weight_parameter.h"
 
-#include "watcher/kubernetes/source.h"
 
-
-#define NGX_HTTP_DW_MAX_SLOTS    4096
 #define NGX_HTTP_DW_MAX_BALANCE  100000
 
 
+static ngx_int_t ngx_http_dynamic_weight_read_method(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf);
+static ngx_int_t ngx_http_dynamic_weight_read_hash(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf);
 static ngx_int_t ngx_http_dynamic_weight_balance(ngx_conf_t *cf,
     ngx_str_t *value, ngx_http_dynamic_weight_srv_conf_t *dscf);
+static ngx_int_t ngx_http_dynamic_weight_check_order(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_upstream_srv_conf_t *uscf);
 static ngx_int_t ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *us);
 
@@ -23,76 +29,18 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
     ngx_http_dynamic_weight_srv_conf_t *dscf =
         static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
 
-    ngx_str_t                         *value;
-    ngx_http_upstream_srv_conf_t      *uscf;
-    ngx_http_compile_complex_value_t   ccv;
+    ngx_http_upstream_srv_conf_t  *uscf;
 
     if (dscf->enabled) {
         return const_cast<char *>("is duplicate");
     }
 
-    value = static_cast<ngx_str_t *>(cf->args->elts);
-
-    if (cf->args->nelts == 2
-        && ngx_http_dynamic_weight_view(value[1]) == "least_conn")
-    {
-        dscf->least_conn = 1;
-
-    } else if (cf->args->nelts >= 3 && cf->args->nelts <= 4
-               && ngx_http_dynamic_weight_view(value[1]) == "hash")
-    {
-        if (cf->args->nelts == 4
-            && ngx_http_dynamic_weight_balance(cf, &value[3], dscf) != NGX_OK)
-        {
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-        dscf->hash_key = static_cast<ngx_http_complex_value_t *>(
-            ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t)));
-        if (dscf->hash_key == NULL) {
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-        ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-        ccv.cf = cf;
-        ccv.value = &value[2];
-        ccv.complex_value = dscf->hash_key;
-
-        if (ngx_http_compile_complex_value(&ccv) != NGX_OK) {
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-    } else if (cf->args->nelts != 1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown method \"%V\": write "
-                           "\"dynamic_weight;\", "
-                           "\"dynamic_weight least_conn;\" or "
-                           "\"dynamic_weight hash KEY [balance=125];\", for "
-                           "example with the key \"$request_uri\"",
-                           &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
     uscf = static_cast<ngx_http_upstream_srv_conf_t *>(
         ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module));
 
-    if (dscf->keepalive_before) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"keepalive\" stands before \"dynamic_weight\" in "
-                           "upstream \"%V\": write \"keepalive\" after "
-                           "\"dynamic_weight\"", &uscf->host);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    if (uscf->peer.init_upstream) {
-        std::string  names = ngx_http_dynamic_weight_foreign(cf, true);
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "another balancing method stands before "
-                           "\"dynamic_weight\" in upstream \"%V\": remove one "
-                           "of them (it is one of %s)",
-                           &uscf->host, names.c_str());
+    if (ngx_http_dynamic_weight_read_method(cf, dscf) != NGX_OK
+        || ngx_http_dynamic_weight_check_order(cf, dscf, uscf) != NGX_OK)
+    {
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
@@ -109,6 +57,73 @@ ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *, void *conf)
                   |NGX_HTTP_UPSTREAM_BACKUP;
 
     return ngx_http_dynamic_weight_stop_stock_keepalive(cf);
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_method(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    ngx_str_t         *value;
+    ngx_uint_t         n;
+    std::string_view   method;
+
+    n = cf->args->nelts;
+
+    if (n == 1) {
+        return NGX_OK;
+    }
+
+    value = static_cast<ngx_str_t *>(cf->args->elts);
+    method = ngx_http_dynamic_weight_view(value[1]);
+
+    if (method == "least_conn" && n == 2) {
+        dscf->least_conn = 1;
+        return NGX_OK;
+    }
+
+    if (method == "hash" && n >= 3 && n <= 4) {
+        return ngx_http_dynamic_weight_read_hash(cf, dscf);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown method \"%V\": write \"dynamic_weight;\", "
+                       "\"dynamic_weight least_conn;\" or "
+                       "\"dynamic_weight hash KEY [balance=125];\", for "
+                       "example with the key \"$request_uri\"", &value[1]);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_hash(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    ngx_str_t                         *value;
+    ngx_http_compile_complex_value_t   ccv;
+
+    value = static_cast<ngx_str_t *>(cf->args->elts);
+
+    if (cf->args->nelts == 4
+        && ngx_http_dynamic_weight_balance(cf, &value[3], dscf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    dscf->hash_key = static_cast<ngx_http_complex_value_t *>(
+        ngx_pcalloc(cf->pool, sizeof(ngx_http_complex_value_t)));
+    if (dscf->hash_key == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value[2];
+    ccv.complex_value = dscf->hash_key;
+
+    return ngx_http_compile_complex_value(&ccv);
 }
 
 
@@ -142,213 +157,146 @@ ngx_http_dynamic_weight_balance(ngx_conf_t *cf, ngx_str_t *value,
 }
 
 
-/* ingress_nodes CLUSTER SOURCE port=N [slots=N] [empty=keep|drain] ... */
+/* what has to stand behind "dynamic_weight" */
+
+static ngx_int_t
+ngx_http_dynamic_weight_check_order(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_upstream_srv_conf_t *uscf)
+{
+    if (dscf->keepalive_before) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"keepalive\" stands before \"dynamic_weight\" in "
+                           "upstream \"%V\": write \"keepalive\" after "
+                           "\"dynamic_weight\"", &uscf->host);
+        return NGX_ERROR;
+    }
+
+    if (uscf->peer.init_upstream) {
+        std::string  names = ngx_http_dynamic_weight_foreign(cf, true);
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "another balancing method stands before "
+                           "\"dynamic_weight\" in upstream \"%V\": remove one "
+                           "of them (it is one of %s)",
+                           &uscf->host, names.c_str());
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* how long a connection may be idle, and for how long it may serve */
+
+template <ngx_msec_t ngx_http_dynamic_weight_srv_conf_t::*member>
+static ngx_int_t
+ngx_http_dynamic_weight_read_msec(ngx_conf_t *,
+    ngx_http_dynamic_weight_srv_conf_t *dscf, ngx_str_t *, ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, 0);
+
+    if (n == NGX_ERROR || n == 0) {
+        return NGX_DECLINED;
+    }
+
+    dscf->*member = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_requests(ngx_conf_t *,
+    ngx_http_dynamic_weight_srv_conf_t *dscf, ngx_str_t *, ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n < 1) {
+        return NGX_DECLINED;
+    }
+
+    dscf->keepalive_requests = n;
+
+    return NGX_OK;
+}
+
+
+using Upstream = ngx_http_dynamic_weight_srv_conf_t;
+
+static constexpr ngx_http_dynamic_weight_parameter_t<Upstream>
+    ngx_http_dynamic_weight_keepalive_parameters[] =
+{
+    { "timeout=",
+      ngx_http_dynamic_weight_read_msec<&Upstream::keepalive_timeout> },
+    { "time=", ngx_http_dynamic_weight_read_msec<&Upstream::keepalive_time> },
+    { "requests=", ngx_http_dynamic_weight_read_requests },
+};
+
+
+/* dynamic_weight_keepalive N [timeout=time] [requests=number] [time=time] */
 
 char *
-ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
-    void *conf)
+ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *, void *conf)
 {
     ngx_http_dynamic_weight_srv_conf_t *dscf =
         static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
 
-    ngx_int_t                        n;
-    ngx_str_t                       *value, s;
-    ngx_uint_t                       i;
-    ngx_http_upstream_server_t      *us;
-    ngx_http_upstream_srv_conf_t    *uscf;
-    ngx_http_dynamic_weight_line_t  *line;
+    ngx_int_t    n;
+    ngx_str_t   *value, s;
+    ngx_uint_t   i;
 
-    uscf = static_cast<ngx_http_upstream_srv_conf_t *>(
-        ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module));
-
-    if (dscf->lines.elts == NULL
-        && ngx_array_init(&dscf->lines, cf->pool, 4,
-                          sizeof(ngx_http_dynamic_weight_line_t)) != NGX_OK)
-    {
-        return NGX_HTTP_DW_CONF_ERROR;
+    if (dscf->keepalive_place.file) {
+        return const_cast<char *>("is duplicate");
     }
 
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(
-        ngx_array_push(&dscf->lines));
-    if (line == NULL) {
+    if (dscf->stock_place.file) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "both \"dynamic_weight_keepalive\" and a "
+                           "\"keepalive\" directive of nginx in an upstream: "
+                           "remove one of them");
         return NGX_HTTP_DW_CONF_ERROR;
     }
-
-    ngx_memzero(line, sizeof(ngx_http_dynamic_weight_line_t));
 
     value = static_cast<ngx_str_t *>(cf->args->elts);
 
-    line->place.file = cf->conf_file->file.name.data;
-    line->place.line = cf->conf_file->line;
-    line->cluster = value[1];
-    line->slots = 16;
-    line->max_fails = 1;
-    line->fail_timeout = 10;
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR || n > NGX_HTTP_DW_MAX_KEEPALIVE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number \"%V\" of idle connections: write "
+                           "how many each worker keeps for each peer, from 0 "
+                           "(none) to %d", &value[1],
+                           NGX_HTTP_DW_MAX_KEEPALIVE);
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    dscf->keepalive = n;
+    dscf->keepalive_place.file = cf->conf_file->file.name.data;
+    dscf->keepalive_place.line = cf->conf_file->line;
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        std::string_view  arg = ngx_http_dynamic_weight_view(value[i]);
-        size_t            eq = arg.find('=');
+        auto *param = ngx_http_dynamic_weight_find_parameter(
+                          ngx_http_dynamic_weight_keepalive_parameters,
+                          value[i], &s);
 
-        s.data = value[i].data + (eq == arg.npos ? value[i].len : eq + 1);
-        s.len = value[i].data + value[i].len - s.data;
-
-        arg = arg.substr(0, eq == arg.npos ? eq : eq + 1);
-
-        if (arg == "service=" || arg == "pods=" || arg == "deployment="
-            || arg == "statefulset=" || arg == "rollout=")
+        if (param == NULL
+            || param->read(cf, dscf, &value[i], &s) != NGX_OK)
         {
-            if (line->source.len) {
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                                   "second source \"%V\": write one source in "
-                                   "a line; several lines of a cluster are "
-                                   "allowed", &value[i]);
-                return NGX_HTTP_DW_CONF_ERROR;
-            }
-
-            auto source = dynweight::PodSource::Parse(
-                              ngx_http_dynamic_weight_view(value[i]));
-
-            if (!source.ok()) {
-                std::string  text(source.status().message());
-
-                ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text.c_str());
-                return NGX_HTTP_DW_CONF_ERROR;
-            }
-
-            line->source = value[i];
-            continue;
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\": write "
+                               "\"timeout=60s\", how long a connection may be "
+                               "idle, \"requests=1000\" or \"time=1h\", how "
+                               "many it may serve and for how long",
+                               &value[i]);
+            return NGX_HTTP_DW_CONF_ERROR;
         }
-
-        if (arg == "port=") {
-            n = ngx_atoi(s.data, s.len);
-
-            if (n < 1 || n > 65535) {
-                goto invalid;
-            }
-
-            line->port = n;
-            continue;
-        }
-
-        if (arg == "slots=") {
-            n = ngx_atoi(s.data, s.len);
-
-            if (n < 1 || n > NGX_HTTP_DW_MAX_SLOTS) {
-                goto invalid;
-            }
-
-            line->slots = n;
-            continue;
-        }
-
-        if (arg == "empty=") {
-
-            if (ngx_http_dynamic_weight_view(s) == "drain") {
-                line->drain = 1;
-
-            } else if (ngx_http_dynamic_weight_view(s) != "keep") {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        if (arg == "max_fails=") {
-            n = ngx_atoi(s.data, s.len);
-
-            if (n == NGX_ERROR || n > NGX_MAX_INT32_VALUE) {
-                goto invalid;
-            }
-
-            line->max_fails = n;
-            continue;
-        }
-
-        if (arg == "fail_timeout=") {
-            line->fail_timeout = ngx_parse_time(&s, 1);
-
-            if (line->fail_timeout == static_cast<time_t>(NGX_ERROR)) {
-                goto invalid;
-            }
-
-            continue;
-        }
-
-        if (arg == "max_conns=") {
-            n = ngx_atoi(s.data, s.len);
-
-            if (n == NGX_ERROR || n > NGX_MAX_INT32_VALUE) {
-                goto invalid;
-            }
-
-            line->max_conns = n;
-            continue;
-        }
-
-        if (arg == "slow_start=") {
-            n = ngx_parse_time(&s, 0);
-
-            if (n == NGX_ERROR) {
-                goto invalid;
-            }
-
-            line->slow_start = n;
-            continue;
-        }
-
-        if (arg == "backup") {
-            line->backup = 1;
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown parameter \"%V\": write a source such as "
-                           "\"service=NAMESPACE/NAME\", port=, slots=, empty=, "
-                           "max_fails=, fail_timeout=, max_conns=, slow_start= "
-                           "or backup",
-                           &value[i]);
-        return NGX_HTTP_DW_CONF_ERROR;
-
-    invalid:
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\": port= takes 1 to 65535, "
-                           "slots= 1 to %d, empty= \"keep\" or \"drain\", "
-                           "max_fails= and max_conns= a number, "
-                           "fail_timeout= and slow_start= a time",
-                           &value[i], NGX_HTTP_DW_MAX_SLOTS);
-        return NGX_HTTP_DW_CONF_ERROR;
     }
-
-    if (line->source.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no source in \"ingress_nodes %V\": write where its "
-                           "pods are counted, for example "
-                           "\"service=NAMESPACE/NAME\"", &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    if (line->port == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no port in \"ingress_nodes %V\": write the ingress "
-                           "nodes' port, for example \"port=80\"", &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    /* nginx refuses an upstream without servers: a server of no address */
-
-    us = static_cast<ngx_http_upstream_server_t *>(
-        ngx_array_push(uscf->servers));
-    if (us == NULL) {
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
-
-    us->name = value[1];
-    us->down = 1;
-    us->backup = line->backup;
 
     return NGX_CONF_OK;
 }
