@@ -11,7 +11,7 @@
 //   ..._watch.cc     worker 0: the watcher and what it hands over
 //   ..._stock.cc     nginx's own directives of upstream, beside ours
 //   ..._serving.cc   which peers serve now, as each worker picks by them
-//   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc,
+//   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc, _idle.cc,
 //                    _session.cc, _way.cc, _variable.cc
 //   ..._share.cc     worker 0: the windows that observed shares are of
 //   ..._tuning.cc    the tuning file: what is read of it with the configuration
@@ -155,7 +155,7 @@ typedef struct {
 
 /*
  * What this worker alone has. Filled when its process starts, by _peer.cc and
- * _keepalive.cc; kept up to date by _serving.cc and by the requests; gone with
+ * _idle.cc; kept up to date by _serving.cc and by the requests; gone with
  * the process. In the master it stays zero.
  */
 
@@ -407,7 +407,7 @@ void ngx_http_dynamic_weight_release_column(
 uint64_t ngx_http_dynamic_weight_identity(
     ngx_http_dynamic_weight_group_t *group, uint32_t slot);
 
-/* _keepalive.cc */
+/* _idle.cc */
 
 #define NGX_HTTP_DW_KEEPALIVE      4      /* by default */
 #define NGX_HTTP_DW_MAX_KEEPALIVE  65535

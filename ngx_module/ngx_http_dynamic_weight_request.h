@@ -3,6 +3,7 @@
 //   ..._peer.cc       its life: from init to free
 //   ..._method.cc     which peer it goes to, and ..._rest.cc when draws fail
 //   ..._keepalive.cc  the connection it takes, and leaves behind
+//   ..._idle.h        those that nobody uses at the moment
 //   ..._session.cc    the TLS session that a new one begins with
 //   ..._way.cc        which of them would do
 //   ..._variable.cc   what it says of its attempts
