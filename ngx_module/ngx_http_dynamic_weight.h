@@ -4,6 +4,7 @@
 //   ..._cluster.cc   the dynamic_weight_cluster block
 //   ..._upstream.cc  directives of upstream, and ..._ingress_nodes.cc
 //   ..._seats.cc     the peers that they make
+//   ..._resolve.cc   what only the whole configuration tells
 //   ..._zone.cc      shared memory: what lies where; see ..._zone.h
 //   ..._fill.cc      what it begins with
 //   ..._carry.cc     what a new cycle takes over from the one before
@@ -11,8 +12,8 @@
 //   ..._watch.cc     worker 0: the watcher and what it hands over
 //   ..._stock.cc     nginx's own directives of upstream, beside ours
 //   ..._serving.cc   which peers serve now, as each worker picks by them
-//   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc, _idle.cc,
-//                    _session.cc, _way.cc, _variable.cc
+//   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc,
+//                    _idle.cc, _session.cc, _way.cc, _variable.cc
 //   ..._share.cc     worker 0: the windows that observed shares are of
 //   ..._tuning.cc    the tuning file: what is read of it with the configuration
 //   ..._status.cc    the status location; see ..._status.h
@@ -124,9 +125,9 @@ typedef struct ngx_http_dynamic_weight_srv_conf_s
 
 
 /*
- * What the configuration says of a group. Filled while it is read, by
- * _seats.cc; from then on the same in all processes, for as long as the cycle
- * lives.
+ * What the configuration says of a group. Filled while it is read, by _seats.cc
+ * and _resolve.cc; from then on the same in all processes, for as long as the
+ * cycle lives.
  */
 
 typedef struct {
@@ -326,7 +327,8 @@ char *ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_int_t ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
     ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup);
 
-/* checks what only the whole configuration tells; fills main->config */
+/* _resolve.cc: checks the whole configuration; fills main->config */
+
 ngx_int_t ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 

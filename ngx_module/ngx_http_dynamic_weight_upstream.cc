@@ -166,8 +166,8 @@ ngx_http_dynamic_weight_check_order(ngx_conf_t *cf,
 {
     if (dscf->keepalive_before) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"keepalive\" stands before \"dynamic_weight\" in "
-                           "upstream \"%V\": write \"keepalive\" after "
+                           "\"keepalive\" stands before \"dynamic_weight\" "
+                           "in upstream \"%V\": write \"keepalive\" after "
                            "\"dynamic_weight\"", &uscf->host);
         return NGX_ERROR;
     }
