@@ -9,7 +9,8 @@
 //   ..._fill.cc      what it begins with
 //   ..._carry.cc     what a new cycle takes over from the one before
 //   ..._access.cc    what the workers' user may read and write
-//   ..._watch.cc     worker 0: the watcher and what it hands over
+//   ..._watch.cc     worker 0: the watcher
+//   ..._apply.cc     worker 0: what it hands over; see ..._apply.h
 //   ..._stock.cc     nginx's own directives of upstream, beside ours
 //   ..._serving.cc   which peers serve now, as each worker picks by them
 //   ..._request.h    a request: ..._peer.cc, _method.cc, _keepalive.cc,
