@@ -1,6 +1,7 @@
 // What the module's files share: its configuration and who does what with it.
 //
-//   ..._module.cc    directives of http, and the module itself
+//   ..._module.cc    the module: directives, configuration, processes
+//   ..._http.cc      directives of http
 //   ..._cluster.cc   the dynamic_weight_cluster block
 //   ..._upstream.cc  directives of upstream, and ..._ingress_nodes.cc
 //   ..._seats.cc     the peers that they make
@@ -156,9 +157,9 @@ typedef struct {
 
 
 /*
- * What this worker alone has. Filled when its process starts, by _peer.cc and
- * _idle.cc; kept up to date by _serving.cc and by the requests; gone with
- * the process. In the master it stays zero.
+ * What this worker alone has. Filled when its process starts, by _module.cc,
+ * _serving.cc and _idle.cc; kept up to date by _serving.cc and by the requests;
+ * gone with the process. In the master it stays zero.
  */
 
 typedef struct {
@@ -286,6 +287,15 @@ typedef struct {
 extern "C" ngx_module_t  ngx_http_dynamic_weight_module;
 
 
+/* _http.cc */
+
+char *ngx_http_dynamic_weight_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_dynamic_weight_base(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_dynamic_weight_coalesce(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /* _cluster.cc */
 
 char *ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -374,9 +384,6 @@ void ngx_http_dynamic_weight_restart_share(ngx_uint_t table);
 
 ngx_int_t ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
-/* makes this worker's pick indexes; forgets what a predecessor held */
-ngx_int_t ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
-    ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 /* _serving.cc */
 

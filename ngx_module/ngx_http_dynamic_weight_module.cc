@@ -1,8 +1,6 @@
-// The module: its directives in http, its configuration, its life cycle.
+// The module: which directives it has, its configuration, its processes' life.
 
 #include "ngx_http_dynamic_weight.h"
-
-#include <memory>
 
 
 static ngx_int_t ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf);
@@ -10,13 +8,11 @@ static void *ngx_http_dynamic_weight_create_main_conf(ngx_conf_t *cf);
 static char *ngx_http_dynamic_weight_init_main_conf(ngx_conf_t *cf,
     void *conf);
 static void *ngx_http_dynamic_weight_create_srv_conf(ngx_conf_t *cf);
-static char *ngx_http_dynamic_weight_zone(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_dynamic_weight_base(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_dynamic_weight_coalesce(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 static ngx_int_t ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+static ngx_int_t ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_group_t *group);
 static void ngx_http_dynamic_weight_exit_process(ngx_cycle_t *cycle);
 
 
@@ -265,217 +261,6 @@ ngx_http_dynamic_weight_create_srv_conf(ngx_conf_t *cf)
 }
 
 
-/* dynamic_weight_zone name:size [state=file] */
-
-static char *
-ngx_http_dynamic_weight_zone(ngx_conf_t *cf, ngx_command_t *, void *conf)
-{
-    ngx_http_dynamic_weight_main_conf_t *dmcf =
-        static_cast<ngx_http_dynamic_weight_main_conf_t *>(conf);
-
-    u_char     *p;
-    ssize_t     size;
-    ngx_str_t  *value, name, s, dir;
-
-    if (dmcf->zone) {
-        return const_cast<char *>("is duplicate: one zone serves all "
-                                  "upstreams");
-    }
-
-    value = static_cast<ngx_str_t *>(cf->args->elts);
-
-    p = static_cast<u_char *>(memchr(value[1].data, ':', value[1].len));
-
-    if (p == NULL || p == value[1].data) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone \"%V\": write "
-                           "\"dynamic_weight_zone NAME:SIZE\", "
-                           "for example \"main:4m\"", &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    name.data = value[1].data;
-    name.len = p - name.data;
-
-    s.data = p + 1;
-    s.len = value[1].data + value[1].len - s.data;
-
-    size = ngx_parse_size(&s);
-
-    if (size == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone size \"%V\": write a size such as "
-                           "\"4m\"", &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    if (size < static_cast<ssize_t>(8 * ngx_pagesize)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "zone \"%V\" is too small: at least %uzk is needed",
-                           &name, 8 * ngx_pagesize / 1024);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    if (cf->args->nelts == 3) {
-
-        if (value[2].len <= 6
-            || ngx_strncmp(value[2].data, "state=", 6) != 0)
-        {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\": write "
-                               "\"state=FILE\"", &value[2]);
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-        dmcf->state.data = value[2].data + 6;
-        dmcf->state.len = value[2].len - 6;
-
-        if (ngx_conf_full_name(cf->cycle, &dmcf->state, 0) != NGX_OK) {
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-        if (dmcf->state.data[dmcf->state.len - 1] == '/') {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "state \"%V\" is a folder: write the name of a "
-                               "file in it", &dmcf->state);
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-        for (p = dmcf->state.data + dmcf->state.len - 1; *p != '/'; p--) {
-            /* void: ngx_conf_full_name() made it absolute */
-        }
-
-        dir.len = ngx_max(p - dmcf->state.data, 1);
-        dir.data = static_cast<u_char *>(ngx_pnalloc(cf->pool, dir.len + 1));
-        if (dir.data == NULL) {
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-
-        ngx_cpystrn(dir.data, dmcf->state.data, dir.len + 1);
-
-        /*
-         * A folder among the cycle's paths is made by the master and given to
-         * the workers' user.  One that exists is left alone: it may be a
-         * shared one such as /tmp.
-         */
-
-        ngx_file_info_t  fi;
-
-        if (ngx_file_info(dir.data, &fi) == NGX_FILE_ERROR) {
-
-            dmcf->state_path = static_cast<ngx_path_t *>(
-                ngx_pcalloc(cf->pool, sizeof(ngx_path_t)));
-            if (dmcf->state_path == NULL) {
-                return NGX_HTTP_DW_CONF_ERROR;
-            }
-
-            dmcf->state_path->name = dir;
-            dmcf->state_path->conf_file = cf->conf_file->file.name.data;
-            dmcf->state_path->line = cf->conf_file->line;
-
-            if (ngx_add_path(cf, &dmcf->state_path) != NGX_OK) {
-                return NGX_HTTP_DW_CONF_ERROR;
-            }
-
-        } else if (!ngx_is_dir(&fi)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "\"%V\" of state \"%V\" is no folder",
-                               &dir, &dmcf->state);
-            return NGX_HTTP_DW_CONF_ERROR;
-        }
-    }
-
-    dmcf->zone = ngx_shared_memory_add(cf, &name, size,
-                                       &ngx_http_dynamic_weight_module);
-    if (dmcf->zone == NULL) {
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    dmcf->zone->init = ngx_http_dynamic_weight_init_zone;
-    dmcf->zone->data = dmcf;
-
-    /* each cycle has its own; _fill.cc carries the view over */
-    dmcf->zone->noreuse = 1;
-
-    dmcf->zone_place.file = cf->conf_file->file.name.data;
-    dmcf->zone_place.line = cf->conf_file->line;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_dynamic_weight_base(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_int_t    n;
-    ngx_str_t   *value;
-    ngx_uint_t  *base;
-
-    base = cmd->conf == NGX_HTTP_MAIN_CONF_OFFSET
-           ? &static_cast<ngx_http_dynamic_weight_main_conf_t *>(conf)->base
-           : &static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf)->base;
-
-    if (*base != NGX_CONF_UNSET_UINT) {
-        return const_cast<char *>("is duplicate");
-    }
-
-    value = static_cast<ngx_str_t *>(cf->args->elts);
-
-    n = ngx_atoi(value[1].data, value[1].len);
-
-    if (n < 1 || n > static_cast<ngx_int_t>(dynweight::kMaxBase)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid dynamic_weight_base \"%V\": write a whole "
-                           "number from 1 to %uD",
-                           &value[1], dynweight::kMaxBase);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    *base = n;
-
-    if (cmd->conf == NGX_HTTP_SRV_CONF_OFFSET) {
-        auto *dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
-
-        dscf->base_place.file = cf->conf_file->file.name.data;
-        dscf->base_place.line = cf->conf_file->line;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_dynamic_weight_coalesce(ngx_conf_t *cf, ngx_command_t *, void *conf)
-{
-    ngx_http_dynamic_weight_main_conf_t *dmcf =
-        static_cast<ngx_http_dynamic_weight_main_conf_t *>(conf);
-
-    ngx_str_t   *value;
-    ngx_msec_t   ms;
-
-    value = static_cast<ngx_str_t *>(cf->args->elts);
-
-    ms = ngx_parse_time(&value[1], 0);
-
-    if (ms == static_cast<ngx_msec_t>(NGX_ERROR) || ms > 60000) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid dynamic_weight_coalesce \"%V\": write a "
-                           "time from 0 to 60s, for example \"50ms\"",
-                           &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    if (dmcf->coalesce_set) {
-        return const_cast<char *>("is duplicate");
-    }
-
-    dmcf->coalesce_set = 1;
-    dmcf->config->coalesce_ms = ms;
-
-    return NGX_CONF_OK;
-}
-
-
 static ngx_int_t
 ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 {
@@ -529,6 +314,81 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 
         return ngx_http_dynamic_weight_start_watcher(cycle);
     });
+
+    return NGX_OK;
+}
+
+
+/* makes this worker's pick indexes; forgets what a predecessor held */
+
+static ngx_int_t
+ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    ngx_uint_t                        i;
+    ngx_http_dynamic_weight_group_t  *group;
+
+    for (i = 0; i < dmcf->ntables; i++) {
+        group = dmcf->groups[i];
+
+        if (ngx_http_dynamic_weight_init_serving(cycle, dmcf, group)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        group->worker.tenants =
+            static_cast<ngx_http_dynamic_weight_tenant_t *>(
+                ngx_pcalloc(cycle->pool,
+                            group->conf.nseats
+                            * sizeof(ngx_http_dynamic_weight_tenant_t)));
+        if (group->worker.tenants == NULL) {
+            return NGX_ERROR;
+        }
+
+        group->worker.sessions =
+            static_cast<ngx_http_dynamic_weight_sessions_t **>(
+                ngx_pcalloc(cycle->pool,
+                            group->conf.nseats
+                            * sizeof(ngx_http_dynamic_weight_sessions_t *)));
+        if (group->worker.sessions == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (group->conf.srv->hash_key
+            && ngx_http_dynamic_weight_init_hash(cycle, group) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_dynamic_weight_init_keepalive(cycle, dmcf);
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
+    ngx_http_dynamic_weight_group_t *group)
+{
+    ngx_uint_t                  n = group->conf.nseats;
+    dynweight::ConsistentHash  *hash;
+
+    hash = ngx_http_dynamic_weight_own(cycle->pool,
+                                       new dynweight::ConsistentHash(n));
+    if (hash == NULL) {
+        return NGX_ERROR;
+    }
+
+    hash->Invalidate();
+
+    /* here nobody waits for it */
+    while (!hash->settled()) {
+        hash->Advance(n, n, [&](uint32_t slot) {
+            return ngx_http_dynamic_weight_identity(group, slot);
+        });
+    }
+
+    group->worker.hash = hash;
 
     return NGX_OK;
 }

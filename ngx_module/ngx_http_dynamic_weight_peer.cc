@@ -6,8 +6,6 @@
 #include "ngx_http_dynamic_weight_request.h"
 
 
-static ngx_int_t ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
-    ngx_http_dynamic_weight_group_t *group);
 static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
@@ -29,79 +27,6 @@ static void ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table,
     uint32_t slot, const dynweight::HealthPolicy &policy);
 static void ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     dynweight::PeerCounters &counters, ngx_uint_t state);
-
-
-ngx_int_t
-ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
-    ngx_http_dynamic_weight_main_conf_t *dmcf)
-{
-    ngx_uint_t                        i;
-    ngx_http_dynamic_weight_group_t  *group;
-
-    for (i = 0; i < dmcf->ntables; i++) {
-        group = dmcf->groups[i];
-
-        if (ngx_http_dynamic_weight_init_serving(cycle, dmcf, group)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        group->worker.tenants =
-            static_cast<ngx_http_dynamic_weight_tenant_t *>(
-                ngx_pcalloc(cycle->pool,
-                            group->conf.nseats
-                            * sizeof(ngx_http_dynamic_weight_tenant_t)));
-        if (group->worker.tenants == NULL) {
-            return NGX_ERROR;
-        }
-
-        group->worker.sessions =
-            static_cast<ngx_http_dynamic_weight_sessions_t **>(
-                ngx_pcalloc(cycle->pool,
-                            group->conf.nseats
-                            * sizeof(ngx_http_dynamic_weight_sessions_t *)));
-        if (group->worker.sessions == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (group->conf.srv->hash_key
-            && ngx_http_dynamic_weight_init_hash(cycle, group) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return ngx_http_dynamic_weight_init_keepalive(cycle, dmcf);
-}
-
-
-static ngx_int_t
-ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
-    ngx_http_dynamic_weight_group_t *group)
-{
-    ngx_uint_t                  n = group->conf.nseats;
-    dynweight::ConsistentHash  *hash;
-
-    hash = ngx_http_dynamic_weight_own(cycle->pool,
-                                       new dynweight::ConsistentHash(n));
-    if (hash == NULL) {
-        return NGX_ERROR;
-    }
-
-    hash->Invalidate();
-
-    /* here nobody waits for it */
-    while (!hash->settled()) {
-        hash->Advance(n, n, [&](uint32_t slot) {
-            return ngx_http_dynamic_weight_identity(group, slot);
-        });
-    }
-
-    group->worker.hash = hash;
-
-    return NGX_OK;
-}
 
 
 /* those that serve, and one that is probed: not the last try of a request */
