@@ -2,7 +2,8 @@
 //
 //   ..._module.cc    the module: directives, configuration, processes
 //   ..._http.cc      directives of http
-//   ..._cluster.cc   the dynamic_weight_cluster block
+//   ..._cluster.cc   directives of a dynamic_weight_cluster block, which
+//                    ..._cluster_block.cc reads
 //   ..._upstream.cc  directives of upstream, and ..._ingress_nodes.cc
 //   ..._seats.cc     the peers that they make
 //   ..._resolve.cc   what only the whole configuration tells
@@ -296,7 +297,7 @@ char *ngx_http_dynamic_weight_base(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_dynamic_weight_coalesce(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* _cluster.cc */
+/* _cluster_block.cc */
 
 char *ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
