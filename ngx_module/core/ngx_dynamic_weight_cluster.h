@@ -1,0 +1,39 @@
+// A dynamic_weight_cluster block while it is read.
+
+#ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_
+#define DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_
+
+#include "ngx_module/core/ngx_dynamic_weight.h"
+
+#include <set>
+#include <string_view>
+
+
+typedef struct {
+    dynweight::ClusterConfig          *cluster;
+    ngx_str_t                          name;
+    std::set<std::string_view>         seen;       /* directives */
+    ngx_str_t                          kubeconfig;
+} ngx_http_dynamic_weight_block_t;
+
+
+typedef char *(*ngx_http_dynamic_weight_setter_pt)(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value);
+
+
+typedef struct {
+    std::string_view                   name;
+    ngx_uint_t                         min;       /* arguments */
+    ngx_uint_t                         max;
+    bool                               several;   /* may stand twice */
+    ngx_http_dynamic_weight_setter_pt  set;
+} ngx_http_dynamic_weight_setter_t;
+
+
+/* _cluster.cc: NULL when there is no such directive */
+
+const ngx_http_dynamic_weight_setter_t *ngx_http_dynamic_weight_find_setter(
+    std::string_view name);
+
+
+#endif  // DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_

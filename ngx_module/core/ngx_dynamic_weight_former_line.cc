@@ -1,0 +1,313 @@
+// How the lines of a new cycle get their slots before its workers start: from
+// what is known; while they are frozen, as they are in the cycle before; and
+// while nothing is known, from the line that they go on as.
+
+#include "ngx_module/core/ngx_dynamic_weight_zone.h"
+
+#include <set>
+#include <string>
+
+
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+    ngx_http_dynamic_weight_find_line(
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line,
+    const ngx_http_dynamic_weight_former_t &former);
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+    ngx_http_dynamic_weight_open_line(
+    const ngx_http_dynamic_weight_former_t &former, uint64_t i);
+static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_stand_in(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table,
+    uint64_t scale);
+static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table);
+
+
+uint64_t
+ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line)
+{
+    return std::hash<std::string>()(
+               line.upstream + '\0' + dmcf->config->clusters[line.cluster].name
+               + '\0' + line.source + '\0' + std::to_string(line.port));
+}
+
+
+std::optional<dynweight::LineWeight>
+ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line, const dynweight::ClusterView &view,
+    dynweight::PeerTable table, uint64_t scale,
+    const std::optional<ngx_http_dynamic_weight_former_line_t> &stand_in,
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    bool                                   freeze = false;
+    std::optional<dynweight::HeldTarget>   held;
+    std::optional<dynweight::LineTarget>   target;
+    std::optional<dynweight::LineWeight>   frozen;
+
+    dynweight::Tuning::Selection  rules = dmcf->tuning.rules->Select(
+        line.upstream, dmcf->config->clusters[line.cluster].name);
+
+    freeze = dynweight::LineFreeze(rules) != NULL;
+
+    auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
+
+    if (freeze && old) {
+        frozen = ngx_http_dynamic_weight_copy_line(*old, line, table);
+    }
+
+    if (frozen) {
+        held = dynweight::ResumeFreeze(line, *frozen, rules, table);
+    }
+
+    target = dynweight::TargetOf(line, view, rules, &held);
+
+    if (!target) {
+        return stand_in ? ngx_http_dynamic_weight_stand_in(*stand_in, line,
+                                                           table, scale)
+                        : std::nullopt;
+    }
+
+    target->weight.scale = scale;
+
+    dynweight::ApplySlotWrites(table,
+        dynweight::PlanLine(line, *target, rules, table,
+                            freeze && old
+                            ? old->record.Read()
+                                  .value_or(dynweight::LineRecord()).scale
+                            : 1));
+
+    return target->weight;
+}
+
+
+uint64_t
+ngx_http_dynamic_weight_largest(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line, const dynweight::ClusterView &view,
+    const std::optional<ngx_http_dynamic_weight_former_line_t> &stand_in,
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    uint64_t                               largest;
+    std::optional<dynweight::HeldTarget>   held;
+    std::optional<dynweight::LineWeight>   frozen;
+
+    dynweight::Tuning::Selection  rules = dmcf->tuning.rules->Select(
+        line.upstream, dmcf->config->clusters[line.cluster].name);
+
+    auto target = dynweight::TargetOf(line, view, rules, &held);
+
+    largest = target ? dynweight::LargestWeight(line, *target, rules) : 0;
+
+    if (!target && stand_in) {
+        auto record = stand_in->record.Read().value_or(dynweight::LineRecord());
+
+        largest = record.weight * record.scale;
+    }
+
+    if (dynweight::LineFreeze(rules)) {
+        auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
+
+        if (old) {
+            frozen = dynweight::FrozenWeight(old->record.Read()
+                                         .value_or(dynweight::LineRecord()));
+        }
+
+        if (frozen) {
+            largest = frozen->weight;
+        }
+    }
+
+    return largest;
+}
+
+
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+ngx_http_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const dynweight::LineConfig &line,
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    uint64_t                         i, hash;
+    ngx_http_dynamic_weight_area_t  *a;
+    ngx_http_dynamic_weight_root_t  *root = former.root;
+
+    if (root == NULL) {
+        return std::nullopt;
+    }
+
+    hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
+    a = &root->areas[1 + root->nviews + root->ntables];
+
+    for (i = 0; i < root->nlines && a->hash != hash; i++) {
+        a++;
+    }
+
+    if (i == root->nlines) {
+        return std::nullopt;
+    }
+
+    return ngx_http_dynamic_weight_open_line(former, i);
+}
+
+
+static std::optional<ngx_http_dynamic_weight_former_line_t>
+ngx_http_dynamic_weight_open_line(
+    const ngx_http_dynamic_weight_former_t &former, uint64_t i)
+{
+    u_char                          *base = former.zone->shm.addr;
+    ngx_http_dynamic_weight_root_t  *root = former.root;
+    ngx_http_dynamic_weight_area_t  *a, *t;
+
+    a = &root->areas[1 + root->nviews + root->ntables + i];
+    t = &root->areas[a->table];
+
+    auto table = dynweight::PeerTable::Attach(base + t->offset, t->size);
+    auto record = dynweight::SharedRecord<dynweight::LineRecord>::Attach(
+                      base + a->offset, a->size);
+
+    if (!table.ok() || !record.ok()) {
+        return std::nullopt;
+    }
+
+    return ngx_http_dynamic_weight_former_line_t{
+               *table, static_cast<uint32_t>(a->first),
+               static_cast<uint32_t>(a->count), *record };
+}
+
+
+std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
+ngx_http_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const std::vector<dynweight::ClusterView> &views,
+    const ngx_http_dynamic_weight_former_t &former)
+{
+    std::set<uint64_t>               asked;
+    std::set<size_t>                 used;
+    ngx_http_dynamic_weight_root_t  *root = former.root;
+
+    const std::vector<dynweight::LineConfig>  &lines = dmcf->config->lines;
+
+    std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
+        found(lines.size());
+
+    if (root == NULL) {
+        return found;
+    }
+
+    for (const dynweight::LineConfig &line : lines) {
+        asked.insert(ngx_http_dynamic_weight_line_hash(dmcf, line));
+    }
+
+    auto known = [](const auto &old) {
+        return old && old->record.Read().value_or(dynweight::LineRecord())
+                          .known;
+    };
+
+    for (size_t n = 0; n < lines.size(); n++) {
+
+        if (dynweight::WeighLine(lines[n], views[lines[n].cluster])) {
+            continue;
+        }
+
+        auto own = ngx_http_dynamic_weight_find_line(dmcf, lines[n], former);
+
+        if (known(own)) {
+            found[n] = own;
+            continue;
+        }
+
+        for (size_t i = 0; i < root->nlines && !found[n]; i++) {
+            const auto  &a = root->areas[1 + root->nviews + root->ntables + i];
+
+            uint64_t  owner = root->areas[a.table].hash;
+
+            if (asked.count(a.hash) || used.count(i)
+                || (owner != ngx_http_dynamic_weight_table_hash(
+                                 lines[n].upstream, false)
+                    && owner != ngx_http_dynamic_weight_table_hash(
+                                    lines[n].upstream, true)))
+            {
+                continue;
+            }
+
+            auto old = ngx_http_dynamic_weight_open_line(former, i);
+
+            if (known(old)) {
+                found[n] = old;
+                used.insert(i);
+            }
+        }
+    }
+
+    return found;
+}
+
+
+/* the slots as they are there, and the weight, in this table's scale */
+
+static std::optional<dynweight::LineWeight>
+ngx_http_dynamic_weight_stand_in(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table,
+    uint64_t scale)
+{
+    uint32_t               i, slot;
+    uint64_t               former;
+    dynweight::LineWeight  weight;
+
+    auto record = old.record.Read().value_or(dynweight::LineRecord());
+
+    former = ngx_max(record.scale, static_cast<uint64_t>(1));
+
+    (void) ngx_http_dynamic_weight_copy_line(old, line, table);
+
+    for (i = 0; i < line.range.count; i++) {
+        slot = line.range.first + i;
+        table.SetWeight(slot, dynweight::ScaledWeight(
+                                  table.weight(slot) * former, scale));
+    }
+
+    weight.pods = record.pods;
+    weight.ingress_nodes = record.ingress_nodes;
+    weight.used_nodes = record.used_nodes;
+    weight.drained_nodes = record.drained_nodes;
+    weight.weight = record.weight * former;
+    weight.scale = scale;
+    weight.provisional = true;
+
+    return weight;
+}
+
+
+uint64_t
+ngx_http_dynamic_weight_table_hash(std::string_view upstream, bool backup)
+{
+    return std::hash<std::string_view>()(upstream) * 2 + backup;
+}
+
+
+/*
+ * What is frozen is not computed again: the slots as the former cycle has
+ * them; and its weight, if the whole line was frozen then.
+ */
+
+static std::optional<dynweight::LineWeight>
+ngx_http_dynamic_weight_copy_line(
+    const ngx_http_dynamic_weight_former_line_t &old,
+    const dynweight::LineConfig &line, dynweight::PeerTable table)
+{
+    uint32_t         i;
+    dynweight::Peer  peer;
+
+    for (i = 0; i < ngx_min(old.count, line.range.count); i++) {
+
+        if (old.table.Read(old.first + i, &peer)) {
+            table.SetPeer(line.range.first + i, peer.identity);
+            table.SetWeight(line.range.first + i,
+                            old.table.weight(old.first + i));
+        }
+    }
+
+    return dynweight::FrozenWeight(old.record.Read()
+                                   .value_or(dynweight::LineRecord()));
+}

@@ -1,0 +1,281 @@
+// ingress_nodes in an upstream: a line of a cluster's nodes and its parameters.
+
+#include "ngx_module/core/ngx_dynamic_weight.h"
+#include "ngx_module/core/ngx_dynamic_weight_parameter.h"
+
+#include "watcher/kubernetes/source.h"
+
+
+#define NGX_HTTP_DW_MAX_SLOTS  4096
+
+
+static ngx_int_t ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_line_t *line);
+static ngx_int_t ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_line_t *line);
+static ngx_int_t ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_line_t *line);
+
+
+/* ingress_nodes CLUSTER SOURCE port=N [slots=N] [empty=keep|drain] ... */
+
+char *
+ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
+    void *conf)
+{
+    ngx_http_dynamic_weight_srv_conf_t *dscf =
+        static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
+
+    ngx_str_t                       *value;
+    ngx_http_dynamic_weight_line_t  *line;
+
+    if (dscf->lines.elts == NULL
+        && ngx_array_init(&dscf->lines, cf->pool, 4,
+                          sizeof(ngx_http_dynamic_weight_line_t)) != NGX_OK)
+    {
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    line = static_cast<ngx_http_dynamic_weight_line_t *>(
+        ngx_array_push(&dscf->lines));
+    if (line == NULL) {
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    ngx_memzero(line, sizeof(ngx_http_dynamic_weight_line_t));
+
+    value = static_cast<ngx_str_t *>(cf->args->elts);
+
+    line->place.file = cf->conf_file->file.name.data;
+    line->place.line = cf->conf_file->line;
+    line->cluster = value[1];
+    line->slots = 16;
+    line->max_fails = 1;
+    line->fail_timeout = 10;
+
+    if (ngx_http_dynamic_weight_read_parameters(cf, line) != NGX_OK
+        || ngx_http_dynamic_weight_check_line(cf, line) != NGX_OK
+        || ngx_http_dynamic_weight_add_no_address(cf, line) != NGX_OK)
+    {
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* service=NAMESPACE/NAME and the like: what counts the pods of each node */
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_source(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_line_t *line, ngx_str_t *arg, ngx_str_t *)
+{
+    if (line->source.len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "second source \"%V\": write one source in a line; "
+                           "several lines of a cluster are allowed", arg);
+        return NGX_ERROR;
+    }
+
+    auto source = dynweight::PodSource::Parse(
+                      ngx_http_dynamic_weight_view(*arg));
+
+    if (!source.ok()) {
+        std::string  text(source.status().message());
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text.c_str());
+        return NGX_ERROR;
+    }
+
+    line->source = *arg;
+
+    return NGX_OK;
+}
+
+
+template <auto member, ngx_int_t min, ngx_int_t max>
+static ngx_int_t
+ngx_http_dynamic_weight_read_number(ngx_conf_t *,
+    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n == NGX_ERROR || n < min || n > max) {
+        return NGX_DECLINED;
+    }
+
+    line->*member = n;
+
+    return NGX_OK;
+}
+
+
+template <auto member, bool seconds>
+static ngx_int_t
+ngx_http_dynamic_weight_read_time(ngx_conf_t *,
+    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
+{
+    ngx_int_t  n;
+
+    n = ngx_parse_time(value, seconds);
+
+    if (n == NGX_ERROR) {
+        return NGX_DECLINED;
+    }
+
+    line->*member = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_empty(ngx_conf_t *,
+    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
+{
+    if (ngx_http_dynamic_weight_view(*value) == "drain") {
+        line->drain = 1;
+        return NGX_OK;
+    }
+
+    return ngx_http_dynamic_weight_view(*value) == "keep" ? NGX_OK
+                                                          : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_backup(ngx_conf_t *,
+    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *)
+{
+    line->backup = 1;
+
+    return NGX_OK;
+}
+
+
+using Line = ngx_http_dynamic_weight_line_t;
+
+static constexpr ngx_http_dynamic_weight_parameter_t<Line>
+    ngx_http_dynamic_weight_line_parameters[] =
+{
+    { "service=", ngx_http_dynamic_weight_read_source },
+    { "pods=", ngx_http_dynamic_weight_read_source },
+    { "deployment=", ngx_http_dynamic_weight_read_source },
+    { "statefulset=", ngx_http_dynamic_weight_read_source },
+    { "rollout=", ngx_http_dynamic_weight_read_source },
+    { "port=", ngx_http_dynamic_weight_read_number<&Line::port, 1, 65535> },
+    { "slots=", ngx_http_dynamic_weight_read_number<&Line::slots, 1,
+                                                    NGX_HTTP_DW_MAX_SLOTS> },
+    { "empty=", ngx_http_dynamic_weight_read_empty },
+    { "max_fails=", ngx_http_dynamic_weight_read_number<&Line::max_fails, 0,
+                                                        NGX_MAX_INT32_VALUE> },
+    { "fail_timeout=",
+      ngx_http_dynamic_weight_read_time<&Line::fail_timeout, true> },
+    { "max_conns=", ngx_http_dynamic_weight_read_number<&Line::max_conns, 0,
+                                                        NGX_MAX_INT32_VALUE> },
+    { "slow_start=",
+      ngx_http_dynamic_weight_read_time<&Line::slow_start, false> },
+    { "backup", ngx_http_dynamic_weight_read_backup },
+};
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_line_t *line)
+{
+    ngx_int_t   rc;
+    ngx_str_t  *arg, value;
+    ngx_uint_t  i;
+
+    arg = static_cast<ngx_str_t *>(cf->args->elts);
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        auto *param = ngx_http_dynamic_weight_find_parameter(
+                          ngx_http_dynamic_weight_line_parameters, arg[i],
+                          &value);
+
+        if (param == NULL) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown parameter \"%V\": write a source such "
+                               "as \"service=NAMESPACE/NAME\", port=, slots=, "
+                               "empty=, max_fails=, fail_timeout=, max_conns=, "
+                               "slow_start= or backup", &arg[i]);
+            return NGX_ERROR;
+        }
+
+        rc = param->read(cf, line, &arg[i], &value);
+
+        if (rc == NGX_DECLINED) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\": port= takes 1 to "
+                               "65535, slots= 1 to %d, empty= \"keep\" or "
+                               "\"drain\", max_fails= and max_conns= a number, "
+                               "fail_timeout= and slow_start= a time",
+                               &arg[i], NGX_HTTP_DW_MAX_SLOTS);
+            return NGX_ERROR;
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* what no line may be without */
+
+static ngx_int_t
+ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_line_t *line)
+{
+    if (line->source.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no source in \"ingress_nodes %V\": write where its "
+                           "pods are counted, for example "
+                           "\"service=NAMESPACE/NAME\"", &line->cluster);
+        return NGX_ERROR;
+    }
+
+    if (line->port == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no port in \"ingress_nodes %V\": write the ingress "
+                           "nodes' port, for example \"port=80\"",
+                           &line->cluster);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* nginx refuses an upstream without servers: a server of no address */
+
+static ngx_int_t
+ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_line_t *line)
+{
+    ngx_http_upstream_server_t    *us;
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = static_cast<ngx_http_upstream_srv_conf_t *>(
+        ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module));
+
+    us = static_cast<ngx_http_upstream_server_t *>(
+        ngx_array_push(uscf->servers));
+    if (us == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(us, sizeof(ngx_http_upstream_server_t));
+
+    us->name = line->cluster;
+    us->down = 1;
+    us->backup = line->backup;
+
+    return NGX_OK;
+}

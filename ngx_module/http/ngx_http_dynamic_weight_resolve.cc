@@ -1,0 +1,324 @@
+// What only the whole configuration tells: whether all fits together, which
+// table is whose, and which lines there are for the watcher.
+
+#include "ngx_module/core/ngx_dynamic_weight.h"
+
+#include <set>
+#include <tuple>
+
+#include "watcher/kubernetes/source.h"
+
+
+static ngx_int_t ngx_http_dynamic_weight_number_groups(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+static ngx_int_t ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_upstream_srv_conf_t *uscf);
+static ngx_int_t ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    ngx_http_upstream_srv_conf_t *uscf);
+static ngx_int_t ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf);
+static dynweight::LineConfig ngx_http_dynamic_weight_resolve_line(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_dynamic_weight_line_t &line, uint32_t cluster);
+static ngx_uint_t ngx_http_dynamic_weight_servers_seats(
+    const ngx_http_dynamic_weight_group_t *group);
+static void ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
+
+
+ngx_int_t
+ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    ngx_uint_t                       i;
+    ngx_http_upstream_srv_conf_t   **uscf;
+    ngx_http_upstream_main_conf_t   *umcf;
+
+    if (ngx_http_dynamic_weight_number_groups(cf, dmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    umcf = static_cast<ngx_http_upstream_main_conf_t *>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_upstream_module));
+
+    uscf = static_cast<ngx_http_upstream_srv_conf_t **>(umcf->upstreams.elts);
+
+    for (i = 0; i < umcf->upstreams.nelts; i++) {
+
+        if (uscf[i]->srv_conf == NULL) {
+            continue;    /* an implicit upstream, of a proxy_pass */
+        }
+
+        if (ngx_http_dynamic_weight_resolve_upstream(cf, dmcf, uscf[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_http_dynamic_weight_warn_unused(cf, dmcf);
+
+    if (!dmcf->config->lines.empty() && dmcf->state.len == 0) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "zone \"%V\" has no state file: after a restart or an "
+                      "upgrade of the binary no ingress node serves until the "
+                      "APIs have answered; write \"dynamic_weight_zone ... "
+                      "state=FILE\" in %s:%ui",
+                      &dmcf->zone->shm.name,
+                      dmcf->zone_place.file, dmcf->zone_place.line);
+    }
+
+    dmcf->config->state_file = ngx_http_dynamic_weight_view(dmcf->state);
+
+    return NGX_OK;
+}
+
+
+/* all upstreams of ours have their seats: their groups get their tables */
+
+static ngx_int_t
+ngx_http_dynamic_weight_number_groups(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    ngx_uint_t                            i;
+    ngx_http_dynamic_weight_srv_conf_t  **dscf;
+
+    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
+        dmcf->upstreams.elts);
+
+    dmcf->groups = static_cast<ngx_http_dynamic_weight_group_t **>(
+        ngx_pcalloc(cf->pool,
+                    (2 * dmcf->upstreams.nelts + 1)
+                    * sizeof(ngx_http_dynamic_weight_group_t *)));
+    if (dmcf->groups == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < dmcf->upstreams.nelts; i++) {
+
+        for (ngx_http_dynamic_weight_group_t *group
+             : { &dscf[i]->primary, &dscf[i]->backup })
+        {
+            group->conf.srv = dscf[i];
+
+            if (group->conf.nseats) {
+                group->conf.id = dmcf->ntables;
+                dmcf->groups[dmcf->ntables++] = group;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_upstream_srv_conf_t *uscf)
+{
+    ngx_http_dynamic_weight_srv_conf_t  *dscf;
+
+    dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t *>(
+        ngx_http_conf_upstream_srv_conf(uscf, ngx_http_dynamic_weight_module));
+
+    if (!dscf->enabled) {
+        return ngx_http_dynamic_weight_check_methodless(cf, dscf, uscf);
+    }
+
+    if (!dscf->initialized) {
+        std::string  names = ngx_http_dynamic_weight_foreign(cf, true);
+
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "another balancing method follows \"dynamic_weight\" in "
+                      "upstream \"%V\": remove one of them (it is one of %s) "
+                      "in %s:%ui",
+                      &uscf->host, names.c_str(), uscf->file_name, uscf->line);
+        return NGX_ERROR;
+    }
+
+    if (dmcf->zone == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no zone for upstream \"%V\": write "
+                      "\"dynamic_weight_zone main:4m;\" in http, for %s:%ui",
+                      &uscf->host, uscf->file_name, uscf->line);
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_dynamic_weight_resolve_lines(cf, dmcf, dscf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_dynamic_weight_resolve_stock(cf, dscf);
+}
+
+
+/* an upstream that isn't ours has nothing of ours */
+
+static ngx_int_t
+ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    ngx_http_upstream_srv_conf_t *uscf)
+{
+    if (dscf->lines.nelts) {
+        auto *line = static_cast<ngx_http_dynamic_weight_line_t *>(
+            dscf->lines.elts);
+
+        return ngx_http_dynamic_weight_wrong(cf, line->place,
+                  "\"ingress_nodes\" in upstream \"%V\" without its method: "
+                  "write \"dynamic_weight;\" before it", &uscf->host);
+    }
+
+    if (dscf->base_place.file) {
+        return ngx_http_dynamic_weight_wrong(cf, dscf->base_place,
+                  "\"dynamic_weight_base\" in upstream \"%V\" without its "
+                  "method: write \"dynamic_weight;\" before it", &uscf->host);
+    }
+
+    if (dscf->keepalive_place.file) {
+        return ngx_http_dynamic_weight_wrong(cf, dscf->keepalive_place,
+                  "\"dynamic_weight_keepalive\" in upstream \"%V\" without "
+                  "its method: write \"dynamic_weight;\" before it",
+                  &uscf->host);
+    }
+
+    return NGX_OK;
+}
+
+
+/* the lines of an upstream, as the watcher wants them */
+
+static ngx_int_t
+ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    uint32_t                          primary, backup, *next;
+    ngx_uint_t                        i, c, nclusters;
+    ngx_http_dynamic_weight_line_t   *line;
+
+    line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
+    nclusters = dmcf->config->clusters.size();
+    dscf->first_line = dmcf->config->lines.size();
+
+    /* where each group's slots begin: behind its servers */
+
+    primary = ngx_http_dynamic_weight_servers_seats(&dscf->primary);
+    backup = ngx_http_dynamic_weight_servers_seats(&dscf->backup);
+
+    std::set<std::tuple<uint32_t, std::string, in_port_t>>  seen;
+
+    for (i = 0; i < dscf->lines.nelts; i++) {
+
+        for (c = 0; c < nclusters; c++) {
+            if (dmcf->config->clusters[c].name
+                == ngx_http_dynamic_weight_view(line[i].cluster))
+            {
+                break;
+            }
+        }
+
+        if (c == nclusters) {
+            return ngx_http_dynamic_weight_wrong(cf, line[i].place,
+                      "unknown cluster \"%V\" in upstream \"%V\": define it "
+                      "with \"dynamic_weight_cluster %V { ... }\" in http, or "
+                      "correct the name",
+                      &line[i].cluster, &dscf->upstream->host,
+                      &line[i].cluster);
+        }
+
+        auto config = ngx_http_dynamic_weight_resolve_line(dscf, line[i], c);
+
+        if (!seen.emplace(c, config.source, config.port).second) {
+            return ngx_http_dynamic_weight_wrong(cf, line[i].place,
+                      "duplicate \"ingress_nodes %V %V port=%ud\" in upstream "
+                      "\"%V\": remove one",
+                      &line[i].cluster, &line[i].source,
+                      static_cast<unsigned>(line[i].port),
+                      &dscf->upstream->host);
+        }
+
+        next = line[i].backup ? &backup : &primary;
+
+        config.range.first = *next;
+        config.range.count = line[i].slots;
+
+        *next += line[i].slots;
+
+        dmcf->config->lines.push_back(std::move(config));
+    }
+
+    return NGX_OK;
+}
+
+
+/* all but the slots, which depend on the lines before it */
+
+static dynweight::LineConfig
+ngx_http_dynamic_weight_resolve_line(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_http_dynamic_weight_line_t &line, uint32_t cluster)
+{
+    dynweight::LineConfig  config;
+
+    config.upstream = ngx_http_dynamic_weight_view(dscf->upstream->host);
+    config.cluster = cluster;
+    config.source = dynweight::PodSource::Parse(
+                   ngx_http_dynamic_weight_view(line.source)).value().Key();
+    config.port = line.port;
+    config.base = dscf->base;
+    config.empty = line.drain ? dynweight::EmptyPolicy::kDrain
+                              : dynweight::EmptyPolicy::kKeep;
+    config.table = line.backup ? dscf->backup.conf.id : dscf->primary.conf.id;
+
+    return config;
+}
+
+
+static ngx_uint_t
+ngx_http_dynamic_weight_servers_seats(
+    const ngx_http_dynamic_weight_group_t *group)
+{
+    ngx_uint_t  n;
+
+    for (n = 0; n < group->conf.nseats; n++) {
+        if (group->conf.seats[n].cluster) {
+            break;
+        }
+    }
+
+    return n;
+}
+
+
+static void
+ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    ngx_uint_t                        i;
+    ngx_http_dynamic_weight_place_t  *place;
+
+    place = static_cast<ngx_http_dynamic_weight_place_t *>(
+        dmcf->cluster_places.elts);
+
+    std::set<uint32_t>  used;
+
+    for (const dynweight::LineConfig &line : dmcf->config->lines) {
+        used.insert(line.cluster);
+    }
+
+    for (i = 0; i < dmcf->config->clusters.size(); i++) {
+        if (used.count(i) == 0) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "cluster \"%s\" is never used: write "
+                          "\"ingress_nodes %s ...\" in an upstream, or remove "
+                          "it, in %s:%ui",
+                          dmcf->config->clusters[i].name.c_str(),
+                          dmcf->config->clusters[i].name.c_str(),
+                          place[i].file, place[i].line);
+        }
+    }
+}
