@@ -56,12 +56,12 @@ for my $document (@documents) {
     is("@gone", '', "$document: every file that it names is there");
 }
 
-my $module = slurp('ngx_module/ngx_http_dynamic_weight_module.cc');
+my $module = slurp('ngx_module/http/ngx_http_dynamic_weight_module.cc');
 my $directives = $text{'docs/directives.md'};
 for my $name ($module =~ /^ +\{ ngx_string\("(\w+)"\)/gm) {
     like($directives, qr/^#+ .*\Q$name\E\b/m, "$name has a section");
 }
-my $cluster = slurp('ngx_module/ngx_http_dynamic_weight_cluster.cc');
+my $cluster = slurp('ngx_module/core/ngx_dynamic_weight_cluster.cc');
 for my $name ($cluster =~ /^ +\{ "(\w+)",/gm) {
     like($directives, qr/\Q$name\E /, "$name of a cluster is described");
 }
