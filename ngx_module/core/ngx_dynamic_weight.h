@@ -285,9 +285,10 @@ typedef struct {
                                                         or 0 */
     ngx_uint_t                            columns;
     dynweight::WatcherConfig             *config;
-    dynweight::StatusModel               *status;    /* NULL: nobody has asked
-                                                        this process for it */
+    dynweight::StatusModel               *status;    /* of this process; NULL:
+                                                        not made as yet */
     unsigned                              coalesce_set:1;
+    unsigned                              status_asked:1;  /* by a location */
 } ngx_http_dynamic_weight_main_conf_t;
 
 
@@ -455,6 +456,11 @@ ngx_int_t ngx_http_dynamic_weight_add_variables(ngx_conf_t *cf);
 
 char *ngx_http_dynamic_weight_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* _status_model.cc: before the first request, which would wait for it */
+
+ngx_int_t ngx_http_dynamic_weight_init_status(
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 
 inline int64_t

@@ -291,6 +291,12 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (dmcf->status_asked) {
+        (void) ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
+            return ngx_http_dynamic_weight_init_status(dmcf);
+        });
+    }
+
     /* the master restarts worker 0 when it dies: no election is needed */
 
     if (ngx_worker != 0) {

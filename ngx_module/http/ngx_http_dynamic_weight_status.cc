@@ -27,7 +27,8 @@ static ngx_int_t ngx_http_dynamic_weight_send_page(ngx_http_request_t *r,
 char *
 ngx_http_dynamic_weight_status(ngx_conf_t *cf, ngx_command_t *, void *)
 {
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_http_core_loc_conf_t             *clcf;
+    ngx_http_dynamic_weight_main_conf_t  *dmcf;
 
     clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
@@ -49,6 +50,10 @@ ngx_http_dynamic_weight_status(ngx_conf_t *cf, ngx_command_t *, void *)
     }
 
     clcf->handler = ngx_http_dynamic_weight_status_handler;
+
+    dmcf = static_cast<ngx_http_dynamic_weight_main_conf_t *>(
+        ngx_http_conf_get_module_main_conf(cf, ngx_http_dynamic_weight_module));
+    dmcf->status_asked = 1;
 
     /* the page's links are relative: "/dw" goes to "/dw/" */
 

@@ -19,8 +19,8 @@
 
 
 /*
- * _status_model.cc: asks for everything, of this process.  The model is made by
- * the first request of a process: what it leads to is complete then.
+ * _status_model.cc: asks for everything, of this process.  Without a zone, or
+ * when there was no memory for it, the model is made by the first request.
  */
 
 ngx_int_t ngx_http_dynamic_weight_init_query(

@@ -31,15 +31,22 @@ ngx_http_dynamic_weight_nth_upstream(
 
 
 ngx_int_t
-ngx_http_dynamic_weight_init_query(ngx_http_dynamic_weight_main_conf_t *dmcf,
-    dynweight::StatusQuery *query)
+ngx_http_dynamic_weight_init_status(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     if (dmcf->status == NULL) {
         dmcf->status = ngx_http_dynamic_weight_status_model(dmcf);
+    }
 
-        if (dmcf->status == NULL) {
-            return NGX_ERROR;
-        }
+    return dmcf->status ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_dynamic_weight_init_query(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    dynweight::StatusQuery *query)
+{
+    if (ngx_http_dynamic_weight_init_status(dmcf) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     query->model = dmcf->status;
