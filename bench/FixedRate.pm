@@ -15,8 +15,9 @@ sub new {
     my ($class, $url, $file) = @_;
     my $self = bless { url => $url, file => $file,
         h2load => 'h2load --h1 --clients=' . CLIENTS }, $class;
-    my ($most) = `$self->{h2load} --duration=3 $url` =~ m{, ([\d.]+) req/s}
-        or die "h2load is needed\n";
+    my ($most) = (`$self->{h2load} --duration=3 $url` // '')
+        =~ m{, ([\d.]+) req/s}
+        or die "h2load is needed: apt-get install nghttp2-client\n";
     $self->{of_each} = int($most / 2 / CLIENTS);
     return $self;
 }

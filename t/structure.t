@@ -41,8 +41,7 @@ use constant {
 };
 
 my %level = map { $order[$_] => $_ } 0 .. $#order;
-my @files = grep { /\.(?:cc|h|hpp)$/ } split /\n/, `git ls-files -co --exclude-standard weightcalc watcher ngx_module t bench`;
-@files = grep { -f } @files;
+my @files = grep { /\.(?:cc|h|hpp)$/ } split /\n/, `find weightcalc watcher ngx_module t bench -type f | sort`;
 cmp_ok(scalar @files, '>', 100, 'the sources are found');
 my %is_file = map { $_ => 1 } @files;
 my %text = map { $_ => slurp($_) } @files;
@@ -109,8 +108,10 @@ my @full = map { "$_ has $sources{$_}" }
     grep { $sources{$_} > MAX_SOURCES } sort keys %sources;
 is(join("\n", @full), '', 'no folder of more than ' . MAX_SOURCES . ' sources');
 
-my @long = map { my $n = () = $text{$_} =~ /\n/g;
-    $n > MAX_FILE_LINES ? "$_ has $n" : () } @files;
+my @scripts = grep { -f && (/\.(?:pm|t|pl)$/ || !m{\.|/fuzz_corpus/}) }
+    split /\n/, `find t bench check demo .ci -type f | sort`;
+my @long = map { my $n = () = ($text{$_} // slurp($_)) =~ /\n/g;
+    $n > MAX_FILE_LINES ? "$_ has $n" : () } @files, @scripts;
 is(join("\n", @long), '', 'no file of more than ' . MAX_FILE_LINES . ' lines');
 
 # A function begins at the left margin and ends with a brace there.
