@@ -15,6 +15,7 @@ chdir "$FindBin::Bin/.." or die "$!\n";
 my @order = qw(
     weightcalc
     watcher/text
+    watcher/threads
     watcher/files
     watcher/transport
     watcher/discovery

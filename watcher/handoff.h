@@ -6,13 +6,11 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <utility>
 
+#include "watcher/threads/mutex.h"
 #include "watcher/transport/curl_transport.h"
 #include "watcher/update.h"
 
@@ -29,19 +27,19 @@ class Handoff {
   // Whether no update is outstanding. When one is, its Done() wakes the
   // thread.
   bool Free() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     wanted_ = outstanding_;
     return !outstanding_;
   }
   // Frees what the event loop is done with.
   void DropApplied() {
     std::unique_ptr<Update> applied;
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     applied.swap(applied_);
   }
   void Offer(std::unique_ptr<Update> update) {
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      MutexLock lock(&mutex_);
       ready_ = std::move(update);
       outstanding_ = true;
     }
@@ -51,50 +49,54 @@ class Handoff {
   }
   // What is woken from now on; null: nothing.
   void SetTransport(CurlTransport* transport) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     transport_ = transport;
   }
   // Ends the thread's present or next sleep.
   void Wake() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     if (transport_ != nullptr) transport_->Wakeup();
   }
   // Sleeps, unless or until it is to stop.
   void WaitForStop(int64_t timeout_ms) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    stopped_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                      [this] { return stopping_.load(); });
+    const auto end = TimeIn(timeout_ms);
+    MutexLock lock(&mutex_);
+    while (!stopping_) {
+      if (!stopped_.WaitUntil(&mutex_, end)) break;
+    }
   }
 
   // The event loop's side.
   std::unique_ptr<Update> Take() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     return std::move(ready_);
   }
   void Done(std::unique_ptr<Update> applied) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     applied_ = std::move(applied);
     outstanding_ = ready_ != nullptr;
     if (wanted_ && transport_ != nullptr) transport_->Wakeup();
     wanted_ = false;
   }
   void Stop() {
-    std::lock_guard<std::mutex> lock(mutex_);
+    MutexLock lock(&mutex_);
     stopping_ = true;
-    stopped_.notify_all();
+    stopped_.WakeAll();
     if (transport_ != nullptr) transport_->Wakeup();
   }
 
  private:
   const int wake_fd_;
-  std::mutex mutex_;
-  std::condition_variable stopped_;
+  Mutex mutex_;
+  CondVar stopped_;
   std::atomic<bool> stopping_{false};  // set under the mutex, for stopped_
-  bool outstanding_ = false;           // from Offer() to Done()
-  bool wanted_ = false;                // the next update waits for that Done()
-  std::unique_ptr<Update> ready_;
-  std::unique_ptr<Update> applied_;
-  CurlTransport* transport_ = nullptr;
+  // From Offer() to Done().
+  bool outstanding_ ABSL_GUARDED_BY(mutex_) = false;
+  // The next update waits for that Done().
+  bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<Update> ready_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Update> applied_ ABSL_GUARDED_BY(mutex_);
+  CurlTransport* transport_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
 }  // namespace dynweight

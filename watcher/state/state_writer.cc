@@ -4,31 +4,32 @@
 
 #include <pthread.h>
 
-#include <chrono>
-#include <condition_variable>
 #include <exception>
-#include <mutex>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/files/pinned_library.h"
+#include "watcher/threads/mutex.h"
+#include "watcher/threads/pinned_library.h"
 
 namespace dynweight {
 
 struct StateWriter::Shared {
   const Write write;
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::function<void()> on_result;  // empty once the writer is gone
-  std::optional<std::string> waiting;
-  std::optional<absl::Status> result;
-  bool writing = false;
-  bool ended = false;  // the writer is gone
+  Mutex mutex;
+  CondVar changed;
+  // Empty once the writer is gone.
+  std::function<void()> on_result ABSL_GUARDED_BY(mutex);
+  std::optional<std::string> waiting ABSL_GUARDED_BY(mutex);
+  std::optional<absl::Status> result ABSL_GUARDED_BY(mutex);
+  bool writing ABSL_GUARDED_BY(mutex) = false;
+  bool ended ABSL_GUARDED_BY(mutex) = false;  // the writer is gone
 
   explicit Shared(Write w, std::function<void()> r)
       : write(std::move(w)), on_result(std::move(r)) {}
-  bool busy() const { return writing || waiting.has_value(); }
+  bool busy() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    return writing || waiting.has_value();
+  }
 };
 
 namespace {
@@ -51,11 +52,11 @@ StateWriter::StateWriter(Write write, std::function<void()> on_result)
 
 StateWriter::~StateWriter() {
   {
-    std::lock_guard<std::mutex> lock(shared_->mutex);
+    MutexLock lock(&shared_->mutex);
     shared_->ended = true;
     shared_->on_result = nullptr;
     shared_->waiting.reset();
-    shared_->changed.notify_all();
+    shared_->changed.WakeAll();
     if (shared_->writing) {
       PinThisLibrary();
       thread_.detach();
@@ -65,9 +66,9 @@ StateWriter::~StateWriter() {
 }
 
 void StateWriter::Begin(std::string text) {
-  std::lock_guard<std::mutex> lock(shared_->mutex);
+  MutexLock lock(&shared_->mutex);
   shared_->waiting = std::move(text);
-  shared_->changed.notify_all();
+  shared_->changed.WakeAll();
   if (thread_.joinable()) return;
   try {
     thread_ = std::thread([shared = shared_]() noexcept { Main(shared); });
@@ -81,36 +82,42 @@ void StateWriter::Begin(std::string text) {
 }
 
 bool StateWriter::busy() const {
-  std::lock_guard<std::mutex> lock(shared_->mutex);
+  MutexLock lock(&shared_->mutex);
   return shared_->busy();
 }
 
 std::optional<absl::Status> StateWriter::TakeResult() {
-  std::lock_guard<std::mutex> lock(shared_->mutex);
+  MutexLock lock(&shared_->mutex);
   return std::exchange(shared_->result, std::nullopt);
 }
 
 bool StateWriter::Finish(int64_t patience_ms) {
-  std::unique_lock<std::mutex> lock(shared_->mutex);
-  return shared_->changed.wait_for(lock, std::chrono::milliseconds(patience_ms),
-                                   [this] { return !shared_->busy(); });
+  const auto end = TimeIn(patience_ms);
+  MutexLock lock(&shared_->mutex);
+  while (shared_->busy()) {
+    if (!shared_->changed.WaitUntil(&shared_->mutex, end)) break;
+  }
+  return !shared_->busy();
 }
 
 void StateWriter::Main(const std::shared_ptr<Shared>& shared) noexcept {
-  std::unique_lock<std::mutex> lock(shared->mutex);
   for (;;) {
-    shared->changed.wait(
-        lock, [&shared] { return shared->ended || shared->waiting; });
-    if (!shared->waiting) return;
-    const std::string text = std::move(*shared->waiting);
-    shared->waiting.reset();
-    shared->writing = true;
-    lock.unlock();
+    std::string text;
+    {
+      MutexLock lock(&shared->mutex);
+      while (!shared->ended && !shared->waiting) {
+        shared->changed.Wait(&shared->mutex);
+      }
+      if (!shared->waiting) return;
+      text = std::move(*shared->waiting);
+      shared->waiting.reset();
+      shared->writing = true;
+    }
     absl::Status result = WriteGuarded(shared->write, text);
-    lock.lock();
+    MutexLock lock(&shared->mutex);
     shared->writing = false;
     shared->result = std::move(result);
-    shared->changed.notify_all();
+    shared->changed.WakeAll();
     if (shared->on_result) shared->on_result();
   }
 }

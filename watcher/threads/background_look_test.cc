@@ -1,6 +1,6 @@
 // Tests of looking at what may hang.
 
-#include "watcher/files/background_look.h"
+#include "watcher/threads/background_look.h"
 
 #include <gtest/gtest.h>
 

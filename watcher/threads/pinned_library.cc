@@ -1,6 +1,6 @@
 // See pinned_library.h.
 
-#include "watcher/files/pinned_library.h"
+#include "watcher/threads/pinned_library.h"
 
 #include <dlfcn.h>
 

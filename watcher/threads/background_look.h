@@ -1,24 +1,23 @@
 // Looks at something again and again on a thread of its own, because a look may
 // never come back: a file on a network file system whose server is gone.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_FILES_BACKGROUND_LOOK_H_
-#define DYNAMIC_WEIGHT_WATCHER_FILES_BACKGROUND_LOOK_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_THREADS_BACKGROUND_LOOK_H_
+#define DYNAMIC_WEIGHT_WATCHER_THREADS_BACKGROUND_LOOK_H_
 
 #include <pthread.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "watcher/files/pinned_library.h"
+#include "watcher/threads/mutex.h"
+#include "watcher/threads/pinned_library.h"
 
 namespace dynweight {
 
@@ -37,22 +36,20 @@ class BackgroundLook {
   // one before, and not once this is gone. Throws std::system_error when there
   // is no thread.
   BackgroundLook(Look look, int64_t pause_ms, std::function<void()> on_change)
-      : shared_(std::make_shared<Shared>()) {
-    shared_->on_change = std::move(on_change);
-    thread_ = std::thread(
-        [shared = shared_, look = std::move(look), pause_ms]() noexcept {
-          Main(shared, look, std::chrono::milliseconds(pause_ms));
-        });
+      : shared_(std::make_shared<Shared>(std::move(on_change))) {
+    thread_ =
+        std::thread([shared = shared_, look = std::move(look),
+                     pause_ms]() noexcept { Main(shared, look, pause_ms); });
     pthread_setname_np(thread_.native_handle(), "file_look");
   }
 
   // Does not wait for a look that is under way: it ends alone.
   ~BackgroundLook() {
     {
-      std::lock_guard<std::mutex> lock(shared_->mutex);
+      MutexLock lock(&shared_->mutex);
       shared_->ended = true;
       shared_->on_change = nullptr;
-      shared_->changed.notify_all();
+      shared_->changed.WakeAll();
       if (shared_->looking) {
         PinThisLibrary();
         thread_.detach();
@@ -65,20 +62,20 @@ class BackgroundLook {
 
   // What the last look that came back saw; nothing: none has.
   std::optional<Answer> Latest() const {
-    std::lock_guard<std::mutex> lock(shared_->mutex);
+    MutexLock lock(&shared_->mutex);
     return shared_->latest;
   }
 
   // The same when it differs from what the last call gave.
   std::optional<Answer> TakeNew() {
-    std::lock_guard<std::mutex> lock(shared_->mutex);
+    MutexLock lock(&shared_->mutex);
     if (!std::exchange(shared_->is_new, false)) return std::nullopt;
     return shared_->latest;
   }
 
   // How long the look that is under way has taken; 0 when none is.
   int64_t LookingMs() const {
-    std::lock_guard<std::mutex> lock(shared_->mutex);
+    MutexLock lock(&shared_->mutex);
     if (!shared_->looking) return 0;
     return std::chrono::duration_cast<std::chrono::milliseconds>(
                std::chrono::steady_clock::now() - shared_->began)
@@ -87,22 +84,26 @@ class BackgroundLook {
 
   // Until a look has come back, at most so long; whether one has.
   bool WaitForFirst(int64_t patience_ms) const {
-    std::unique_lock<std::mutex> lock(shared_->mutex);
-    return shared_->changed.wait_for(
-        lock, std::chrono::milliseconds(patience_ms),
-        [this] { return shared_->latest.has_value(); });
+    const auto end = TimeIn(patience_ms);
+    MutexLock lock(&shared_->mutex);
+    while (!shared_->latest) {
+      if (!shared_->changed.WaitUntil(&shared_->mutex, end)) break;
+    }
+    return shared_->latest.has_value();
   }
 
  private:
   struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::function<void()> on_change;
-    std::optional<Answer> latest;
-    bool is_new = false;
-    bool looking = true;
-    bool ended = false;
-    std::chrono::steady_clock::time_point began =
+    explicit Shared(std::function<void()> tell) : on_change(std::move(tell)) {}
+
+    Mutex mutex;
+    CondVar changed;
+    std::function<void()> on_change ABSL_GUARDED_BY(mutex);
+    std::optional<Answer> latest ABSL_GUARDED_BY(mutex);
+    bool is_new ABSL_GUARDED_BY(mutex) = false;
+    bool looking ABSL_GUARDED_BY(mutex) = true;
+    bool ended ABSL_GUARDED_BY(mutex) = false;
+    std::chrono::steady_clock::time_point began ABSL_GUARDED_BY(mutex) =
         std::chrono::steady_clock::now();
   };
 
@@ -111,7 +112,7 @@ class BackgroundLook {
   }
 
   static void Main(const std::shared_ptr<Shared>& shared, const Look& look,
-                   std::chrono::milliseconds pause) noexcept {
+                   int64_t pause_ms) noexcept {
     for (;;) {
       std::optional<Answer> seen;
       try {
@@ -119,18 +120,19 @@ class BackgroundLook {
       } catch (const std::exception&) {
         // No memory: the next look may have some.
       }
-      std::unique_lock<std::mutex> lock(shared->mutex);
+      MutexLock lock(&shared->mutex);
       shared->looking = false;
       if (seen && !(shared->latest && Same(*shared->latest, *seen))) {
         shared->latest = std::move(seen);
         shared->is_new = true;
-        shared->changed.notify_all();
+        shared->changed.WakeAll();
         if (shared->on_change) shared->on_change();
       }
-      if (shared->changed.wait_for(lock, pause,
-                                   [&shared] { return shared->ended; })) {
-        return;
+      const auto next = TimeIn(pause_ms);
+      while (!shared->ended) {
+        if (!shared->changed.WaitUntil(&shared->mutex, next)) break;
       }
+      if (shared->ended) return;
       shared->looking = true;
       shared->began = std::chrono::steady_clock::now();
     }
@@ -143,4 +145,4 @@ class BackgroundLook {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_FILES_BACKGROUND_LOOK_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_THREADS_BACKGROUND_LOOK_H_

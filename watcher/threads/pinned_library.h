@@ -1,7 +1,7 @@
 // For threads that a file system holds and that may outlive the module.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_FILES_PINNED_LIBRARY_H_
-#define DYNAMIC_WEIGHT_WATCHER_FILES_PINNED_LIBRARY_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_THREADS_PINNED_LIBRARY_H_
+#define DYNAMIC_WEIGHT_WATCHER_THREADS_PINNED_LIBRARY_H_
 
 namespace dynweight {
 
@@ -11,4 +11,4 @@ void PinThisLibrary();
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_FILES_PINNED_LIBRARY_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_THREADS_PINNED_LIBRARY_H_
