@@ -34,7 +34,7 @@ my $kube = $t->kube_cluster('BJ', apiserver => [
     "--audit-policy-file=$policy", "--audit-log-path=$audit",
     '--audit-log-mode=blocking']);
 $kube->app('prod', 'orders', 3, deployment => 1, statefulset => 1,
-    rollout => 1, pod_objects => 1);
+    rollout => 1, cloneset => 1, pod_objects => 1);
 $kube->app('edge', 'controller', 2);
 $kube->nodes('127.0.0.11');
 
@@ -174,6 +174,8 @@ my %source = (
         line => 'statefulset=prod/orders', nodes => $fixed },
     'rollout' => { files => ['rollout'], ns => 'prod',
         line => 'rollout=prod/orders', nodes => $fixed },
+    'cloneset' => { files => ['cloneset'], ns => 'prod',
+        line => 'cloneset=prod/orders', nodes => $fixed },
     'nodes' => { files => ['nodes'], with => ['service'], ns => '',
         line => 'service=prod/orders', nodes => 'nodes=role=ingress' },
 );

@@ -16,7 +16,7 @@ my %plural = (
     ServiceAccount => 'serviceaccounts',
     Pod => 'pods', EndpointSlice => 'endpointslices',
     Deployment => 'deployments', StatefulSet => 'statefulsets',
-    Rollout => 'rollouts', Role => 'roles', RoleBinding => 'rolebindings',
+    Rollout => 'rollouts', CloneSet => 'clonesets', Role => 'roles', RoleBinding => 'rolebindings',
     ClusterRole => 'clusterroles', ClusterRoleBinding => 'clusterrolebindings',
     CustomResourceDefinition => 'customresourcedefinitions',
 );
@@ -27,6 +27,7 @@ my %version = (
         qw(Role RoleBinding ClusterRole ClusterRoleBinding)),
     EndpointSlice => 'discovery.k8s.io/v1',
     Rollout => 'argoproj.io/v1alpha1',
+    CloneSet => 'apps.kruise.io/v1alpha1',
     CustomResourceDefinition => 'apiextensions.k8s.io/v1',
 );
 
@@ -99,7 +100,7 @@ sub uid {
 
 # An application's EndpointSlices, 100 endpoints each: `pods` ready ones, and
 # options not_ready, terminating, slices (how many of them), dual_stack,
-# deployment, statefulset, rollout, pod_objects.
+# deployment, statefulset, rollout, cloneset, pod_objects.
 sub app {
     my ($self, $ns, $name, $pods, %more) = @_;
     my @states = ((['true', 'true', 'false']) x $pods,
@@ -135,6 +136,7 @@ sub app {
     $self->workload(Deployment => $ns, $name, $pods) if $more{deployment};
     $self->workload(StatefulSet => $ns, $name, $pods) if $more{statefulset};
     $self->workload(Rollout => $ns, $name, $pods) if $more{rollout};
+    $self->workload(CloneSet => $ns, $name, $pods) if $more{cloneset};
 }
 
 # Never contacted. The API server refuses loopback addresses here.
@@ -183,11 +185,11 @@ sub pods {
     }
 }
 
-# A Deployment, StatefulSet or Rollout with so many ready replicas.
+# A Deployment, StatefulSet, Rollout or CloneSet with so many ready replicas.
 sub workload {
     my ($self, $kind, $ns, $name, $ready) = @_;
     my %labels = (app => $name);
-    $self->rollout_definition if $kind eq 'Rollout';
+    $self->definition($kind) if $kind =~ /^(?:Rollout|CloneSet)$/;
     $self->apply($kind => {
         metadata => { namespace => $ns, name => $name, labels => \%labels },
         spec => { replicas => $ready + 0,
@@ -200,18 +202,20 @@ sub workload {
     });
 }
 
-# Argo's CustomResourceDefinition, as far as a reader of status can tell.
-sub rollout_definition {
-    my ($self) = @_;
-    return if $self->{rollouts}++;
+# Argo's or OpenKruise's CustomResourceDefinition, as far as a reader of status
+# can tell.
+sub definition {
+    my ($self, $kind) = @_;
+    return if $self->{definitions}{$kind}++;
+    my ($group, $version) = split m{/}, $version{$kind};
     $self->apply(CustomResourceDefinition => {
-        metadata => { name => 'rollouts.argoproj.io' },
+        metadata => { name => "$plural{$kind}.$group" },
         spec => {
-            group => 'argoproj.io', scope => 'Namespaced',
-            names => { kind => 'Rollout', plural => 'rollouts',
-                singular => 'rollout', listKind => 'RolloutList' },
+            group => $group, scope => 'Namespaced',
+            names => { kind => $kind, plural => $plural{$kind},
+                singular => lc $kind, listKind => "${kind}List" },
             versions => [{
-                name => 'v1alpha1', served => JSON::PP::true,
+                name => $version, served => JSON::PP::true,
                 storage => JSON::PP::true, subresources => { status => {} },
                 schema => { openAPIV3Schema => { type => 'object',
                     'x-kubernetes-preserve-unknown-fields'
@@ -220,8 +224,8 @@ sub rollout_definition {
         },
     });
     DynamicWeight::wait_for(sub {
-        my ($status) = $self->api(GET => '/apis/argoproj.io/v1alpha1/rollouts');
-        $status == 200 }, 'rollouts to be served');
+        my ($status) = $self->api(GET => collection($kind));
+        $status == 200 }, "$plural{$kind} to be served");
 }
 
 # Exactly these Node objects, labelled role=ingress: addresses, or hashes of
