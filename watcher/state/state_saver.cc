@@ -89,16 +89,16 @@ void StateSaver::OnSaved(int64_t now_ms) {
   failure_.clear();
 }
 
-void StateSaver::OnFailure(std::string failure, int64_t now_ms) {
+void StateSaver::OnFailure(const std::string& failure, int64_t now_ms) {
   unsaved_ = true;
   not_before_ms_ = now_ms + kRetryMs;
   due_ms_ = not_before_ms_;
-  LogFailure(std::move(failure), now_ms);
+  LogFailure(failure, now_ms);
 }
 
-void StateSaver::LogFailure(std::string failure, int64_t now_ms) {
+void StateSaver::LogFailure(const std::string& failure, int64_t now_ms) {
   if (failure == failure_) return;
-  failure_ = std::move(failure);
+  failure_ = failure;
   log_->Add(LogLine::Level::kError,
             absl::StrCat(failure_,
                          "; the weights go on without it, but would be lost "

@@ -69,8 +69,8 @@ class StateSaver {
   void Save(const std::vector<ClusterView>& views,
             const std::vector<ClusterView>& retained, int64_t now_ms);
   void OnSaved(int64_t now_ms);
-  void OnFailure(std::string failure, int64_t now_ms);
-  void LogFailure(std::string failure, int64_t now_ms);
+  void OnFailure(const std::string& failure, int64_t now_ms);
+  void LogFailure(const std::string& failure, int64_t now_ms);
 
   const std::string path_;
   const StateAuthor author_;
