@@ -3,7 +3,9 @@
 #include "watcher/state/held_views.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -75,10 +77,15 @@ class Takeover {
       view.since_ms = now_ms_;
       retained_.push_back(std::move(view));
     }
-    std::stable_sort(retained_.begin(), retained_.end(),
-                     [](const ClusterView& a, const ClusterView& b) {
-                       return a.since_ms > b.since_ms;
-                     });
+    // The latest first; those of one time keep their order.
+    std::multimap<int64_t, ClusterView, std::greater<>> by_time;
+    for (ClusterView& view : retained_) {
+      by_time.emplace(view.since_ms, std::move(view));
+    }
+    retained_.clear();
+    for (auto& [since_ms, view] : by_time) {
+      retained_.push_back(std::move(view));
+    }
   }
 
   TakenOver Run() {
