@@ -66,6 +66,44 @@ for my $name ($cluster =~ /^ +\{ "(\w+)",/gm) {
     like($directives, qr/\Q$name\E /, "$name of a cluster is described");
 }
 
+# ---- What the README says of itself.
+
+my $readme = $text{'README.md'};
+for my $program ($readme =~ m{^(?: {4})?((?:\./|\.ci/)\w+)(?= )}gm) {
+    next if $program eq './configure';    # nginx's
+    ok(-x $program, "$program is a program");
+}
+my ($parts) = $readme =~ m{\./check (\S+\|\S+) for one part};
+my ($known) = slurp('check') =~ /usage: \.\/check \[(\S+)\]/;
+is($parts, $known, 'the parts of ./check');
+ok(-e "build/$1", "$1 is built") for $readme =~ m{install build/(\S+)}g;
+
+# Its versions are those that the tests use.
+
+my ($table) = $readme =~ /(^\| \| tested by.*?)\n\n/ms;
+my $setup = slurp('.ci/setup');
+my %version = (
+    "Debian's nginx" => `/usr/sbin/nginx -v 2>&1` =~ m{nginx/([\d.]+)},
+    'the newest nginx' => $setup =~ /^newest_crate=\S+\+([\d.]+)$/m,
+    'kube-apiserver' => slurp('t/kube/kubernetes/go.mod')
+        =~ m{k8s\.io/kubernetes v([\d.]+)},
+    (map { my ($name, $library, $digits) = @$_;
+        my ($found) = `pkg-config --modversion $library` =~ /^($digits)/;
+        ($name => "$name $found") }
+        ['libcurl', 'libcurl', qr/\d+\.\d+/],
+        ['cJSON', 'libcjson', qr/\d+\.\d+/],
+        ['jsoncpp', 'jsoncpp', qr/\d+\.\d+/],
+        ['yaml-cpp', 'yaml-cpp', qr/\d+\.\d+/],
+        ['Abseil', 'absl_base', qr/\d+/]),
+    'GCC' => 'GCC ' . (`g++ -dumpversion` =~ /^(\d+)/)[0],
+    'clang' => 'clang ' . ($setup =~ /libclang-rt-(\d+)-dev/)[0],
+    'the newest clang' => 'clang ' . ($setup =~ /\[variants\]='clang-(\d+)'/)[0],
+);
+for my $what (sort keys %version) {
+    like($table, qr/(?<![\d.])\Q$version{$what}\E(?![\d])/,
+        "$what: $version{$what}");
+}
+
 my $t = DynamicWeight->new;
 my ($conf) = $text{'README.md'} =~ /^```nginx\n(.*?)^```$/ms;
 for my $file ($conf =~ m{(/etc/nginx/clusters/\S+?);}g) {
