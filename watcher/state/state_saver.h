@@ -1,5 +1,13 @@
 // When the state file is written: soon after a change, not for every change,
 // and what is logged when it cannot be.
+//
+//             OnChanged()            due, and its pace kept
+//   SAVED ─────────────► WAITING ─────────────────────────► WRITING ──► SAVED
+//              200 ms       ▲  └──── what changes meanwhile ──┘ │ ▲
+//                           └─── written, but changed since ────┤ │ over 10 s:
+//                           └─── failed: again in 10 s, told ───┘ └── told
+//
+// OnObserved() alone, newer times of the same numbers, waits for a minute.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_STATE_STATE_SAVER_H_
 #define DYNAMIC_WEIGHT_WATCHER_STATE_STATE_SAVER_H_

@@ -1,5 +1,13 @@
 // The tuning file while it may change: looked at every moment, taken up when
 // it is good, and reported when it is not.
+//
+//                  another content      the same in the next look
+//   IN FORCE ──────────────────► SEEN ONCE ─────────────► checked whole
+//    ▲  ▲                          │  ▲                    │        │
+//    │  │   as it was before       │  └── another one      │ good   │ bad, or
+//    │  └──────────────────────────┘                       │        │ no file
+//    └─────────────────────────────────────────────────────┘        ▼
+//    └──────────────── the last good content stays ◄────────── told once
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_TUNING_TUNING_FILE_H_
 #define DYNAMIC_WEIGHT_WATCHER_TUNING_TUNING_FILE_H_
