@@ -101,6 +101,10 @@ wait_ok { warnings_of('excluded') !~ /token/ } 'until there is one again';
 $fake{misspelt}->app('prod', 'ordesr', 6);
 my %want = ('127.0.0.1' => 10, map { ("127.0.0.$_" => 20) } 11 .. 13);
 ok($t->wait_weights('orders', \%want), 'weights');
+# A slow disk is not waited for at the end.
+wait_ok {
+    $t->read_file('state/main.json') =~ m{"service=prod/ordesr":\{"pods":6\b}
+} 'they are saved';
 ok($t->stop, 'nginx ends');
 $_->stop for values %fake;
 my $state = $t->read_file('state/main.json');
