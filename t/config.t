@@ -56,7 +56,8 @@ my %good = (
         'ingress_nodes bj deployment=prod/orders port=80;',
         'ingress_nodes bj pods=prod/app=x port=80;',
         'ingress_nodes bj statefulset=prod/db port=80;',
-        'ingress_nodes bj rollout=prod/r port=80;'),
+        'ingress_nodes bj rollout=prod/r port=80;',
+        'ingress_nodes bj cloneset=prod/c port=80;'),
     'base in http and upstream' => "$zone dynamic_weight_base 100;"
         . upstream('dynamic_weight_base 7;'),
     'coalesce' => "$zone dynamic_weight_coalesce 10ms;" . upstream(),

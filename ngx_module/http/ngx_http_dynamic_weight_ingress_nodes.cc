@@ -68,7 +68,7 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
 
 static ngx_int_t
 ngx_http_dynamic_weight_read_source(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_line_t *line, ngx_str_t *arg, ngx_str_t *)
+    ngx_http_dynamic_weight_line_t *line, ngx_str_t *arg)
 {
     if (line->source.len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -160,11 +160,6 @@ using Line = ngx_http_dynamic_weight_line_t;
 static constexpr ngx_http_dynamic_weight_parameter_t<Line>
     ngx_http_dynamic_weight_line_parameters[] =
 {
-    { "service=", ngx_http_dynamic_weight_read_source },
-    { "pods=", ngx_http_dynamic_weight_read_source },
-    { "deployment=", ngx_http_dynamic_weight_read_source },
-    { "statefulset=", ngx_http_dynamic_weight_read_source },
-    { "rollout=", ngx_http_dynamic_weight_read_source },
     { "port=", ngx_http_dynamic_weight_read_number<&Line::port, 1, 65535> },
     { "slots=", ngx_http_dynamic_weight_read_number<&Line::slots, 1,
                                                     NGX_HTTP_DW_MAX_SLOTS> },
@@ -192,6 +187,17 @@ ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
     arg = static_cast<ngx_str_t *>(cf->args->elts);
 
     for (i = 2; i < cf->args->nelts; i++) {
+
+        if (dynweight::PodSource::Begins(ngx_http_dynamic_weight_view(arg[i])))
+        {
+            if (ngx_http_dynamic_weight_read_source(cf, line, &arg[i])
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
 
         auto *param = ngx_http_dynamic_weight_find_parameter(
                           ngx_http_dynamic_weight_line_parameters, arg[i],

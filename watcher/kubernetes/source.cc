@@ -150,6 +150,13 @@ std::string PodSource::Key() const {
   return absl::StrCat(kind->word, "=", ns, "/", name);
 }
 
+bool PodSource::Begins(std::string_view text) {
+  const Words words = SplitAtEquals(text);
+  const KubernetesKind* const kind = FindKubernetesKind(words.word);
+  return words.word.size() < text.size() && kind != nullptr &&
+         CountsPods(*kind);
+}
+
 absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
   const Words words = SplitAtEquals(text);
   const KubernetesKind* const kind = FindKubernetesKind(words.word);

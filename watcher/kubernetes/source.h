@@ -26,6 +26,9 @@ struct PodSource {
   // source within a cluster, in views, state files and logs.
   std::string Key() const;
 
+  // Whether the text begins with the word of a source and "=".
+  static bool Begins(std::string_view text);
+
   // Reads "kind=ns/name". InvalidArgument says what is wrong and what to
   // write instead; names are checked by the rules of Kubernetes (RFC 1123
   // labels and subdomains, label selectors).

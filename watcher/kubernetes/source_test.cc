@@ -24,6 +24,14 @@ std::string NodeError(const std::vector<std::string_view>& arguments) {
   return std::string(status.message());
 }
 
+TEST(PodSource, WhatBeginsWithItsWordIsOne) {
+  EXPECT_TRUE(PodSource::Begins("service="));
+  EXPECT_TRUE(PodSource::Begins("rollout=x"));
+  EXPECT_FALSE(PodSource::Begins("service"));
+  EXPECT_FALSE(PodSource::Begins("nodes=role=ingress"));
+  EXPECT_FALSE(PodSource::Begins("port=80"));
+}
+
 TEST(PodSource, ReadsEveryKindAndSpellsItTheSame) {
   for (const char* text :
        {"service=prod/orders", "pods=prod/app=orders,tier in (a,b)",

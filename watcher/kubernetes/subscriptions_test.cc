@@ -245,6 +245,7 @@ TEST(Subscriptions, EachReplicasKindHasItsPath) {
 }
 
 TEST(Subscriptions, CloneSetsAreReadFromOpenKruise) {
+  EXPECT_TRUE(PodSource::Begins("cloneset=x"));
   const absl::StatusOr<PodSource> source =
       PodSource::Parse("cloneset=prod/orders");
   ASSERT_TRUE(source.ok()) << source.status();
