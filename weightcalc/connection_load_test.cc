@@ -1,4 +1,4 @@
-// Tests of load.h.
+// Tests of connection_load.h.
 
 #include "weightcalc/connection_load.h"
 

@@ -1,4 +1,4 @@
-// The state of a reflector, which reflector.cc (time, lists) and
+// The state of a reflector, which reflector_impl.cc (time, lists) and
 // reflector_watch.cc (watches, health) share. For these two alone.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REFLECTOR_IMPL_H_

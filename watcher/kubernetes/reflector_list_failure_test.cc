@@ -59,6 +59,12 @@ TEST_F(ReflectorListFailureTest, WhoIsToComeAgainDoesTenTimesBeforeItBacksOff) {
   EXPECT_THAT(waits, ElementsAre(1000, 1600, 3200, 6400));
 }
 
+TEST_F(ReflectorListFailureTest, ARetryAfterOfNothingIsNoLeaveToStorm) {
+  Start();
+  Refuse(List(), 429, "", 0);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+}
+
 TEST_F(ReflectorListFailureTest, RetryAfterIsCappedAtFiveMinutes) {
   Start();
   Refuse(List(), 503, "", 86400000);

@@ -237,9 +237,10 @@ int64_t ReflectorImpl::BusyWaitMs(const std::string& base,
       ++busy_answers_ > kBusyAnswers) {
     return FailureWaitMs(base, retry_after_ms);
   }
-  const int64_t wait_ms = std::min(retry_after_ms, kMaxRetryAfterMs);
-  const int64_t jitter_ms =
-      std::clamp(wait_ms, Backoff::kFirstMs, kBusyJitterMs);
+  // "0" is no leave to ask without a pause.
+  const int64_t wait_ms =
+      std::clamp(retry_after_ms, Backoff::kFirstMs, kMaxRetryAfterMs);
+  const int64_t jitter_ms = std::min(wait_ms, kBusyJitterMs);
   return wait_ms +
          static_cast<int64_t>(static_cast<double>(jitter_ms) * random_());
 }
