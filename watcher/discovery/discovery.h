@@ -1,6 +1,7 @@
 // The door for sources: what a cluster watcher needs of anything that knows how
-// many pods an application has and which ingress nodes there are. Kubernetes is
-// one (watcher/kubernetes/kubernetes_discovery.h).
+// many pods an application has, which ingress nodes there are, and which
+// instances are peers themselves. Kubernetes is one
+// (watcher/kubernetes/kubernetes_discovery.h).
 //
 //             Start()     the first whole answer      more answers
 //   silent ───────────► asking ───────────────► known ◄──────────┐
@@ -27,17 +28,19 @@
 #include "watcher/transport/credentials.h"
 #include "weightcalc/departed.h"
 #include "weightcalc/ingress_node.h"
+#include "weightcalc/instance.h"
 
 namespace dynweight {
 
 // A number that a cluster is asked for.
 struct Quantity {
   enum class Kind : uint8_t {
-    kPods,         // ready pods of an application
-    kIngressNodes  // live ingress nodes of the cluster
+    kPods,          // ready pods of an application
+    kIngressNodes,  // live ingress nodes of the cluster
+    kInstances      // the application's instances, each a peer
   };
   Kind kind = Kind::kPods;
-  std::string source;  // of kPods: LineConfig::source
+  std::string source;  // of kPods and kInstances: LineConfig::source
 };
 
 // What is said of a quantity now.
@@ -47,6 +50,9 @@ struct Observation {
   // Ingress nodes that would be live, were they ready; nobody means them to go.
   // Sorted, distinct.
   std::vector<IngressNode> unready_nodes;
+  // Of kInstances; sorted, no two of one address and port. Those that drain are
+  // there with a weight of 0.
+  std::vector<Instance> instances;
   // What left since the last Observe() because its owner meant it; only what an
   // event showed, and of those lost otherwise what was lost since Accept().
   Departed departed;
@@ -127,6 +133,10 @@ class Discovery {
   // The quantities whose answers may have changed since the last call.
   virtual std::vector<size_t> TakeChanged() = 0;
   virtual Observation Observe(size_t quantity) = 0;
+  // Why what the source was told of it is no evidence, so that what is in force
+  // holds ("the registry names no instance, and it may have just started");
+  // "" when it is. An uncertain quantity is not among TakeChanged().
+  virtual std::string WhyUncertain(size_t /*quantity*/) const { return {}; }
   // What was last observed of it is in force.
   virtual void Accept(size_t quantity) = 0;
   // Why nothing is found, for a person, where that may be a mistake; else "".
