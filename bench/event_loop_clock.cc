@@ -3,7 +3,7 @@
 // the next call. The thread's CPU clock, not the wall's, tells what the loop
 // itself did, however busy the machine is.
 //
-// Each process keeps a file of its own, named by its pid, in the folder that
+// Each process keeps a file of its own, named by its pid, in the directory that
 // EVENT_LOOP_CLOCK names; bench/control_plane reads it, and writes zeros to
 // begin again.
 
@@ -30,16 +30,16 @@ struct Record {
   std::atomic<uint64_t> max_wall_ns;  // of the longest turn
 };
 
-char folder[4096];  // nginx's workers have no environment: asked at start
+char directory[4096];  // nginx's workers have no environment: asked at start
 
 __attribute__((constructor)) void RememberFolder() {
   const char* name = getenv("EVENT_LOOP_CLOCK");
-  if (name != nullptr) snprintf(folder, sizeof(folder), "%s", name);
+  if (name != nullptr) snprintf(directory, sizeof(directory), "%s", name);
 }
 
 Record* OpenRecord() {
-  char path[sizeof(folder) + 16];
-  snprintf(path, sizeof(path), "%s/%d", folder, static_cast<int>(getpid()));
+  char path[sizeof(directory) + 16];
+  snprintf(path, sizeof(path), "%s/%d", directory, static_cast<int>(getpid()));
   const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) return nullptr;
   void* memory = MAP_FAILED;

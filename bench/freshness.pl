@@ -109,7 +109,7 @@ sub measure {
     answer($api);
     wait_for { !exists $t->weights($name)->{$node} } 'the weight to go'
         or die "the weight stays\n";
-    # A lone change: the one before is older than dynamic_weight_coalesce.
+    # A single change: the one before is older than dynamic_weight_coalesce.
     sleep 0.1 + rand 0.1;
     sleep rand 2 * $seconds / $changes / keys %source;
 

@@ -110,12 +110,12 @@ for my $address (keys %share) {
 cmp_ok($worst, '<=', 4, "any 1,000 requests stray at most 4 from 5:3:2");
 note("worst: $worst");
 
-# A lone peer is never taken out.
+# A single peer is never taken out.
 
 $t->break_backend('127.0.0.31', 'close');
 http_get($port{one}, '/') for 1 .. 3;
 $t->mend_backend('127.0.0.31');
-is(http_get($port{one}, '/')->{status}, 200, 'a lone peer is never taken out');
+is(http_get($port{one}, '/')->{status}, 200, 'a single peer is never taken out');
 
 # Passive health, and backups.
 

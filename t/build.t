@@ -23,7 +23,7 @@ is("@exports", 'ngx_module_names ngx_module_order ngx_modules',
     'nothing else is exported');
 
 unlike(`grep -l 'ngx_' -r $root/weightcalc $root/watcher --include=*.h --include=*.cc | xargs -r grep -l '#include <ngx_'`,
-    qr/./, 'the inner folders include no nginx header');
+    qr/./, 'the inner directories include no nginx header');
 
 system("cp -rs /usr/share/nginx/src $dir/src && rm -f $dir/src/Makefile");
 my $configured = system("cd $dir/src && bash -c '. ./conf_flags && ./configure "

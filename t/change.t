@@ -324,7 +324,7 @@ for my $name (qw(hanging down slow quick)) {
 
     conf('first');
     ok($t->reload, "$name: rolled back");
-    is(wrong('weights'), '', "$name: the former weights at once");
+    is(wrong('weights'), '', "$name: the previous weights at once");
     is(http_get($t->port, '/dw/ready')->{status}, 200, "$name: ready still");
     is_served("$name, rolled back");
 
@@ -348,8 +348,8 @@ wait_ok { $t->read_file('state/main.json') =~ /"name":"c_cluster_renamed_renamed
 ok($t->stop, 'stopped');
 $_->fault('hang') for @apis;
 conf('first');
-ok($t->start, 'started with the former configuration, and an API that hangs');
-is(wrong('weights'), '', 'the former weights at once');
+ok($t->start, 'started with the previous configuration, and an API that hangs');
+is(wrong('weights'), '', 'the previous weights at once');
 is(http_get($t->port, '/dw/ready')->{status}, 200, 'ready');
 $_->heal for @apis;
 

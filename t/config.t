@@ -61,7 +61,7 @@ my %good = (
     'base in http and upstream' => "$zone dynamic_weight_base 100;"
         . upstream('dynamic_weight_base 7;'),
     'coalesce' => "$zone dynamic_weight_coalesce 10ms;" . upstream(),
-    'state in a folder to be made' =>
+    'state in a directory to be made' =>
         'dynamic_weight_zone main:1m state=%%DIR%%/new/state.json;'
         . upstream(),
     'every directive of a cluster' => bj('api https://127.0.0.1:1;',
@@ -126,10 +126,10 @@ my @wrong = (
     ['zone with a bad size', 'dynamic_weight_zone main:big;', qr/such as "4m"/],
     ['zone with an unknown parameter', 'dynamic_weight_zone main:1m file=x;',
         qr/write "state=FILE"/],
-    ['state is a folder', 'dynamic_weight_zone main:1m state=/tmp/;',
-        qr/is a folder/],
+    ['state is a directory', 'dynamic_weight_zone main:1m state=/tmp/;',
+        qr/is a directory/],
     ['state below a file', 'dynamic_weight_zone main:1m '
-        . 'state=%%DIR%%/token/state.json;', qr/is no folder/],
+        . 'state=%%DIR%%/token/state.json;', qr/is not a directory/],
     ['second zone', "$zone $zone", qr/duplicate: one zone/],
     ['zone in the upstream', $zone . upstream('zone u 64k;'),
         qr/"zone" in upstream "u" isn't needed .*remove "zone" .*conf:\d+/],
@@ -191,7 +191,7 @@ my @wrong = (
     ['method twice', $zone . upstream('dynamic_weight;'), qr/is duplicate/],
     ['another method before',
         "$zone upstream u { least_conn; dynamic_weight; server 127.0.0.1; }",
-        qr/another balancing method stands before .*"least_conn"/],
+        qr/another balancing method must not precede .*"least_conn"/],
     ['another method after', $zone . upstream('least_conn;'),
         qr/another balancing method follows .*"least_conn".*conf:\d+/],
     ['only backup peers',
@@ -272,7 +272,7 @@ my @wrong = (
     ['CA a key', bj("$api $nodes ca_file %%DIR%%/ca.key;"),
         qr/ca.key" holds no certificate/],
     ['CA empty', bj("$api $nodes ca_file %%DIR%%/empty;"), qr/is empty/],
-    ['CA a folder', bj("$api $nodes ca_file %%DIR%%;"), qr/no regular file/],
+    ['CA a directory', bj("$api $nodes ca_file %%DIR%%;"), qr/no regular file/],
     ['CA without verification',
         bj("$api $nodes ca_file %%DIR%%/ca.crt; tls_verify off;"),
         qr/ca_file is without effect beside tls_verify off/],

@@ -112,7 +112,7 @@ my $month = 31 * 24 * 3600 * 1000;
 $state =~ s/"observed":(\d+)/'"observed":' . ($1 - $month)/ge;
 $t->write_file('state/main.json', $state);
 ok($t->start, 'nginx starts a month later');
-my $old = qr/a former run was told 74[45] h ago/;
+my $old = qr/a previous run knew 74[45] h ago/;
 wait_ok { warnings_of('misspelt') =~ $old } 'weights of a month ago: shown';
 wait_ok { $t->log =~ /\[warn\].*"misspelt".*$old/ } 'and told in the log';
 cmp_ok($t->status->{clusters}{misspelt}{age}, '>=', $month, 'their age');

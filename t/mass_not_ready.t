@@ -119,9 +119,9 @@ wait_ok {
     time - $since > 11
 } 'no list is asked for any more', 60;
 $bj->app('prod', 'orders', 11, not_ready => 1);
-ok($t->wait_weights('orders', weights(11, @nodes)), 'a lone pod leaves');
+ok($t->wait_weights('orders', weights(11, @nodes)), 'a single pod leaves');
 $bj->nodes(map { { name => "node-$_", address => $nodes[$_] } } 0, 1);
-ok($t->wait_weights('orders', weights(11, @nodes[0, 1])), 'a lone node leaves');
+ok($t->wait_weights('orders', weights(11, @nodes[0, 1])), 'a single node leaves');
 is($bj->requests->{lists}, $requests, 'nothing was listed for that');
 
 # Two of three nodes for longer than the guard waits, and then the last.

@@ -21,7 +21,7 @@ $bj->nodes('127.0.0.11', '127.0.0.12');
 $t->start_backends(tls => '1.3');
 my @names =
     qw(hash bounded least kept brief stock thrice short young theirs off zero tls
-        slow lone many);
+        slow single many);
 my %port = map { $_ => free_port() } @names;
 
 my $servers = join "\n", map { <<"EOF" } @names;
@@ -136,7 +136,7 @@ my $http = <<"EOF" . $servers . $t->edge_server('hash');
         dynamic_weight;
         $many
     }
-    upstream lone {
+    upstream single {
         dynamic_weight;
         server 127.0.6.1:%%BACKEND%%;
     }
@@ -197,7 +197,7 @@ is(join(' ', sort @moved),
 my ($broken) = $home{1} =~ /(\S+)/;
 $t->break_backend($broken);
 isnt(http_get($port{hash}, '/?key=1')->{body}, $home{1},
-    'a failing peer is passed over');
+    'a failing peer is skipped');
 $t->mend_backend($broken);
 
 # ---- hash: a hot key does not sink its peer.
@@ -324,13 +324,13 @@ is(scalar(grep { (http_get($port{many}, '/') // {})->{status} != 200 }
 ok($t->idles($_), 'a worker with idle connections idles') for $t->workers;
 
 # A kept connection that the peer closed is no failure of the peer: the request
-# of a lone one is tried again.
+# of a single one is tried again.
 
-is(http_get($port{lone}, '/')->{status}, 200, 'a request to a lone peer');
+is(http_get($port{single}, '/')->{status}, 200, 'a request to a single peer');
 $t->break_backend('127.0.6.1', 'close');
-is(http_get($port{lone}, '/')->{status}, 502, 'closed without an answer');
+is(http_get($port{single}, '/')->{status}, 502, 'closed without an answer');
 $t->mend_backend('127.0.6.1');
-is(http_get($port{lone}, '/')->{status}, 200, 'and there again');
+is(http_get($port{single}, '/')->{status}, 200, 'and there again');
 
 # ---- Slow start: a node beside others begins with next to nothing.
 

@@ -123,7 +123,7 @@ $browser->look(1280, 900);
 $browser->open($url);
 $browser->value('window.kept = true');
 wait_ok { $browser->value("document.getElementById('verdict').innerText")
-    eq 'All well' } 'the verdict';
+    eq 'OK' } 'the verdict';
 is_deeply([map { [@$_[0, 1]] } @{rows('clusters')}],
     [['bj', 'up'], ['sh', 'up']], 'clusters');
 

@@ -121,7 +121,7 @@ for my $name (sort keys %bad) {
     is_deeply($t->weights('orders'), {'127.0.0.1' => 10}, 'KVMs serve');
     is(http_get($t->port, '/dw/ready')->{status}, 503, 'not ready');
     ok($t->stop, 'stopped');
-    like($t->log, qr/state file is passed over: .*main\.json/, 'it is told');
+    like($t->log, qr/state file is skipped: .*main\.json/, 'it is told');
     $t->write_file('error.log', '');
 }
 

@@ -86,7 +86,7 @@ for my $method ('', 'least_conn', 'hash $request_id') {
 my $small = $http =~ s/ METHOD//r =~ s/SERVERS/server 127.0.0.1:%%BACKEND%%;/r;
 $t->conf(http => $small);
 ok($t->reload, 'a small upstream');
-wait_ok { !$t->old_workers } 'the former workers end';
+wait_ok { !$t->old_workers } 'the previous workers end';
 
 # Resident memory of the master and of the largest worker, in KB.
 sub memory {

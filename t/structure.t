@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The plan of the code: which folder may include which, that nothing goes round
+# The plan of the code: which directory may include which, that nothing goes round
 # in a circle, and that nothing has grown past what one reads at a time.
 
 use strict;
@@ -11,7 +11,7 @@ use Test::More;
 
 chdir "$FindBin::Bin/.." or die "$!\n";
 
-# A folder includes itself and those before it.
+# A directory includes itself and those before it.
 my @order = qw(
     weightcalc
     watcher/text
@@ -54,36 +54,36 @@ sub slurp {
     return scalar <$f>;
 }
 
-sub folder { $_[0] =~ m{^(.*)/} ? $1 : '.' }
+sub directory { $_[0] =~ m{^(.*)/} ? $1 : '.' }
 
 # A header and what implements it are one.
 sub unit { $_[0] =~ s/\.(?:cc|h|hpp)$//r }
 
-sub is_test { $_[0] =~ /(?:_test|_fuzz)\.cc$/ || $for_tests{folder($_[0])}
+sub is_test { $_[0] =~ /(?:_test|_fuzz)\.cc$/ || $for_tests{directory($_[0])}
     || $_[0] =~ m{^(?:t|bench)/} || $_[0] =~ m{_(?:fixture|tester)\.h$} }
 
 # ---- The graph.
 
 my (%uses, @upward, @shipped, @unknown);
 for my $file (@files) {
-    my $folder = folder($file);
-    push @unknown, $folder unless defined $level{$folder};
+    my $directory = directory($file);
+    push @unknown, $directory unless defined $level{$directory};
     for my $name ($text{$file} =~ /^#include "([^"]+)"/mg) {
-        my ($used) = grep { $is_file{$_} } $name, "$folder/$name";
+        my ($used) = grep { $is_file{$_} } $name, "$directory/$name";
         next if !$used;   # nginx's, or a library's
         $uses{unit($file)}{unit($used)} = 1 if unit($file) ne unit($used);
-        my $to = folder($used);
-        if ($for_tests{$to} && !$for_tests{$folder}) {
+        my $to = directory($used);
+        if ($for_tests{$to} && !$for_tests{$directory}) {
             push @shipped, "$file includes $used" unless is_test($file);
-        } elsif (!$for_tests{$folder}
-            && ($level{$to} // 0) > ($level{$folder} // 0))
+        } elsif (!$for_tests{$directory}
+            && ($level{$to} // 0) > ($level{$directory} // 0))
         {
             push @upward, "$file includes $used";
         }
     }
 }
-is(join("\n", @unknown), '', 'every folder has its place in the order');
-is(join("\n", @upward), '', 'no folder includes what is above it');
+is(join("\n", @unknown), '', 'every directory has its place in the order');
+is(join("\n", @upward), '', 'no directory includes what is above it');
 is(join("\n", @shipped), '', 'what is for tests is used by tests alone');
 
 # Depth first; what is met again on the way is a circle.
@@ -104,10 +104,10 @@ is(join("\n", @circles), '', 'no circle');
 # ---- Sizes.
 
 my %sources;
-$sources{folder($_)}++ for grep { /\.cc$/ && !/_test\.cc$/ } @files;
+$sources{directory($_)}++ for grep { /\.cc$/ && !/_test\.cc$/ } @files;
 my @full = map { "$_ has $sources{$_}" }
     grep { $sources{$_} > MAX_SOURCES } sort keys %sources;
-is(join("\n", @full), '', 'no folder of more than ' . MAX_SOURCES . ' sources');
+is(join("\n", @full), '', 'no directory of more than ' . MAX_SOURCES . ' sources');
 
 my @scripts = grep { -f && (/\.(?:pm|t|pl)$/ || !m{\.|/fuzz_corpus/}) }
     split /\n/, `find t bench check demo .ci -type f | sort`;

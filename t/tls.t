@@ -171,7 +171,7 @@ for my $upstream (map { ("fresh_$_", "kept_$_") } @versions) {
         thrice(qw(alice bob nobody nobody bob nobody 502)),
         "$upstream: all of them");
 
-    # A name that is another one after the answer: the former was proved.
+    # A name that is another one after the answer: the previous was proved.
 
     is(taken_for($upstream, map { "later?name=$_.test" } qw(kvm later)),
         thrice(qw(nobody 502)), "$upstream: a name that the answer changes");

@@ -130,7 +130,7 @@ is(peer('127.0.0.11')->{tuning}{reason}, 'new kernel, Li <li@example.com>',
 is(peer('127.0.0.11')->{tuning}{line}, 2, 'where it stands');
 ok(!peer('127.0.0.12')->{tuning}, 'not at other peers');
 wait_ok { $t->status->{tuning}{rules}[0]{peers} == 1 } 'it is for one peer';
-like($t->log, qr/tuning file .* is taken up: 1 rules/, 'the log tells');
+like($t->log, qr/tuning file .* is loaded: 1 rules/, 'the log tells');
 like($t->log, qr/"bj": .*nodes 2, drained 0 -> 1, weight 60 -> 120/,
     'and tells of the weight');
 

@@ -51,7 +51,7 @@ cmp_ok(scalar keys %parameter, '>=', 6, 'and parameters');
 
 # What is right: 'works', or what the refusal says.
 
-my $method = qr/another balancing method (?:follows|stands before).*remove one/;
+my $method = qr/another balancing method (?:follows|must not precede).*remove one/;
 my $bound = qr/"sticky" in upstream "u" can't work.*dynamic_weight hash KEY/;
 my %is = (
     server             => ['server 127.0.0.2;' => 'works'],

@@ -70,7 +70,7 @@ my @faults = (
         body => '{"kind":"PodList","apiVersion":"v1","metadata":'
             . '{"resourceVersion":"9"},"items":[]}' },
         qr/no list of endpointslices/],
-    [page_loop => 'continue_loop', list => {}, qr/round in circles/],
+    [page_loop => 'continue_loop', list => {}, qr/duplicate continue token/],
     [gzip_list => 'gzip_bomb', list => {}, qr/longer|within timeout/],
     [gzip_watch => 'gzip_bomb', watch => {}, qr/JSON|longer/],
     [redirect_list => 'redirect', list => {}, qr/redirects are not followed/],

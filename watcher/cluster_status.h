@@ -17,28 +17,29 @@ namespace dynweight {
 inline constexpr size_t kMaxStatusBytes = 8192;
 
 struct ClusterStatus {
-  std::string api;        // base URL in use, without credentials
-  std::string mode;       // "watch" or "poll"
-  bool complete = false;  // nothing that a line needs is unknown: ready
+  std::string api;            // base URL in use, without credentials
+  std::string mode;           // "watch" or "poll"
+  bool complete = false;      // nothing that a line needs is unknown: ready
   bool rest_refused = false;  // what is unknown is refused: no use to wait
-  bool synced = false;    // every source was listed since this worker started
-  int64_t last_success_ms = 0;   // Unix ms; 0: never
-  int64_t observed_ms = 0;  // Unix ms; when the oldest part of what is in force
-                            // was last said, maybe to a former run; 0: nothing
-  std::string last_error;        // "" when all is well
+  bool synced = false;  // every source was listed since this worker started
+  int64_t last_success_ms = 0;  // Unix ms; 0: never
+  int64_t observed_ms =
+      0;                   // Unix ms; when the oldest part of what is in force
+                           // was last reported, maybe to a previous run; 0: nothing
+  std::string last_error;  // "" when all is well
   int64_t last_error_ms = 0;     // Unix ms; when it was last seen
   int64_t failing_since_ms = 0;  // Unix ms; 0: not failing
   uint64_t requests = 0;         // lists and watches begun
   uint64_t lists = 0;            // lists completed
   uint64_t watches = 0;          // watches established
-  uint64_t events = 0;           // watch events taken up
+  uint64_t events = 0;           // watch events applied
   uint64_t relists = 0;          // lists after the first
   uint64_t failures = 0;         // requests that failed
   uint64_t bytes = 0;            // bytes of bodies received
   uint64_t rejected = 0;         // answers not applied: bad, partial, guarded
   uint64_t held_back = 0;        // of these by a guard
   std::map<std::string, std::string> resource_versions;  // by source path
-  uint64_t versions_left_out = 0;  // for which there was no room
+  uint64_t versions_left_out = 0;     // for which there was no room
   std::vector<std::string> warnings;  // what to look into though nothing fails
   uint64_t warnings_left_out = 0;     // for which there was no room
 };

@@ -26,15 +26,14 @@ TEST(ClusterStatus, WritesEveryMember) {
   status.held_back = 1;
   status.warnings = {"look here"};
   status.resource_versions["/api/v1/nodes"] = "77";
-  EXPECT_EQ(
-      EncodeClusterStatus(status),
-      R"({"api":"https://10.0.0.1:6443","mode":"watch","complete":false,)"
-      R"("synced":true,"last_success":1700000000001,"observed":0,)"
-      R"("last_error":"HTTP 403",)"
-      R"("last_error_at":2,"failing_since":3,"requests":4,"lists":0,)"
-      R"("watches":0,"events":0,"relists":0,"failures":0,"bytes":0,)"
-      R"("rejected":5,"held_back":1,"warnings":["look here"],)"
-      R"("resource_versions":{"/api/v1/nodes":"77"}})");
+  EXPECT_EQ(EncodeClusterStatus(status),
+            R"({"api":"https://10.0.0.1:6443","mode":"watch","complete":false,)"
+            R"("synced":true,"last_success":1700000000001,"observed":0,)"
+            R"("last_error":"HTTP 403",)"
+            R"("last_error_at":2,"failing_since":3,"requests":4,"lists":0,)"
+            R"("watches":0,"events":0,"relists":0,"failures":0,"bytes":0,)"
+            R"("rejected":5,"held_back":1,"warnings":["look here"],)"
+            R"("resource_versions":{"/api/v1/nodes":"77"}})");
 }
 
 TEST(ClusterStatus, StaysWithinItsRoomWhateverItHolds) {

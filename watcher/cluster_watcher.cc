@@ -36,15 +36,15 @@ ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
   if (config_.api.empty()) return;  // fixed addresses and no line
   api_ = OneOf(servers_.size());
   for (const DiscoveryMaker& source : sources) {
-    FeedOwner* owner = this;
-    feeds_.push_back(std::make_unique<Feed>(source, owner, clock));
+    InformerDelegate* owner = this;
+    informers_.push_back(std::make_unique<Informer>(source, owner, clock));
   }
 }
 
 void ClusterWatcher::Start() {
   if (new_credentials_ == nullptr) {
     started_ = true;
-    for (const auto& feed : feeds_) feed->Start();
+    for (const auto& informer : informers_) informer->Start();
   }
   old_view_due_ms_ = clock_->MonotonicMs() + 2 * config_.timeout_ms;
   OnStatusChanged(/*at_once=*/true);
@@ -54,7 +54,7 @@ void ClusterWatcher::Tick() {
   TakeCredentials();
   if (started_) {
     SplitRefused();
-    for (const auto& feed : feeds_) feed->Tick();
+    for (const auto& informer : informers_) informer->Tick();
   }
   if (clock_->MonotonicMs() < old_view_due_ms_) return;
   old_view_due_ms_ = kNever;
@@ -73,7 +73,7 @@ void ClusterWatcher::TakeCredentials() {
   }
   OnStatusChanged(/*at_once=*/true);
   if (std::exchange(started_, true)) return;
-  for (const auto& feed : feeds_) feed->Start();
+  for (const auto& informer : informers_) informer->Start();
 }
 
 // The last good ones stay in use: what they say may be just being written.
@@ -82,7 +82,7 @@ void ClusterWatcher::OnCredentialsError(const absl::Status& error) {
   if (text == credentials_error_) return;
   credentials_error_ = text;
   if (!started_) {
-    for (const auto& feed : feeds_) feed->Fail(error);
+    for (const auto& informer : informers_) informer->Fail(error);
     return;
   }
   OnLog(
@@ -102,40 +102,40 @@ int64_t ClusterWatcher::ObservedMs() const {
   return oldest == kNever ? 0 : std::max<int64_t>(oldest, 0);
 }
 
-// The warning that weights come from a former run and are old; else "".
+// The warning that weights come from a previous run and are old; else "".
 std::string ClusterWatcher::OldViewText() const {
   const int64_t observed = ObservedMs();
   const int64_t age_ms = clock_->UnixMs() - observed;
   if (observed == 0 || synced() || age_ms < kOldViewMs) return std::string();
   return absl::StrCat(
-      "weights hold at what a former run was told ", age_ms / 3600000,
+      "weights hold at what a previous run knew ", age_ms / 3600000,
       " h ago: the API has not answered in full since this one began");
 }
 
 // What the server refuses for the whole cluster, or what is too much, it may
 // give by namespace; and then one namespace's refusal is its own.
 void ClusterWatcher::SplitRefused() {
-  std::vector<std::unique_ptr<Feed>> parts;
-  for (auto feed = feeds_.begin(); feed != feeds_.end();) {
+  std::vector<std::unique_ptr<Informer>> parts;
+  for (auto informer = informers_.begin(); informer != informers_.end();) {
     std::vector<DiscoveryMaker> split;
-    if ((*feed)->refused()) split = (*feed)->Split();
+    if ((*informer)->refused()) split = (*informer)->Split();
     if (split.empty() || split.size() > kMaxSplitNamespaces) {
-      ++feed;
+      ++informer;
       continue;
     }
     OnLog(LogLine::Level::kNotice,
-          absl::StrCat((*feed)->name(), " is refused: each of ", split.size(),
-                       " namespaces is asked for its own"));
-    Count(**feed, &ended_);
+          absl::StrCat((*informer)->name(), " is refused: each of ",
+                       split.size(), " namespaces is asked for its own"));
+    Count(**informer, &ended_);
     for (const DiscoveryMaker& source : split) {
-      FeedOwner* owner = this;
-      parts.push_back(std::make_unique<Feed>(source, owner, clock_));
+      InformerDelegate* owner = this;
+      parts.push_back(std::make_unique<Informer>(source, owner, clock_));
     }
-    feed = feeds_.erase(feed);
+    informer = informers_.erase(informer);
   }
-  for (std::unique_ptr<Feed>& part : parts) {
+  for (std::unique_ptr<Informer>& part : parts) {
     part->Start();
-    feeds_.push_back(std::move(part));
+    informers_.push_back(std::move(part));
     OnStatusChanged(/*at_once=*/true);
   }
 }
@@ -143,8 +143,8 @@ void ClusterWatcher::SplitRefused() {
 int64_t ClusterWatcher::DeadlineMs() const {
   if (!started_) return clock_->MonotonicMs() + kLookMs;
   int64_t deadline = kNever;
-  for (const auto& feed : feeds_) {
-    deadline = std::min(deadline, feed->DeadlineMs());
+  for (const auto& informer : informers_) {
+    deadline = std::min(deadline, informer->DeadlineMs());
   }
   return deadline;
 }
@@ -154,21 +154,22 @@ ClusterChanges ClusterWatcher::TakeChanges() {
 }
 
 bool ClusterWatcher::synced() const {
-  return std::all_of(feeds_.begin(), feeds_.end(),
-                     [](const auto& feed) { return feed->listed(); });
+  return std::all_of(informers_.begin(), informers_.end(),
+                     [](const auto& informer) { return informer->listed(); });
 }
 
 bool ClusterWatcher::rest_is_refused() const {
   bool any_listed = false;
-  for (const auto& feed : feeds_) {
-    if (!feed->listed() && !feed->refused()) return false;
-    any_listed |= feed->listed();
+  for (const auto& informer : informers_) {
+    if (!informer->listed() && !informer->refused()) return false;
+    any_listed |= informer->listed();
   }
   return any_listed;
 }
 
-void ClusterWatcher::Count(const Feed& feed, ClusterStatus* status) const {
-  const DiscoveryStats& stats = feed.stats();
+void ClusterWatcher::Count(const Informer& informer,
+                           ClusterStatus* status) const {
+  const DiscoveryStats& stats = informer.stats();
   status->requests += stats.requests;
   status->lists += stats.lists;
   status->watches += stats.watches;
@@ -176,8 +177,8 @@ void ClusterWatcher::Count(const Feed& feed, ClusterStatus* status) const {
   status->relists += stats.relists;
   status->failures += stats.failures;
   status->bytes += stats.bytes;
-  status->rejected += stats.rejected + feed.held_back();
-  status->held_back += feed.held_back();
+  status->rejected += stats.rejected + informer.held_back();
+  status->held_back += informer.held_back();
 }
 
 ClusterStatus ClusterWatcher::Status() const {
@@ -193,8 +194,8 @@ ClusterStatus ClusterWatcher::Status() const {
         absl::StrCat("credentials: ", credentials_error_));
   }
   bool first = true;
-  for (const auto& feed : feeds_) {
-    const SourceHealth& health = feed->health();
+  for (const auto& informer : informers_) {
+    const SourceHealth& health = informer->health();
     // The cluster is known as well as the worst of its sources.
     status.last_success_ms =
         first ? health.last_success_ms()
@@ -212,9 +213,10 @@ ClusterStatus ClusterWatcher::Status() const {
     }
     status.last_error_ms =
         std::max(status.last_error_ms, health.last_error_ms());
-    Count(*feed, &status);
-    status.resource_versions[feed->name()] = feed->stats().resource_version;
-    for (std::string& warning : feed->Warnings()) {
+    Count(*informer, &status);
+    status.resource_versions[informer->name()] =
+        informer->stats().resource_version;
+    for (std::string& warning : informer->Warnings()) {
       status.warnings.push_back(std::move(warning));
     }
   }
@@ -224,7 +226,7 @@ ClusterStatus ClusterWatcher::Status() const {
 std::string ClusterWatcher::ApiBase() { return config_.api[api_]; }
 
 void ClusterWatcher::OnApiFailure(const std::string& base) {
-  // All feeds find the same server dead; only the first turns to the next.
+  // All informers find the same server dead; only the first turns to the next.
   if (base != config_.api[api_]) return;
   servers_[api_].failed_ms = clock_->MonotonicMs();
   TurnToAnother();

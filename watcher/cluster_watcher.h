@@ -1,4 +1,4 @@
-// Everything that is followed in one cluster: its feeds, which of its API
+// Everything that is followed in one cluster: its informers, which of its API
 // servers is in use, and its view.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_CLUSTER_WATCHER_H_
@@ -15,7 +15,7 @@
 #include "absl/status/statusor.h"
 #include "watcher/cluster_status.h"
 #include "watcher/config/config.h"
-#include "watcher/feed.h"
+#include "watcher/informer.h"
 #include "watcher/state/cluster_view_json.h"
 #include "watcher/text/log_queue.h"
 #include "weightcalc/clock.h"
@@ -33,7 +33,7 @@ struct ClusterChanges {
 };
 
 // Not thread-safe; lives on the watcher thread. All pointers outlive it.
-class ClusterWatcher : private FeedOwner {
+class ClusterWatcher : private InformerDelegate {
  public:
   // Gives what the credential files say when that has changed; never waits.
   using NewCredentials =
@@ -88,7 +88,7 @@ class ClusterWatcher : private FeedOwner {
   int64_t ObservedMs() const;
   std::string OldViewText() const;
   void SplitRefused();
-  void Count(const Feed& feed, ClusterStatus* status) const;
+  void Count(const Informer& informer, ClusterStatus* status) const;
   // By chance one of 0 to n - 1.
   size_t OneOf(size_t n) const;
   void TurnToAnother();
@@ -106,8 +106,8 @@ class ClusterWatcher : private FeedOwner {
   std::vector<Server> servers_;  // one for each of config_.api
   size_t api_ = 0;               // index into config_.api: the one in use
   ClusterChanges changes_;
-  std::vector<std::unique_ptr<Feed>> feeds_;
-  ClusterStatus ended_;  // counts of feeds that were split
+  std::vector<std::unique_ptr<Informer>> informers_;
+  ClusterStatus ended_;  // counts of informers that were split
 };
 
 }  // namespace dynweight

@@ -86,7 +86,7 @@ TEST_F(ClusterWatcherTest, AViewOfAnHourAgoIsToldWhileTheApiIsDown) {
   Start();
   reflector_->Fail("connection refused");
   Pass(2 * config_.clusters[0].timeout_ms);
-  EXPECT_THAT(LogText(), HasSubstr("was told 744 h ago"));
+  EXPECT_THAT(LogText(), HasSubstr("a previous run knew 744 h ago"));
   EXPECT_THAT(watcher_->Status().warnings, SizeIs(1));
   EXPECT_EQ(watcher_->Status().observed_ms,
             view_.pods["service=prod/orders"].observed_ms);
@@ -107,7 +107,7 @@ TEST_F(ClusterWatcherTest, CredentialsAreWaitedForAndThenFollowed) {
   (*fresh)->token = "first";
   Pass(0);
   EXPECT_TRUE(reflector_->started);
-  const Credentials* credentials = reflector_->host()->credentials();
+  const Credentials* credentials = reflector_->delegate()->credentials();
   EXPECT_EQ(credentials->token, "first");
   // While they can't be read the last good ones stay.
   fresh = absl::UnauthenticatedError("\"t\" is empty");
@@ -128,21 +128,21 @@ TEST_F(ClusterWatcherTest, WhatIsHeldBackKeepsItsTimeOfObservation) {
   const int64_t seen = clock_.UnixMs();
   reflector_->Modify(Slice("orders", 0));
   Pass(20000);
-  reflector_->host()->OnHealthy();
+  reflector_->delegate()->OnHealthy();
   EXPECT_EQ(view_.pods["service=prod/orders"].observed_ms, seen);
   EXPECT_EQ(view_.nodes->observed_ms, clock_.UnixMs());
 }
 
 TEST_F(ClusterWatcherTest, TheNextApiIsUsedWhenOneFailsAndThenStays) {
   Start();
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
-  reflector_->host()->OnApiFailure("http://a");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
-  // Another feed's request to the first, failing late.
-  reflector_->host()->OnApiFailure("http://a");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
-  reflector_->host()->OnApiFailure("http://b");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://a");
+  reflector_->delegate()->OnApiFailure("http://a");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://b");
+  // Another informer's request to the first, failing late.
+  reflector_->delegate()->OnApiFailure("http://a");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://b");
+  reflector_->delegate()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://a");
 }
 
 TEST_F(ClusterWatcherTest, TheFirstApiIsTakenByChance) {
@@ -152,7 +152,7 @@ TEST_F(ClusterWatcherTest, TheFirstApiIsTakenByChance) {
         std::pair(0.999, "http://c"), std::pair(1.0, "http://c")}) {
     random_ = random;
     Start();
-    EXPECT_EQ(reflector_->host()->ApiBase(), api);
+    EXPECT_EQ(reflector_->delegate()->ApiBase(), api);
   }
 }
 
@@ -160,39 +160,39 @@ TEST_F(ClusterWatcherTest, AfterAFailureTheOthersAreTakenByChanceAndEachOnce) {
   config_.clusters[0].api = {"http://a", "http://b", "http://c"};
   Start();
   random_ = 0.9;
-  reflector_->host()->OnApiFailure("http://a");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://c");
+  reflector_->delegate()->OnApiFailure("http://a");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://c");
   Pass(1000);
-  reflector_->host()->OnApiFailure("http://c");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  reflector_->delegate()->OnApiFailure("http://c");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://b");
   Pass(1000);
-  reflector_->host()->OnApiFailure("http://b");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+  reflector_->delegate()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://a");
 }
 
 TEST_F(ClusterWatcherTest, AnApiThatWantsToBeLeftAloneIsUntilThen) {
   Start();
-  reflector_->host()->OnApiBusy("http://a", 120000);
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  reflector_->delegate()->OnApiBusy("http://a", 120000);
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://b");
   Pass(119000);
-  reflector_->host()->OnApiFailure("http://b");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://b");
+  reflector_->delegate()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://b");
   Pass(1001);
-  reflector_->host()->OnApiFailure("http://b");
-  EXPECT_EQ(reflector_->host()->ApiBase(), "http://a");
+  reflector_->delegate()->OnApiFailure("http://b");
+  EXPECT_EQ(reflector_->delegate()->ApiBase(), "http://a");
 }
 
 TEST_F(ClusterWatcherTest, ATroubleIsSaidOnceAndIsNoFailure) {
   Start();
   reflector_->List({Slice("orders", 12), Slice("edge", 3)});
   LogText();
-  reflector_->host()->OnTrouble("something buffers");
+  reflector_->delegate()->OnTrouble("something buffers");
   EXPECT_THAT(LogText(), HasSubstr("cluster \"bj\": something buffers"));
   EXPECT_EQ(watcher_->Status().last_error, "something buffers");
   EXPECT_EQ(watcher_->Status().failing_since_ms, 0);
-  reflector_->host()->OnHealthy();
+  reflector_->delegate()->OnHealthy();
   EXPECT_EQ(watcher_->Status().last_error, "something buffers");
-  reflector_->host()->OnTrouble("");
+  reflector_->delegate()->OnTrouble("");
   EXPECT_THAT(LogText(), HasSubstr("no longer: something buffers"));
   EXPECT_EQ(watcher_->Status().last_error, "");
 }
@@ -204,7 +204,7 @@ TEST_F(ClusterWatcherTest, WhatIsRefusedAsAWholeIsAskedForByNamespace) {
   Start();
   ASSERT_THAT(reflectors_, SizeIs(1));
   EXPECT_EQ(reflector_->path(), "/apis/discovery.k8s.io/v1/endpointslices");
-  reflector_->host()->OnError(absl::PermissionDeniedError("HTTP 403"));
+  reflector_->delegate()->OnError(absl::PermissionDeniedError("HTTP 403"));
   watcher_->Tick();
   ASSERT_THAT(reflectors_, SizeIs(3));
   EXPECT_EQ(reflectors_[1]->path(),
@@ -212,7 +212,7 @@ TEST_F(ClusterWatcherTest, WhatIsRefusedAsAWholeIsAskedForByNamespace) {
   EXPECT_TRUE(reflectors_[1]->started);
   EXPECT_FALSE(watcher_->rest_is_refused());
   // The one is not the other's.
-  reflectors_[2]->host()->OnError(absl::PermissionDeniedError("HTTP 403"));
+  reflectors_[2]->delegate()->OnError(absl::PermissionDeniedError("HTTP 403"));
   EXPECT_FALSE(watcher_->rest_is_refused());
   reflectors_[1]->List({Slice("orders", 12), Slice("edge", 3)});
   watcher_->Tick();
@@ -235,7 +235,7 @@ TEST_F(ClusterWatcherTest, AFailureIsToldOnceAndSoIsTheRecovery) {
   EXPECT_EQ(watcher_->Status().last_error, "connection refused");
   EXPECT_NE(watcher_->Status().failing_since_ms, 0);
   watcher_->TakeChanges();
-  reflector_->host()->OnHealthy();
+  reflector_->delegate()->OnHealthy();
   EXPECT_TRUE(watcher_->TakeChanges().status_at_once);
   EXPECT_THAT(LogText(), HasSubstr("works again"));
   EXPECT_EQ(watcher_->Status().failing_since_ms, 0);

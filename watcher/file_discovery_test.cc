@@ -16,7 +16,7 @@
 #include "watcher/cluster_watcher.h"
 #include "watcher/discovery/discovery.h"
 #include "watcher/testing/manual_clock.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 
 namespace dynweight {
 namespace {
@@ -27,8 +27,8 @@ using ::testing::HasSubstr;
 class FileDiscovery : public Discovery {
  public:
   FileDiscovery(std::string path, std::vector<std::string> applications,
-                DiscoveryHost* host)
-      : path_(std::move(path)), host_(host) {
+                DiscoveryDelegate* delegate)
+      : path_(std::move(path)), delegate_(delegate) {
     for (std::string& name : applications) {
       quantities_.push_back({Quantity::Kind::kPods, std::move(name)});
     }
@@ -69,7 +69,7 @@ class FileDiscovery : public Discovery {
   void Read(int64_t now_ms) {
     next_ms_ = now_ms + 1000;
     std::ifstream file(path_);
-    if (!file) return host_->OnError(absl::NotFoundError("no such file"));
+    if (!file) return delegate_->OnError(absl::NotFoundError("no such file"));
     pods_.clear();
     nodes_.clear();
     for (std::string word, value; file >> word >> value;) {
@@ -80,12 +80,12 @@ class FileDiscovery : public Discovery {
       }
     }
     ++stats_.lists;
-    host_->OnList(now_ms);
-    host_->OnHealthy();
+    delegate_->OnList(now_ms);
+    delegate_->OnHealthy();
   }
 
   const std::string path_;
-  DiscoveryHost* const host_;
+  DiscoveryDelegate* const delegate_;
   std::vector<Quantity> quantities_;
   std::map<std::string, uint64_t> pods_;
   std::vector<IngressNode> nodes_;
@@ -95,7 +95,7 @@ class FileDiscovery : public Discovery {
 
 class FileDiscoveryTest : public ::testing::Test {
  protected:
-  FileDiscoveryTest() : path_(folder_.File("numbers")) {
+  FileDiscoveryTest() : path_(directory_.File("numbers")) {
     config_.clusters.resize(1);
     config_.clusters[0].name = "file";
     config_.clusters[0].api = {"http://unused"};
@@ -104,9 +104,10 @@ class FileDiscoveryTest : public ::testing::Test {
   void Write(const std::string& text) { std::ofstream(path_) << text; }
   void Start() {
     watcher_ = std::make_unique<ClusterWatcher>(
-        config_, 0, std::vector<DiscoveryMaker>{[this](DiscoveryHost* host) {
+        config_, 0,
+        std::vector<DiscoveryMaker>{[this](DiscoveryDelegate* delegate) {
           return std::make_unique<FileDiscovery>(
-              path_, std::vector<std::string>{"orders"}, host);
+              path_, std::vector<std::string>{"orders"}, delegate);
         }},
         &view_, &clock_, &log_);
     watcher_->Start();
@@ -116,7 +117,7 @@ class FileDiscoveryTest : public ::testing::Test {
     watcher_->Tick();
   }
 
-  TemporaryFolder folder_;
+  TemporaryDirectory directory_;
   const std::string path_;
   WatcherConfig config_;
   ClusterView view_;

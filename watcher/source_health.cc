@@ -59,10 +59,10 @@ std::optional<LogLine> SourceHealth::OnError(std::string_view reason,
 
 std::optional<LogLine> SourceHealth::OnTrouble(std::string_view text) {
   if (text.empty() && trouble_.empty()) return std::nullopt;
-  const std::string former = std::exchange(trouble_, PrintableText(text));
+  const std::string previous = std::exchange(trouble_, PrintableText(text));
   if (text.empty()) {
     return LogLine{LogLine::Level::kNotice,
-                   absl::StrCat("no longer: ", former)};
+                   absl::StrCat("no longer: ", previous)};
   }
   return LogLine{LogLine::Level::kWarn, trouble_};
 }

@@ -12,7 +12,7 @@
 #include "watcher/state/cluster_view_json.h"
 #include "watcher/text/log_line.h"
 #include "watcher/tuning/tuning_marks.h"
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 #include "weightcalc/slot_plan.h"
 
 namespace dynweight {
@@ -52,14 +52,14 @@ struct TuningUpdate {
 struct Update {
   std::vector<TableUpdate> tables;
   std::vector<LineUpdate> lines;
-  std::string decisions;  // WeightJournal's; empty: they stay
+  std::string decisions;  // WeightChangeLog's; empty: they stay
   std::vector<DocumentUpdate> documents;
   TuningUpdate tuning;
   std::vector<MarkUpdate> marks;
   std::vector<LogLine> log;
 };
 
-// What is held from before, by a former run or a killed predecessor.
+// What is held from before, by a previous run or a killed predecessor.
 struct Held {
   std::vector<ClusterView> views;                // one a cluster
   std::vector<ClusterView> retained;             // see held_views.h

@@ -22,12 +22,12 @@ int64_t After(int64_t sent_ms, int64_t pace_ms, int64_t now_ms) {
 UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
                              std::vector<PeerTable> tables,
                              const std::vector<ClusterView>& views,
-                             LogQueue* log, WeightJournal* journal,
+                             LogQueue* log, WeightChangeLog* change_log,
                              TuningFile* tuning, int64_t now_ms)
     : config_(config),
       views_(views),
       log_(log),
-      journal_(journal),
+      change_log_(change_log),
       tuning_(tuning),
       marker_(config, tables),
       tuning_due_ms_(config.tuning_file.empty() ? kNever : now_ms),
@@ -46,16 +46,17 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
     cluster.lines.push_back(i);
     cluster.lines_of_source[line.source].push_back(i);
     const Tuning::Selection rules = RulesFor(line);
-    const std::optional<LineWeight> frozen = FrozenWeight(journal->record(i));
+    const std::optional<LineWeight> frozen =
+        FrozenWeight(change_log->record(i));
     if (frozen && LineFreeze(rules) != nullptr) {
       lines_[i].held =
           ResumeFreeze(line, *frozen, rules, tables_[line.table].table);
       lines_[i].weight = frozen;
     } else {
-      lines_[i].weight = WeighLine(line, views[line.cluster], rules);
+      lines_[i].weight = ComputeLineWeight(line, views[line.cluster], rules);
     }
     // As the master or a predecessor left it.
-    const LineRecord& record = journal->record(i);
+    const LineRecord& record = change_log->record(i);
     Table& table = tables_[line.table];
     table.lines.push_back(i);
     if (record.known != 0) {
@@ -175,17 +176,17 @@ void UpdatePlanner::PlanTable(uint32_t index, int64_t now_ms, Update* update) {
   table.waits = false;
   TableUpdate writes;
   writes.table = index;
-  const uint64_t former_scale = Rescale(index, now_ms);
+  const uint64_t previous_scale = Rescale(index, now_ms);
   for (const uint32_t line : table.dirty_lines) {
-    PlanLineOf(line, former_scale, now_ms, update, &writes.writes);
+    PlanLineOf(line, previous_scale, now_ms, update, &writes.writes);
   }
   table.dirty_lines.clear();
   if (table.dirty_servers) {
     for (const uint32_t i : table.servers) {
       const ServerConfig& server = config_.servers[i];
-      const std::optional<SlotWrite> write = PlanServer(
-          server, tuning_->tuning().Select(server.upstream, ""), table.table,
-          table.scale);
+      const std::optional<SlotWrite> write =
+          PlanServer(server, tuning_->tuning().Select(server.upstream, ""),
+                     table.table, table.scale);
       if (write) writes.writes.push_back(*write);
     }
     table.dirty_servers = false;
@@ -225,8 +226,8 @@ uint64_t UpdatePlanner::Rescale(uint32_t index, int64_t now_ms) {
   for (const uint32_t i : table.lines) {
     largest = std::max(largest, lines_[i].largest);
   }
-  const uint64_t former = std::exchange(table.scale, WeightScale(largest));
-  if (table.scale != former) {
+  const uint64_t previous = std::exchange(table.scale, WeightScale(largest));
+  if (table.scale != previous) {
     for (const uint32_t i : table.lines) {
       if (std::exchange(lines_[i].dirty, true)) continue;
       table.dirty_lines.push_back(i);
@@ -240,10 +241,10 @@ uint64_t UpdatePlanner::Rescale(uint32_t index, int64_t now_ms) {
               now_ms);
   }
   table.warned_scale = table.scale;
-  return former;
+  return previous;
 }
 
-void UpdatePlanner::PlanLineOf(uint32_t index, uint64_t former_scale,
+void UpdatePlanner::PlanLineOf(uint32_t index, uint64_t previous_scale,
                                int64_t now_ms, Update* update,
                                std::vector<SlotWrite>* writes) {
   Line& line = lines_[index];
@@ -258,17 +259,17 @@ void UpdatePlanner::PlanLineOf(uint32_t index, uint64_t former_scale,
   if (target) {
     target->weight.scale = tables_[config.table].scale;
     weight = target->weight;
-    plan = PlanLine(config, *target, rules, table, former_scale);
+    plan = PlanLine(config, *target, rules, table, previous_scale);
   }
   if (!plan.empty() || !(weight == line.weight)) {
     clusters_[config.cluster].explains = true;
   }
   const bool changed =
-      weight ? journal_->Note(index, line.weight, weight)
-             : journal_->NoteUnknown(index, views_[config.cluster]);
+      weight ? change_log_->Note(index, line.weight, weight)
+             : change_log_->NoteUnknown(index, views_[config.cluster]);
   if (changed || !line.recorded) {
     line.recorded = true;
-    update->lines.push_back({index, journal_->record(index)});
+    update->lines.push_back({index, change_log_->record(index)});
   }
   NoteWeight(index, weight, now_ms);
   writes->insert(writes->end(), std::make_move_iterator(plan.begin()),
@@ -308,7 +309,7 @@ void UpdatePlanner::NoteWeight(uint32_t index,
               WeightChangeText(config, cluster, line.weight, *weight), now_ms);
     line.weight = weight;
   }
-  const bool short_of_slots = weight->ingress_nodes > weight->seated_nodes();
+  const bool short_of_slots = weight->ingress_nodes > weight->assigned_nodes();
   if (short_of_slots && line.warned_nodes != weight->ingress_nodes) {
     log_->Add(LogLine::Level::kWarn, SlotShortageText(config, cluster, *weight),
               now_ms);
@@ -318,11 +319,11 @@ void UpdatePlanner::NoteWeight(uint32_t index,
 
 void UpdatePlanner::AddDecisions(int64_t now_ms, int64_t due_ms,
                                  Update* update) {
-  if (journal_->changed()) {
+  if (change_log_->changed()) {
     decisions_due_ms_ = After(decisions_sent_ms_, kDecisionsPaceMs, now_ms);
   }
   if (decisions_due_ms_ > due_ms) return;
-  update->decisions = journal_->EncodeDecisions();
+  update->decisions = change_log_->EncodeDecisions();
   decisions_sent_ms_ = now_ms;
   decisions_due_ms_ = kNever;
 }

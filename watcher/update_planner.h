@@ -22,10 +22,10 @@
 #include "watcher/tuning/tuning_file.h"
 #include "watcher/tuning/tuning_marks.h"
 #include "watcher/update.h"
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 #include "weightcalc/clock.h"
 #include "weightcalc/peer_table.h"
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 namespace dynweight {
 
@@ -59,7 +59,8 @@ class UpdatePlanner {
   // tables half-written.
   UpdatePlanner(const WatcherConfig& config, std::vector<PeerTable> tables,
                 const std::vector<ClusterView>& views, LogQueue* log,
-                WeightJournal* journal, TuningFile* tuning, int64_t now_ms);
+                WeightChangeLog* change_log, TuningFile* tuning,
+                int64_t now_ms);
 
   // Takes up what happened to the view of a cluster.
   void OnChanges(uint32_t cluster, const ClusterChanges& changes,
@@ -85,9 +86,9 @@ class UpdatePlanner {
     std::vector<uint32_t> dirty_lines;
     std::vector<uint32_t> servers;  // of it
     bool dirty_servers = false;
-    std::vector<uint32_t> lines;       // of it
-    uint64_t largest_server = 0;       // weight, tuned
-    uint64_t scale = 1;                // of the weights in the table
+    std::vector<uint32_t> lines;  // of it
+    uint64_t largest_server = 0;  // weight, tuned
+    uint64_t scale = 1;           // of the weights in the table
     uint64_t warned_scale = 1;
     int64_t next_write_ms = INT64_MIN;  // not before, because of coalescing
     bool waits = false;                 // stands in due_tables_
@@ -118,7 +119,7 @@ class UpdatePlanner {
   Tuning::Selection RulesFor(const LineConfig& line) const;
   void PlanTable(uint32_t table, int64_t now_ms, Update* update);
   uint64_t Rescale(uint32_t table, int64_t now_ms);
-  void PlanLineOf(uint32_t line, uint64_t former_scale, int64_t now_ms,
+  void PlanLineOf(uint32_t line, uint64_t previous_scale, int64_t now_ms,
                   Update* update, std::vector<SlotWrite>* writes);
   void AddTuning(int64_t now_ms, Update* update);
   void NoteWeight(uint32_t line, const std::optional<LineWeight>& weight,
@@ -132,7 +133,7 @@ class UpdatePlanner {
   const WatcherConfig& config_;
   const std::vector<ClusterView>& views_;
   LogQueue* log_;
-  WeightJournal* journal_;
+  WeightChangeLog* change_log_;
   TuningFile* tuning_;
   TuningMarker marker_;
   int64_t tuning_due_ms_;  // marks and the two texts

@@ -55,9 +55,9 @@ class UpdatePlannerTest : public ::testing::Test {
   void Start() {
     std::vector<PeerTable> tables;
     for (const auto& memory : memory_) tables.push_back(memory->table());
-    journal_ = std::make_unique<WeightJournal>(config_, &clock_);
+    change_log_ = std::make_unique<WeightChangeLog>(config_, &clock_);
     planner_ = std::make_unique<UpdatePlanner>(config_, tables, views_, &log_,
-                                               journal_.get(), &tuning_, 0);
+                                               change_log_.get(), &tuning_, 0);
   }
   // Starts, and has the tables right and all documents sent at time 0.
   void Settle() {
@@ -95,7 +95,7 @@ class UpdatePlannerTest : public ::testing::Test {
   std::vector<ClusterView> views_;
   LogQueue log_;
   ManualClock clock_;
-  std::unique_ptr<WeightJournal> journal_;
+  std::unique_ptr<WeightChangeLog> change_log_;
   TuningFile tuning_{config_, ReadTuningFile, &clock_, &log_};
   std::vector<std::unique_ptr<TableMemory>> memory_;
   std::unique_ptr<UpdatePlanner> planner_;
@@ -115,13 +115,13 @@ TEST_F(UpdatePlannerTest, WeightsTooLargeAreScaledDownTogether) {
   const PeerTable table = memory_[0]->table();
   EXPECT_EQ(table.weight(0), 562500000u);
   EXPECT_EQ(table.weight(kSlots - 1), 187500000u);
-  EXPECT_EQ(journal_->record(0).scale, 16u);
+  EXPECT_EQ(change_log_->record(0).scale, 16u);
 
   SetPods(0, 9000, 1000);
   Apply(Build(1000));
   EXPECT_EQ(table.weight(0), 750000000u);
   EXPECT_EQ(table.weight(kSlots - 1), 750000000u);
-  EXPECT_EQ(journal_->record(0).scale, 4u);
+  EXPECT_EQ(change_log_->record(0).scale, 4u);
 }
 
 TEST_F(UpdatePlannerTest, AtStartEveryLineAndDocumentIsDue) {

@@ -38,7 +38,7 @@ namespace {
 constexpr int64_t kMaxPollMs = 60000;
 // For so long after a change went out nothing is read, or for coalesce_ms if
 // that is shorter: where events come thickly they are taken several at a time,
-// which costs much less than a wake-up of two threads for each. A lone event
+// which costs much less than a wake-up of two threads for each. A single event
 // does not wait.
 constexpr int64_t kGatherMs = 50;
 // Files are read so often, on threads that may hang alone.
@@ -65,14 +65,14 @@ class SignalsBlocked {
     for (const int fault : {SIGILL, SIGFPE, SIGSEGV, SIGBUS}) {
       sigdelset(&set, fault);
     }
-    pthread_sigmask(SIG_SETMASK, &set, &former_);
+    pthread_sigmask(SIG_SETMASK, &set, &previous_);
   }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &former_, nullptr); }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
   SignalsBlocked(const SignalsBlocked&) = delete;
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 
  private:
-  sigset_t former_;
+  sigset_t previous_;
 };
 
 class WatcherThread : public Watcher {
@@ -82,7 +82,7 @@ class WatcherThread : public Watcher {
       : config_(config),
         tables_(std::move(tables)),
         handoff_(wake_fd),
-        journal_(config, &clock_),
+        change_log_(config, &clock_),
         tuning_(
             config, [this](const std::string&) { return TuningText(); },
             &clock_, &log_),
@@ -95,7 +95,7 @@ class WatcherThread : public Watcher {
     retained_ = std::move(taken.retained);
     if (!retained_.empty()) saver_.OnObserved(clock_.MonotonicMs());
     complete_.resize(views_.size());
-    journal_.Restore(held.lines, held.decisions);
+    change_log_.Restore(held.lines, held.decisions);
     tuning_.Restore(held.tuning);
     WarnOfUnverifiedTls();
   }
@@ -151,7 +151,7 @@ class WatcherThread : public Watcher {
 
   // The thread's from here on.
   LogQueue log_;
-  WeightJournal journal_;
+  WeightChangeLog change_log_;
   std::unique_ptr<TuningLook> tuning_look_;  // from the first TuningText() on
   TuningFile tuning_;
   StateSaver saver_;
@@ -206,10 +206,12 @@ void WatcherThread::SetUp(Run* run) {
   if (run->transport == nullptr) throw std::bad_alloc();
   handoff_.SetTransport(run->transport.get());
   const ReflectorFactory create = [run](const ReflectorOptions& options,
-                                        ObjectSink* sink, DiscoveryHost* host) {
-    return Reflector::Create(options, run->transport.get(), sink, host, [run] {
-      return std::uniform_real_distribution<double>(0, 1)(run->engine);
-    });
+                                        ObjectSink* sink,
+                                        DiscoveryDelegate* delegate) {
+    return Reflector::Create(
+        options, run->transport.get(), sink, delegate, [run] {
+          return std::uniform_real_distribution<double>(0, 1)(run->engine);
+        });
   };
   for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
@@ -220,7 +222,7 @@ void WatcherThread::SetUp(Run* run) {
         }));
   }
   run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
-                                                 &log_, &journal_, &tuning_,
+                                                 &log_, &change_log_, &tuning_,
                                                  clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
 }
@@ -326,7 +328,7 @@ void WatcherThread::WarnOfUnverifiedTls() {
     if (cluster.credentials.tls_verify) continue;
     log_.Add(LogLine::Level::kWarn,
              absl::StrCat("cluster \"", cluster.name,
-                          "\": tls_verify is off: anybody on the way can read "
+                          "\": tls_verify is off: anybody on the path can read "
                           "the token and change the weights; set ca_file"),
              clock_.MonotonicMs());
   }

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "watcher/state/state_file.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 #include "watcher/testing/watcher_fixture.h"
 
 namespace dynweight {
@@ -306,8 +306,8 @@ TEST_F(WatcherTest, FixedAddressesAreKnownFromTheStart) {
 }
 
 TEST_F(WatcherTest, TheStateFileIsWrittenAfterAChangeAndAtStop) {
-  const TemporaryFolder folder;
-  config_.state_file = folder.File("state.json");
+  const TemporaryDirectory directory;
+  config_.state_file = directory.File("state.json");
   FakeCluster* fake = AddCluster("bj", kWatch);
   AddLine(0, "orders");
   fake->SetApp({"prod", "orders", 12});
@@ -325,8 +325,8 @@ TEST_F(WatcherTest, TheStateFileIsWrittenAfterAChangeAndAtStop) {
 }
 
 TEST_F(WatcherTest, AnOldWatcherLeavesTheStateFileOfANewerOne) {
-  const TemporaryFolder folder;
-  config_.state_file = folder.File("state.json");
+  const TemporaryDirectory directory;
+  config_.state_file = directory.File("state.json");
   FakeCluster* fake = AddCluster("bj", kWatch);
   AddLine(0, "orders");
   fake->SetApp({"prod", "orders", 12});
@@ -349,13 +349,13 @@ TEST_F(WatcherTest, AnOldWatcherLeavesTheStateFileOfANewerOne) {
 }
 
 TEST_F(WatcherTest, AStateFileThatCannotBeWrittenIsToldOnceAndSurvived) {
-  config_.state_file = "/nonexistent/folder/state.json";
+  config_.state_file = "/nonexistent/directory/state.json";
   FakeCluster* fake = AddCluster("bj", kWatch);
   AddLine(0, "orders");
   fake->SetApp({"prod", "orders", 12});
   Start();
   ASSERT_TRUE(Until([this] {
-    return LogLines(LogLine::Level::kError, "/nonexistent/folder") == 1;
+    return LogLines(LogLine::Level::kError, "/nonexistent/directory") == 1;
   }));
   fake->SetApp({"prod", "orders", 30});
   ASSERT_TRUE(Until([this] { return Weight(0) == 100; }));

@@ -40,9 +40,9 @@ std::string CauseText(const std::optional<LineWeight>& before,
   }
   const uint64_t scale = before ? before->scale : 1;
   if (after.scale != scale) {
-    absl::StrAppend(&text, ", ",
-                    Change("scale", std::optional<uint64_t>(scale),
-                           after.scale));
+    absl::StrAppend(
+        &text, ", ",
+        Change("scale", std::optional<uint64_t>(scale), after.scale));
   }
   if (after.provisional != (before && before->provisional)) {
     absl::StrAppend(&text, after.provisional ? ", provisional" : ", confirmed");
@@ -71,7 +71,7 @@ std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight) {
   return absl::StrCat(LineName(line, cluster), weight.ingress_nodes,
                       " ingress nodes are live, but slots=", line.range.count,
-                      ": only the first ", weight.seated_nodes(),
+                      ": only the first ", weight.assigned_nodes(),
                       " by address are used; raise slots= and reload");
 }
 

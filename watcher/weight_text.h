@@ -8,7 +8,7 @@
 #include <string>
 
 #include "weightcalc/peer_set.h"
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 namespace dynweight {
 

@@ -20,12 +20,12 @@ namespace dynweight {
 // Below this many connections nothing can be said of how loaded a peer is.
 inline constexpr uint64_t kFewConnections = 4;
 
-// Whether a peer of `active` connections is behind: it has more than its share by
-// `weight` of all `running` ones and the one to come, and an eighth of it. By
-// simulation the shares of peers that answer equally fast stay within a tenth of
-// what their weights promise, and of thirty peers one that is ten times slower
-// gets less than a hundredth. A stricter limit gives the slow one little less
-// and the others shares that are off by a third.
+// Whether a peer of `active` connections is behind: it has more than its share
+// by `weight` of all `running` ones and the one to come, and an eighth of it.
+// By simulation the shares of peers that answer equally fast stay within a
+// tenth of what their weights promise, and of thirty peers one that is ten
+// times slower gets less than a hundredth. A stricter limit gives the slow one
+// little less and the others shares that are off by a third.
 inline bool PassesShare(uint64_t active, uint64_t running, uint64_t weight,
                         uint64_t total_weight) {
   // A sum of weights has up to 50 bits.
@@ -35,10 +35,11 @@ inline bool PassesShare(uint64_t active, uint64_t running, uint64_t weight,
 }
 
 // The peer that pick number `number` of the sequence falls to, unless it is
-// behind: so all get their shares, few requests or many. Of a peer that is behind
-// and another one, drawn by weight, the one with fewer connections per weight, the one to come included
-// (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001);
-// of equals the other one. kNone when every weight is 0.
+// behind: so all get their shares, few requests or many. Of a peer that is
+// behind and another one, drawn by weight, the one with fewer connections per
+// weight, the one to come included (Mitzenmacher, "The Power of Two Choices in
+// Randomized Load Balancing", 2001); of equals the other one. kNone when every
+// weight is 0.
 template <typename WeightOf>
 uint32_t PickLessLoaded(const PickIndex& index, const PeerTable& table,
                         uint64_t number, WeightOf&& weight) {
@@ -57,17 +58,17 @@ uint32_t PickLessLoaded(const PickIndex& index, const PeerTable& table,
     second = index.Pick(number);
   }
   // Crosswise: no division, and a weight that has become 0 loses.
-  return second != first && (uint64_t{table.Active(second)} + 1) *
-                                    first_weight <=
-                                (first_active + 1) * weight(second)
+  return second != first &&
+                 (uint64_t{table.Active(second)} + 1) * first_weight <=
+                     (first_active + 1) * weight(second)
              ? second
              : first;
 }
 
-// Whether one more connection would give `slot` more than `percent` of its share
-// of all connections, rounded up, and more than kFewConnections (Mirrokni,
-// Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", SODA 2018).
-// `percent`: more than 100; `total_weight`: more than 0.
+// Whether one more connection would give `slot` more than `percent` of its
+// share of all connections, rounded up, and more than kFewConnections
+// (Mirrokni, Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads",
+// SODA 2018). `percent`: more than 100; `total_weight`: more than 0.
 inline bool IsOverloaded(const PeerTable& table, uint32_t slot, uint64_t weight,
                          uint64_t total_weight, uint32_t percent) {
   const uint64_t active = table.Active(slot);

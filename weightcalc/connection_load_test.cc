@@ -92,8 +92,11 @@ TEST_F(LoadTest, ALonePeerIsPicked) {
 // gets its share, also the small ones beside large ones.
 TEST_F(LoadTest, PeersShareByWeightHoweverFewRequestsRun) {
   const std::vector<std::vector<uint32_t>> sets = {
-      {200, 200, 10, 10, 10, 10}, {5, 10, 10, 15}, {26, 10, 8, 6},
-      {9, 6, 5}, {10, 15, 20, 25, 30, 35, 40, 45, 50, 55}};
+      {200, 200, 10, 10, 10, 10},
+      {5, 10, 10, 15},
+      {26, 10, 8, 6},
+      {9, 6, 5},
+      {10, 15, 20, 25, 30, 35, 40, 45, 50, 55}};
   for (const std::vector<uint32_t>& weights : sets) {
     Seat(weights);
     const auto total = static_cast<double>(index_.total());

@@ -98,21 +98,21 @@ class ConsistentHash {
   explicit ConsistentHash(uint32_t slots);
 
   // 1 KB for each slot of the next power of two, and no more than 8 MB up to
-  // 2^19 slots. That many whether or not somebody sits there: an arc has its
+  // 2^19 slots. That many whether or not somebody occupies it: an arc has its
   // place and its length for good, so that a peer that comes moves no keys but
   // its own.
   static size_t Bytes(uint32_t slots);
 
-  // What happened to the table may have changed who sits where: Advance() has
+  // What happened to the table may have changed who is where: Advance() has
   // work for one more round.
   void Invalidate() { pending_ = slots_; }
   bool settled() const { return pending_ == 0; }
 
   // Looks at up to `slots` slots, going on where the last call stopped, and
   // takes in up to `changes` peers that came or went. `identity(i)` is the
-  // hash of who sits in slot i, 0 when nobody does. Bounded, so that it may
+  // hash of who occupies slot i, 0 when nobody does. Bounded, so that it may
   // stand in a request's path: until the round is over, newcomers get no keys
-  // and the keys of a slot go to whoever sits there.
+  // and the keys of a slot go to whoever occupies it.
   template <typename ReadIdentity>
   void Advance(uint32_t slots, uint32_t changes, ReadIdentity&& identity) {
     while (pending_ != 0 && slots-- != 0) {
@@ -147,8 +147,7 @@ class ConsistentHash {
     const uint32_t cell = Scale(place);
     uint32_t i = cell;
     while (!entries_[i].empty() && CellAt(i) < cell) i++;
-    return !entries_[i].empty() && CellAt(i) == cell ? entries_[i].slot
-                                                     : kNone;
+    return !entries_[i].empty() && CellAt(i) == cell ? entries_[i].slot : kNone;
   }
 
  private:

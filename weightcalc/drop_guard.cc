@@ -32,7 +32,7 @@ DropGuard::Verdict DropGuard::Observe(uint64_t size, int64_t now_ms,
   }
   if (away_->held && asked_ms >= ConfirmAtMs()) {
     away_.reset();
-    former_.clear();  // confirmed: nothing to measure against but this
+    previous_.clear();  // confirmed: nothing to measure against but this
     accepted_ = size;
     return Verdict::kConfirm;
   }
@@ -63,13 +63,13 @@ void DropGuard::Depart(uint64_t size, uint64_t departed) {
   departed = std::min(departed, *accepted_ - size);
   *accepted_ -= departed;
   if (away_) away_->from -= departed;
-  for (Former& former : former_) former.size -= departed;
+  for (Previous& previous : previous_) previous.size -= departed;
 }
 
 uint64_t DropGuard::Reference(int64_t now_ms) const {
   uint64_t from = pending() ? away_->from : *accepted_;
-  for (const Former& former : former_) {
-    if (now_ms < former.until_ms) from = std::max(from, former.size);
+  for (const Previous& previous : previous_) {
+    if (now_ms < previous.until_ms) from = std::max(from, previous.size);
   }
   return from;
 }
@@ -85,18 +85,18 @@ bool DropGuard::IsDrop(uint64_t size, uint64_t from) const {
 DropGuard::Verdict DropGuard::Accept(uint64_t size, int64_t now_ms) {
   away_.reset();
   if (accepted_ && size < *accepted_) {
-    former_.push_back({*accepted_, now_ms + policy_.confirm_ms});
+    previous_.push_back({*accepted_, now_ms + policy_.confirm_ms});
   }
   accepted_ = size;
-  former_.erase(std::remove_if(former_.begin(), former_.end(),
-                               [&](const Former& former) {
-                                 return former.size <= size ||
-                                        former.until_ms <= now_ms;
-                               }),
-                former_.end());
-  if (former_.size() > kMaxFormer) {
-    former_[1].size = former_[0].size;
-    former_.erase(former_.begin());
+  previous_.erase(std::remove_if(previous_.begin(), previous_.end(),
+                                 [&](const Previous& previous) {
+                                   return previous.size <= size ||
+                                          previous.until_ms <= now_ms;
+                                 }),
+                  previous_.end());
+  if (previous_.size() > kMaxFormer) {
+    previous_[1].size = previous_[0].size;
+    previous_.erase(previous_.begin());
   }
   return Verdict::kApply;
 }

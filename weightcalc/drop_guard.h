@@ -40,7 +40,7 @@ namespace dynweight {
 //
 // A rise is in force at once. A fall settles: a mass failure is told pod by
 // pod, and its first events look like a rolling release; by the time they
-// would count it has shown what it is. Meanwhile the former weight sends some
+// would count it has shown what it is. Meanwhile the previous weight sends some
 // requests too many to a cluster whose own ingress knows which pods are gone.
 //
 // The limit is a loss of policy.drop_percent, and any loss of everything,
@@ -108,7 +108,7 @@ class DropGuard {
     uint64_t from;  // what a held one is measured against
   };
   // A size that was in force.
-  struct Former {
+  struct Previous {
     uint64_t size;
     int64_t until_ms;  // as long as drops are measured against it
   };
@@ -121,9 +121,9 @@ class DropGuard {
 
   GuardPolicy policy_;
   std::optional<uint64_t> accepted_;  // nothing: never known
-  std::optional<Away> away_;           // nothing: IN FORCE
-  std::vector<Former> former_;  // larger than *accepted_; sizes go down,
-                                // times go up
+  std::optional<Away> away_;          // nothing: IN FORCE
+  std::vector<Previous> previous_;    // larger than *accepted_; sizes go down,
+                                      // times go up
 };
 
 }  // namespace dynweight

@@ -359,7 +359,7 @@ class PlayedCluster {
   int64_t changed_ms_ = 0;  // the truth
   int64_t true_ms_ = 0;     // what is in force last was
   int64_t asked_ms_ = 0;
-  int64_t answer_ms_ = kNever;  // to the list under way
+  int64_t answer_ms_ = kNever;                         // to the list under way
   std::deque<std::pair<int64_t, uint64_t>> in_force_;  // since when, what
 };
 

@@ -20,7 +20,7 @@ namespace dynweight {
 
 // What the configuration allows a peer.
 struct HealthPolicy {
-  uint32_t max_fails = 1;     // 0: never taken out
+  uint32_t max_fails = 1;  // 0: never taken out
   int64_t fail_timeout_ms = 10000;
 };
 

@@ -17,9 +17,7 @@ namespace {
 class PeerHealthTest : public testing::Test {
  protected:
   PeerHealthTest() { health_.Reset(); }
-  bool Admit() {
-    return health_.Admit(now_, policy_) != Admission::kNo;
-  }
+  bool Admit() { return health_.Admit(now_, policy_) != Admission::kNo; }
   bool Fail() { return health_.OnFailure(now_, policy_); }
 
   HealthPolicy policy_;
@@ -61,7 +59,8 @@ TEST_F(PeerHealthTest, ACopyGoesOnWhereItStands) {
   copy.CopyFrom(health_, /*slow_start=*/true);
   EXPECT_TRUE(copy.Failed(policy_));
   EXPECT_EQ(copy.started_ms(), 5);
-  EXPECT_EQ(copy.Admit(now_ + policy_.fail_timeout_ms, policy_), Admission::kNo);
+  EXPECT_EQ(copy.Admit(now_ + policy_.fail_timeout_ms, policy_),
+            Admission::kNo);
   EXPECT_EQ(copy.Admit(now_ + policy_.fail_timeout_ms + 1, policy_),
             Admission::kProbe);
   EXPECT_TRUE(copy.OnSuccess(policy_));
@@ -182,7 +181,7 @@ TEST_F(PeerHealthTest, ASlowStartAdmitsMoreAndMore) {
   EXPECT_TRUE(health_.Admits(kStart + kRamp, kRamp, UINT32_MAX));
   EXPECT_TRUE(health_.Admits(kStart, 0, UINT32_MAX)) << "no slow start here";
   health_.Reset();
-  EXPECT_TRUE(health_.Admits(kStart, kRamp, UINT32_MAX)) << "a new tenant";
+  EXPECT_TRUE(health_.Admits(kStart, kRamp, UINT32_MAX)) << "a new occupant";
 }
 
 // One peer as ngx_http_upstream_round_robin.c of nginx 1.22 keeps it.

@@ -29,7 +29,7 @@ constexpr uint64_t LineAligned(uint64_t bytes) {
   return (bytes + kLine - 1) / kLine * kLine;
 }
 
-// A word of `active`: the tag of the tenant above the number of connections.
+// A word of `active`: the tag of the occupant above the number of connections.
 constexpr uint64_t kCountMask = UINT32_MAX;
 
 uint32_t Tag(uint64_t generation) { return static_cast<uint32_t>(generation); }
@@ -209,8 +209,8 @@ void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
   const uint32_t tag = Tag(generation);
   uint32_t count = CountOf(word);
   if (TagOf(word) != tag) {
-    // What is left of a former tenant makes room. A request that was long
-    // on its way to a former tenant does not wipe out the present one's.
+    // What is left of a previous occupant makes room. A request that was long
+    // on its way to a previous occupant does not wipe out the present one's.
     const bool late = static_cast<int32_t>(tag - TagOf(word)) < 0;
     if (count != 0 && late) return;
     count = 0;
@@ -238,13 +238,13 @@ void PeerTable::ClearWorker(uint32_t worker) {
 }
 
 uint32_t PeerTable::Active(uint32_t slot) const {
-  const uint64_t tenant = generation(slot);
-  if (tenant == 0) return 0;
+  const uint64_t occupant = generation(slot);
+  if (occupant == 0) return 0;
   uint32_t sum = 0;
   for (uint32_t worker = 0; worker < workers(); worker++) {
     const uint64_t word =
         ActiveWord(slot, worker).load(std::memory_order_relaxed);
-    if (TagOf(word) == Tag(tenant)) sum += CountOf(word);
+    if (TagOf(word) == Tag(occupant)) sum += CountOf(word);
   }
   return sum;
 }

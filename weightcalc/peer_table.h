@@ -11,7 +11,7 @@
 //                           process, and one per process for all of them
 //
 // A slot holds at most one peer. Its generation is a sequence lock: odd while
-// the writer rewrites the identity, else it names the slot's present tenant.
+// the writer rewrites the identity, else it names the slot's present occupant.
 // Whoever keeps a slot number for later (a running request) keeps the
 // generation too, and every call that takes both does nothing once the slot
 // has passed to another peer. A slot whose writer was killed midway reads as
@@ -50,7 +50,7 @@
 
 namespace dynweight {
 
-// Who sits in a slot.
+// Who occupies a slot.
 struct PeerIdentity {
   IpAddress address;  // kNone: a `server` line, whose address the
                       // configuration holds
@@ -81,7 +81,7 @@ struct PeerCounters {
   std::atomic<uint64_t> unavail;       // times taken out by passive health
   std::atomic<int64_t> down_since_ms;  // taken out then, in health's time; 0:
                                        // it is not
-  std::atomic<uint64_t> downtime_ms;   // former times out, together
+  std::atomic<uint64_t> downtime_ms;   // previous times out, together
 };
 
 class PeerTable {
@@ -107,8 +107,8 @@ class PeerTable {
   // ---- For the one writer.
 
   // Seats a peer in `slot` under a new generation: weight 0, health and
-  // counters cleared, connections of the former tenant forgotten. Also heals
-  // a slot that a killed writer left half-written.
+  // counters cleared, connections of the previous occupant forgotten. Also
+  // heals a slot that a killed writer left half-written.
   void SetPeer(uint32_t slot, const PeerIdentity& identity);
 
   // `weight` at most kMaxWeight; 0 drains: no new requests, running ones end
@@ -155,7 +155,7 @@ class PeerTable {
     return weights_[slot].load(std::memory_order_relaxed);
   }
 
-  // Copies out who sits in `slot`. False when the slot is empty or being
+  // Copies out who occupies `slot`. False when the slot is empty or being
   // rewritten: choose another. Never waits.
   bool Read(uint32_t slot, Peer* peer) const;
 
@@ -166,7 +166,7 @@ class PeerTable {
     return HasTenant(generation) ? generation : 0;
   }
 
-  // Health and counters of the slot's present tenant; see peer_health.h.
+  // Health and counters of the slot's present occupant; see peer_health.h.
   PeerHealth& health(uint32_t slot) { return slots_[slot].health; }
   const PeerHealth& health(uint32_t slot) const { return slots_[slot].health; }
   PeerCounters& counters(uint32_t slot) { return slots_[slot].counters; }
@@ -185,7 +185,7 @@ class PeerTable {
   void Release(uint32_t slot, uint64_t generation, uint32_t worker);
   // Forgets what `worker`'s predecessor held when it died. At worker start.
   void ClearWorker(uint32_t worker);
-  // Connections of all workers to the slot's present tenant. O(workers), in
+  // Connections of all workers to the slot's present occupant. O(workers), in
   // one cache line for up to 8 workers.
   uint32_t Active(uint32_t slot) const;
   // Connections of all workers to all peers, those that left their slots
@@ -205,8 +205,8 @@ class PeerTable {
   };
 
   // A generation is a counter that moves with each rewrite, above two flags. A
-  // tenant's generation is thus never 0, nor are its low 32 bits, the tag that
-  // the words of `active` carry.
+  // occupant's generation is thus never 0, nor are its low 32 bits, the tag
+  // that the words of `active` carry.
   static constexpr uint64_t kBeingWritten = 1;
   static constexpr uint64_t kOccupied = 2;
   static constexpr uint64_t kGenerationStep = 4;
@@ -220,7 +220,7 @@ class PeerTable {
   static constexpr size_t kIdentityWords = (sizeof(PeerIdentity) + 7) / 8;
 
   // What every request reads and seldom writes, on one line; what every request
-  // writes; and what is read once a tenant.
+  // writes; and what is read once a occupant.
   struct alignas(64) Slot {
     std::atomic<uint64_t> generation;
     PeerHealth health;

@@ -310,7 +310,7 @@ TEST(PeerTableThreads, ConnectionsAddUpWhileTenantsChange) {
         Peer peer;
         if (!table->Read(0, &peer)) continue;
         table->Acquire(0, peer.generation, worker);
-        // More would mean that a tenant inherits connections.
+        // More would mean that a occupant inherits connections.
         if (table->Active(0) > kWorkers) board.torn++;
         table->Release(0, peer.generation, worker);
         board.reads++;

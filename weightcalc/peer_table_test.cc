@@ -261,9 +261,9 @@ TEST_F(PeerTableTest, ReleaseNeverGoesBelowZero) {
 }
 
 TEST_F(PeerTableTest, ANewTenantStartsWithoutConnections) {
-  const uint64_t former = Seat(1, 5);
-  table_->Acquire(1, former, 0);
-  table_->Acquire(1, former, 1);
+  const uint64_t previous = Seat(1, 5);
+  table_->Acquire(1, previous, 0);
+  table_->Acquire(1, previous, 1);
   const uint64_t present = Seat(1, 6);
   EXPECT_EQ(table_->Active(1), 0u);
   table_->Acquire(1, present, 0);
@@ -271,21 +271,21 @@ TEST_F(PeerTableTest, ANewTenantStartsWithoutConnections) {
 }
 
 TEST_F(PeerTableTest, AFormerTenantsReleaseTouchesNothing) {
-  const uint64_t former = Seat(1, 5);
-  table_->Acquire(1, former, 0);
+  const uint64_t previous = Seat(1, 5);
+  table_->Acquire(1, previous, 0);
   const uint64_t present = Seat(1, 6);
   table_->Acquire(1, present, 0);
-  table_->Release(1, former, 0);
+  table_->Release(1, previous, 0);
   EXPECT_EQ(table_->Active(1), 1u);
 }
 
 TEST_F(PeerTableTest, AFormerTenantsLateAcquireTouchesNothing) {
-  const uint64_t former = Seat(1, 5);
+  const uint64_t previous = Seat(1, 5);
   const uint64_t present = Seat(1, 6);
   table_->Acquire(1, present, 0);
-  table_->Acquire(1, former, 0);
+  table_->Acquire(1, previous, 0);
   EXPECT_EQ(table_->Active(1), 1u);
-  table_->Release(1, former, 0);
+  table_->Release(1, previous, 0);
   EXPECT_EQ(table_->Active(1), 1u);
 }
 

@@ -192,7 +192,7 @@ TEST_P(PickQuality, NoPeerStraysFromItsShareAtAnyPrefix) {
         << n << " peers";
   }
   EXPECT_LE(FarthestAstray({5, 3, 2}, GetParam()), kMostAstray);
-  // A lone KVM beside the ingress nodes of large clusters.
+  // A single KVM beside the ingress nodes of large clusters.
   EXPECT_LE(FarthestAstray({10, 1999, 1999, 1999, 31250, 31250}, GetParam()),
             kMostAstray);
 }

@@ -55,8 +55,8 @@ void ServingWeights::Redistribute(const PeerTable& table) {
     for (uint32_t i = 0; i < lines_[l].count; i++) {
       uint32_t& w = weights_[lines_[l].first + i];
       w = static_cast<uint32_t>(std::min<unsigned __int128>(
-          kMaxWeight, static_cast<unsigned __int128>(w) * sums[l].whole /
-                          sums[l].serving));
+          kMaxWeight,
+          static_cast<unsigned __int128>(w) * sums[l].whole / sums[l].serving));
     }
   }
 }

@@ -33,14 +33,14 @@ class ServingWeights {
 
   // For tables of `capacity` slots, in which the lines' ranges lie apart from
   // each other, in their order. Without `redistribute` the others of a line
-  // keep their own weights, for a method that names the successor itself. Throws
-  // std::bad_alloc.
+  // keep their own weights, for a method that names the successor itself.
+  // Throws std::bad_alloc.
   ServingWeights(uint32_t capacity, std::vector<SlotRange> lines,
                  bool redistribute = true);
 
   // Takes over the table's weights and health as they are at `now_ms`, in
-  // health's time. `policy(slot)` gives a slot's HealthPolicy. O(capacity); only
-  // health that changes meanwhile may be missed.
+  // health's time. `policy(slot)` gives a slot's HealthPolicy. O(capacity);
+  // only health that changes meanwhile may be missed.
   template <typename PolicyOf>
   void Update(const PeerTable& table, int64_t now_ms, PolicyOf&& policy) {
     out_ = 0;

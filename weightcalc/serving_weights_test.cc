@@ -59,9 +59,8 @@ TEST_F(ServingWeightsTest, ANodeThatIsOutLeavesItsWeightToThoseOfItsLine) {
   TakeOut(2);
   // In proportion; scaled up, so that it would divide.
   const uint32_t scale = Weights()[0] / 10;
-  EXPECT_THAT(Weights(),
-              ElementsAre(10 * scale, 20 * scale, 0, 1000 * scale, 0,
-                          30 * scale, 30 * scale));
+  EXPECT_THAT(Weights(), ElementsAre(10 * scale, 20 * scale, 0, 1000 * scale, 0,
+                                     30 * scale, 30 * scale));
   EXPECT_EQ(serving_.Successors(2).first, 2u);
   EXPECT_EQ(serving_.Successors(2).count, 3u);
 }

@@ -1,7 +1,7 @@
 // A text in shared memory that is replaced as a whole: the last good view of
 // a cluster, its status. Two halves: the writer fills the one that is not
 // shown and then shows it, so a writer killed at any instruction leaves the
-// former text in place, and another process may write from then on.
+// previous text in place, and another process may write from then on.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SHARED_DOCUMENT_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_SHARED_DOCUMENT_H_
@@ -41,7 +41,7 @@ class SharedDocument {
   // The same in pieces, for a writer that must not be held up for long:
   // Begin() with the length, which fails as Write() does; Fill() for each
   // piece, `offset` being its place in the text and a multiple of 8; Show().
-  // A writer that gives up, or dies, between them leaves the former text.
+  // A writer that gives up, or dies, between them leaves the previous text.
   absl::Status Begin(size_t length);
   void Fill(size_t offset, std::string_view piece);
   void Show();

@@ -180,16 +180,16 @@ TEST_F(SharedDocumentTest, AKilledWriterLeavesTheFormerText) {
 }
 
 TEST_F(SharedDocumentTest, WriteMayBeKilledAtEachInstruction) {
-  const std::string former = "the former text, long enough for some words";
+  const std::string previous = "the previous text, long enough for some words";
   const std::string present = "the new text, of another length";
-  ASSERT_TRUE(document_.Write(former).ok());
+  ASSERT_TRUE(document_.Write(previous).ok());
   const SharedMapping copy(mapping_.size());
   bool shown = false;
   const uint64_t steps = StopAtEachInstruction(
       [&] { document_.Write(present).IgnoreError(); },
       [&] {
         shown |= document_.version() == 2;
-        ASSERT_EQ(ReadText(document_), shown ? present : former);
+        ASSERT_EQ(ReadText(document_), shown ? present : previous);
 
         std::memcpy(copy.get(), mapping_.get(), mapping_.size());
         auto successor = SharedDocument::Attach(copy.get(), copy.size());

@@ -1,4 +1,4 @@
-// Which ingress node sits in which slot; see slot_plan.h.
+// Which ingress node has which slot; see slot_plan.h.
 
 #include "weightcalc/slot_plan.h"
 
@@ -11,30 +11,30 @@ namespace dynweight {
 namespace {
 
 // A slot as it is, and what the plan makes of it.
-struct Seat {
+struct SlotState {
   uint32_t slot = 0;
-  bool occupied = false;  // by a tenant that can be read
-  PeerIdentity tenant;
+  bool occupied = false;  // by a occupant that can be read
+  PeerIdentity occupant;
   uint32_t weight = 0;
   bool stays = false;
 
   // Tenants by address; of two with one address the one in use first.
-  friend bool operator<(const Seat& a, const Seat& b) {
-    return std::make_tuple(a.tenant.address, a.weight == 0, a.slot) <
-           std::make_tuple(b.tenant.address, b.weight == 0, b.slot);
+  friend bool operator<(const SlotState& a, const SlotState& b) {
+    return std::make_tuple(a.occupant.address, a.weight == 0, a.slot) <
+           std::make_tuple(b.occupant.address, b.weight == 0, b.slot);
   }
 };
 
-std::vector<Seat> ReadSeats(const PeerTable& table, SlotRange range) {
-  std::vector<Seat> seats(range.count);
+std::vector<SlotState> ReadSlots(const PeerTable& table, SlotRange range) {
+  std::vector<SlotState> states(range.count);
   for (uint32_t i = 0; i < range.count; i++) {
     Peer peer;
-    seats[i].slot = range.first + i;
-    seats[i].occupied = table.Read(seats[i].slot, &peer);
-    if (seats[i].occupied) seats[i].tenant = peer.identity;
-    seats[i].weight = table.weight(seats[i].slot);
+    states[i].slot = range.first + i;
+    states[i].occupied = table.Read(states[i].slot, &peer);
+    if (states[i].occupied) states[i].occupant = peer.identity;
+    states[i].weight = table.weight(states[i].slot);
   }
-  return seats;
+  return states;
 }
 
 // The identities that should be seated, by address.
@@ -61,27 +61,27 @@ std::vector<PeerIdentity> Wanted(absl::Span<const IngressNode> nodes,
   return wanted;
 }
 
-bool Stays(const PeerIdentity& wanted, const Seat& seat) {
-  return seat.occupied && !seat.stays && seat.tenant.port == wanted.port &&
-         (wanted.node[0] == '\0' || seat.tenant.node == wanted.node);
+bool Stays(const PeerIdentity& wanted, const SlotState& state) {
+  return state.occupied && !state.stays && state.occupant.port == wanted.port &&
+         (wanted.node[0] == '\0' || state.occupant.node == wanted.node);
 }
 
-// The seats that may be given away, best first: those without a running
+// The states that may be given away, best first: those without a running
 // request, of them the empty ones, then the drained ones.
-std::vector<const Seat*> FreeSeats(const PeerTable& table,
-                                   const std::vector<Seat>& seats) {
+std::vector<const SlotState*> FreeSlots(const PeerTable& table,
+                                        const std::vector<SlotState>& states) {
   using Rank = std::tuple<uint32_t, bool, bool, uint32_t>;
-  std::vector<std::pair<Rank, const Seat*>> ranked;
-  for (const Seat& seat : seats) {
-    if (seat.stays) continue;
-    ranked.emplace_back(Rank(table.Active(seat.slot), seat.occupied,
-                             seat.weight != 0, seat.slot),
-                        &seat);
+  std::vector<std::pair<Rank, const SlotState*>> ranked;
+  for (const SlotState& state : states) {
+    if (state.stays) continue;
+    ranked.emplace_back(Rank(table.Active(state.slot), state.occupied,
+                             state.weight != 0, state.slot),
+                        &state);
   }
   std::sort(ranked.begin(), ranked.end());
-  std::vector<const Seat*> free;
+  std::vector<const SlotState*> free;
   free.reserve(ranked.size());
-  for (const auto& [rank, seat] : ranked) free.push_back(seat);
+  for (const auto& [rank, state] : ranked) free.push_back(state);
   return free;
 }
 
@@ -103,42 +103,45 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
     // As SetWeight() would.
     return std::min(weight_of(identity, present), kMaxWeight);
   };
-  std::vector<Seat> seats = ReadSeats(table, range);
-  std::sort(seats.begin(), seats.end());
+  std::vector<SlotState> states = ReadSlots(table, range);
+  std::sort(states.begin(), states.end());
 
   std::vector<const PeerIdentity*> joining;
   const std::vector<PeerIdentity> wanted = Wanted(nodes, port, range.count);
   for (const PeerIdentity& identity : wanted) {
-    auto seat = std::lower_bound(
-        seats.begin(), seats.end(), identity.address,
-        [](const Seat& s, const IpAddress& a) { return s.tenant.address < a; });
-    while (seat != seats.end() && seat->tenant.address == identity.address &&
-           !Stays(identity, *seat)) {
-      ++seat;
+    auto state =
+        std::lower_bound(states.begin(), states.end(), identity.address,
+                         [](const SlotState& s, const IpAddress& a) {
+                           return s.occupant.address < a;
+                         });
+    while (state != states.end() &&
+           state->occupant.address == identity.address &&
+           !Stays(identity, *state)) {
+      ++state;
     }
-    if (seat != seats.end() && seat->tenant.address == identity.address) {
-      seat->stays = true;
+    if (state != states.end() && state->occupant.address == identity.address) {
+      state->stays = true;
     } else {
       joining.push_back(&identity);
     }
   }
 
   const bool others = std::any_of(
-      seats.begin(), seats.end(),
-      [](const Seat& seat) { return seat.stays && seat.weight != 0; });
+      states.begin(), states.end(),
+      [](const SlotState& state) { return state.stays && state.weight != 0; });
   std::vector<SlotWrite> writes;
   writes.reserve(range.count);  // nearly always none or all of them
-  const auto write_weight = [&](const Seat& seat, uint32_t target) {
-    if (seat.weight == target) return;
-    writes.push_back({seat.slot, false, target, PeerIdentity(),
-                      others && seat.weight == 0 && target != 0});
+  const auto write_weight = [&](const SlotState& state, uint32_t target) {
+    if (state.weight == target) return;
+    writes.push_back({state.slot, false, target, PeerIdentity(),
+                      others && state.weight == 0 && target != 0});
   };
-  for (const Seat& seat : seats) {
-    if (seat.stays) write_weight(seat, weigh(seat.tenant, seat.weight));
+  for (const SlotState& state : states) {
+    if (state.stays) write_weight(state, weigh(state.occupant, state.weight));
   }
 
-  // There are no more joining nodes than free seats: Wanted() saw to it.
-  const std::vector<const Seat*> free = FreeSeats(table, seats);
+  // There are no more joining nodes than free states: Wanted() saw to it.
+  const std::vector<const SlotState*> free = FreeSlots(table, states);
   for (size_t i = 0; i < free.size(); i++) {
     if (i < joining.size()) {
       const uint32_t weight = weigh(*joining[i], 0);
@@ -157,7 +160,7 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
 void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,
                      int64_t now_ms) {
   for (const SlotWrite& write : writes) {
-    if (write.seat) table.SetPeer(write.slot, write.identity);
+    if (write.assign) table.SetPeer(write.slot, write.identity);
     table.SetWeight(write.slot, write.weight);
     if (write.joins && now_ms > 0) table.health(write.slot).StartSlowly(now_ms);
   }

@@ -1,4 +1,4 @@
-// Which ingress node sits in which slot.
+// Which ingress node has which slot.
 //
 // An `ingress_nodes` line owns a range of slots of its upstream's table.
 // PlanSlots() compares the nodes that should be there with those that are and
@@ -29,9 +29,9 @@ struct SlotRange {
 // One write to a table. Cheap to apply: copies only.
 struct SlotWrite {
   uint32_t slot = 0;
-  bool seat = false;      // SetPeer(identity) first
+  bool assign = false;    // SetPeer(identity) first
   uint32_t weight = 0;    // then SetWeight
-  PeerIdentity identity;  // when `seat`
+  PeerIdentity identity;  // when `assign`
   // The peer joins, or comes back to, others that carry weight already: its
   // share may grow slowly. Never so when all of a line come at once.
   bool joins = false;

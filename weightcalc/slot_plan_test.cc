@@ -168,7 +168,7 @@ TEST_F(SlotPlanTest, AChangedWeightIsOneWriteANodeAndSeatsNobody) {
   const auto writes = Apply(Nodes({1, 2}), 75);
   ASSERT_EQ(writes.size(), 2u);
   for (const auto& write : writes) {
-    EXPECT_FALSE(write.seat);
+    EXPECT_FALSE(write.assign);
     EXPECT_EQ(write.weight, 75u);
   }
 }
@@ -180,7 +180,7 @@ TEST_F(SlotPlanTest, NodesThatLeaveAreDrainedNotCleared) {
   const auto writes = Apply(Nodes({2}), 40);
   ASSERT_EQ(writes.size(), 1u);
   EXPECT_EQ(writes[0].slot, slot);
-  EXPECT_FALSE(writes[0].seat);
+  EXPECT_FALSE(writes[0].assign);
   EXPECT_EQ(writes[0].weight, 0u);
   EXPECT_EQ(table_->Active(slot), 1u);
 }
@@ -195,7 +195,7 @@ TEST_F(SlotPlanTest, ANodeThatComesBackGetsItsDrainedSlot) {
   const auto writes = Apply(Nodes({1, 2}), 40);
   ASSERT_EQ(writes.size(), 1u);
   EXPECT_EQ(writes[0].slot, slot);
-  EXPECT_FALSE(writes[0].seat);
+  EXPECT_FALSE(writes[0].assign);
   EXPECT_EQ(table_->generation(slot), generation);
   EXPECT_EQ(table_->Active(slot), 1u);
 }
@@ -238,7 +238,7 @@ TEST_F(SlotPlanTest, ALeavingNodesSlotIsReusedAtOnceWhenNoneIsLeft) {
   Apply(Nodes({1, 2, 3, 4}), 40);
   const auto writes = Apply(Nodes({2, 3, 4, 5}), 40);
   ASSERT_EQ(writes.size(), 1u);
-  EXPECT_TRUE(writes[0].seat);
+  EXPECT_TRUE(writes[0].assign);
   EXPECT_EQ(Weights(), (Expected{{"10.0.0.2:80", 40},
                                  {"10.0.0.3:80", 40},
                                  {"10.0.0.4:80", 40},
@@ -272,7 +272,7 @@ TEST_F(SlotPlanTest, TheOrderOfNodesDoesNotMatter) {
     ASSERT_EQ(writes.size(), expected.size());
     for (size_t w = 0; w < writes.size(); w++) {
       EXPECT_EQ(writes[w].slot, expected[w].slot);
-      EXPECT_EQ(writes[w].seat, expected[w].seat);
+      EXPECT_EQ(writes[w].assign, expected[w].assign);
       EXPECT_EQ(writes[w].weight, expected[w].weight);
       EXPECT_TRUE(Same(writes[w].identity, expected[w].identity));
     }
@@ -283,7 +283,7 @@ TEST_F(SlotPlanTest, AnotherPortIsAnotherPeer) {
   Apply(Nodes({1, 2}), 40);
   const auto writes = Apply(Nodes({1, 2}), 40, 8080);
   EXPECT_EQ(std::count_if(writes.begin(), writes.end(),
-                          [](const SlotWrite& w) { return w.seat; }),
+                          [](const SlotWrite& w) { return w.assign; }),
             2);
   EXPECT_EQ(Weights(),
             (Expected{{"10.0.0.1:8080", 40}, {"10.0.0.2:8080", 40}}));
@@ -317,7 +317,7 @@ TEST_F(SlotPlanTest, WeightZeroDrainsEveryNodeAndKeepsItsSlot) {
   const auto writes = Apply(Nodes({1, 2}), 0);
   EXPECT_EQ(writes.size(), 2u);
   EXPECT_TRUE(Weights().empty());
-  for (const auto& write : Apply(Nodes({1, 2}), 40)) EXPECT_FALSE(write.seat);
+  for (const auto& write : Apply(Nodes({1, 2}), 40)) EXPECT_FALSE(write.assign);
 }
 
 TEST_F(SlotPlanTest, AHalfWrittenSlotIsSeatedAgain) {
@@ -327,7 +327,7 @@ TEST_F(SlotPlanTest, AHalfWrittenSlotIsSeatedAgain) {
     ASSERT_EQ(Weights().size(), 3u);
     const auto writes = Apply(Nodes({1, 2, 3, 4}), 40);
     ASSERT_EQ(writes.size(), 1u);
-    EXPECT_TRUE(writes[0].seat);
+    EXPECT_TRUE(writes[0].assign);
     EXPECT_EQ(Weights().size(), 4u);
   }
 }

@@ -61,8 +61,10 @@ uint64_t Moderated(const TuningEffect& effect, uint64_t weight) {
     weight = static_cast<uint64_t>(
         std::clamp(scaled, 1.0, static_cast<double>(kMaxFullWeight)));
   }
-  if (effect.min != nullptr) weight = std::max<uint64_t>(weight, *effect.min->min);
-  if (effect.max != nullptr) weight = std::min<uint64_t>(weight, *effect.max->max);
+  if (effect.min != nullptr)
+    weight = std::max<uint64_t>(weight, *effect.min->min);
+  if (effect.max != nullptr)
+    weight = std::min<uint64_t>(weight, *effect.max->max);
   return weight;
 }
 

@@ -79,7 +79,7 @@ struct TunedPeer {
   const ServerConfig* server = nullptr;
 };
 
-// How rules see the tenant of a slot, and a server. The identity outlives it.
+// How rules see the occupant of a slot, and a server. The identity outlives it.
 TunedPeer AsTunedPeer(const PeerIdentity& identity);
 TunedPeer AsTunedPeer(const ServerConfig& server);
 

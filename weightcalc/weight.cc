@@ -36,8 +36,7 @@ uint32_t ScaledWeight(uint64_t weight, uint64_t scale) {
   if (weight == 0) return 0;
   const uint64_t rest = weight % scale;
   const uint64_t scaled = weight / scale + (rest >= scale - rest ? 1 : 0);
-  return static_cast<uint32_t>(
-      std::clamp<uint64_t>(scaled, 1, kMaxWeight));
+  return static_cast<uint32_t>(std::clamp<uint64_t>(scaled, 1, kMaxWeight));
 }
 
 }  // namespace dynweight

@@ -116,7 +116,8 @@ TEST(ServerWeight, IsZeroOnlyForZero) {
 
 TEST(ServerWeight, Saturates) {
   EXPECT_EQ(ServerWeight(UINT64_MAX, kMaxBase), kMaxFullWeight);
-  EXPECT_EQ(ServerWeight(kMaxWeight, kMaxBase), uint64_t{kMaxWeight} * kMaxBase);
+  EXPECT_EQ(ServerWeight(kMaxWeight, kMaxBase),
+            uint64_t{kMaxWeight} * kMaxBase);
   EXPECT_EQ(ServerWeight(UINT64_MAX, 1), kMaxFullWeight);
 }
 
@@ -128,7 +129,8 @@ TEST(ServerWeight, OneKvmWeighsAsMuchAsOnePod) {
 }
 
 TEST(WeightScale, IsOneForWhatFits) {
-  for (const uint64_t largest : {uint64_t{0}, uint64_t{1}, uint64_t{kMaxWeight}}) {
+  for (const uint64_t largest :
+       {uint64_t{0}, uint64_t{1}, uint64_t{kMaxWeight}}) {
     EXPECT_EQ(WeightScale(largest), 1u);
     EXPECT_EQ(ScaledWeight(largest, 1), largest);
   }
@@ -136,7 +138,8 @@ TEST(WeightScale, IsOneForWhatFits) {
 
 TEST(WeightScale, MakesTheLargestFitAndKeepsProportions) {
   // 9000 and 3000 pods on a node each, and 3000 KVMs' worth.
-  const uint64_t nine = IngressNodeWeight(9000, 1, kMaxBase, EmptyPolicy::kKeep);
+  const uint64_t nine =
+      IngressNodeWeight(9000, 1, kMaxBase, EmptyPolicy::kKeep);
   const uint64_t three = ServerWeight(3000, kMaxBase);
   const uint64_t scale = WeightScale(nine);
   EXPECT_EQ(scale, 16u);

@@ -23,7 +23,7 @@ extern "C" {
 
 
 inline std::string_view
-ngx_http_dynamic_weight_view(const ngx_str_t &s)
+ngx_dynamic_weight_view(const ngx_str_t &s)
 {
     return std::string_view(reinterpret_cast<const char *>(s.data), s.len);
 }
@@ -33,7 +33,7 @@ ngx_http_dynamic_weight_view(const ngx_str_t &s)
 
 template <typename F>
 auto
-ngx_http_dynamic_weight_guard(ngx_log_t *log,
+ngx_dynamic_weight_guard(ngx_log_t *log,
     decltype(std::declval<F>()()) failure, F &&f) noexcept
 {
     try {
@@ -54,7 +54,7 @@ ngx_http_dynamic_weight_guard(ngx_log_t *log,
 
 template <typename T>
 T *
-ngx_http_dynamic_weight_own(ngx_pool_t *pool, T *object)
+ngx_dynamic_weight_own(ngx_pool_t *pool, T *object)
 {
     ngx_pool_cleanup_t  *cln;
 

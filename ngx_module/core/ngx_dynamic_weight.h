@@ -39,12 +39,12 @@
 #include "ngx_module/status/model.h"
 #include "watcher/config/config.h"
 #include "watcher/watcher.h"
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 #include "weightcalc/consistent_hash.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/pick_sequence.h"
 #include "weightcalc/serving_weights.h"
-#include "weightcalc/share_window.h"
+#include "weightcalc/sampling_window.h"
 #include "weightcalc/shared_document.h"
 #include "weightcalc/shared_record.h"
 #include "weightcalc/tuning.h"
@@ -55,13 +55,13 @@
 typedef struct {
     u_char                               *file;
     ngx_uint_t                            line;
-} ngx_http_dynamic_weight_place_t;
+} ngx_dynamic_weight_place_t;
 
 
 /* an ingress_nodes line of an upstream */
 
 typedef struct {
-    ngx_http_dynamic_weight_place_t       place;
+    ngx_dynamic_weight_place_t            place;
     ngx_str_t                             cluster;
     ngx_str_t                             source;
     in_port_t                             port;
@@ -72,7 +72,7 @@ typedef struct {
     ngx_msec_t                            slow_start;   /* 0: none */
     unsigned                              drain:1;
     unsigned                              backup:1;
-} ngx_http_dynamic_weight_line_t;
+} ngx_dynamic_weight_line_t;
 
 
 /*
@@ -93,11 +93,11 @@ typedef struct {
     ngx_str_t                             server;    /* as in "server" */
     uint64_t                              identity;  /* hash: of a server, or
                                                         seed of its nodes' */
-} ngx_http_dynamic_weight_seat_t;
+} ngx_dynamic_weight_slot_conf_t;
 
 
 /*
- * The ingress node that sat in a slot when this worker last chose it: its
+ * The ingress node that occupied a slot when this worker last chose it: its
  * address as connect() and $upstream_addr want it.
  */
 
@@ -114,7 +114,7 @@ typedef struct {
     };
     u_char                                text[NGX_INET6_ADDRSTRLEN
                                                + sizeof("[]:65535") - 1];
-} ngx_http_dynamic_weight_tenant_t;
+} ngx_dynamic_weight_occupant_t;
 
 
 /* idle connections to one peer */
@@ -144,9 +144,9 @@ typedef struct {
     ngx_uint_t                            id;        /* of its table: its place
                                                         in the main conf's
                                                         groups */
-    ngx_uint_t                            nseats;    /* 0: there is no backup */
-    ngx_http_dynamic_weight_seat_t       *seats;
-} ngx_http_dynamic_weight_group_conf_t;
+    ngx_uint_t                            nslots;    /* 0: there is no backup */
+    ngx_dynamic_weight_slot_conf_t       *slots;
+} ngx_dynamic_weight_group_conf_t;
 
 
 /*
@@ -158,9 +158,9 @@ typedef struct {
 typedef struct {
     std::atomic<uint16_t>                *marks;     /* the tuning's, by slot;
                                                         NULL: no tuning file */
-    dynweight::ShareWindow               *window;
+    dynweight::SamplingWindow               *window;
     dynweight::PeerTable                 *table;
-} ngx_http_dynamic_weight_group_zone_t;
+} ngx_dynamic_weight_group_zone_t;
 
 
 /*
@@ -178,38 +178,38 @@ typedef struct {
     uint64_t                              rests;     /* so many choices among
                                                         what draws left */
     dynweight::ConsistentHash            *hash;      /* NULL: another method */
-    ngx_http_dynamic_weight_tenant_t     *tenants;
+    ngx_dynamic_weight_occupant_t        *occupants;
     ngx_http_dynamic_weight_sessions_t  **sessions;  /* by slot; NULL: none */
     ngx_http_dynamic_weight_peer_idle_t  *idle;      /* NULL: none are kept */
-} ngx_http_dynamic_weight_group_worker_t;
+} ngx_dynamic_weight_group_worker_t;
 
 
 /* the primary peers of an upstream, or its backup peers */
 
 typedef struct {
-    ngx_http_dynamic_weight_group_conf_t    conf;
-    ngx_http_dynamic_weight_group_zone_t    zone;
-    ngx_http_dynamic_weight_group_worker_t  worker;
-} ngx_http_dynamic_weight_group_t;
+    ngx_dynamic_weight_group_conf_t         conf;
+    ngx_dynamic_weight_group_zone_t         zone;
+    ngx_dynamic_weight_group_worker_t       worker;
+} ngx_dynamic_weight_group_t;
 
 
 struct ngx_http_dynamic_weight_srv_conf_s {
     ngx_http_upstream_srv_conf_t         *upstream;
     ngx_array_t                           lines;
-                                         /* ngx_http_dynamic_weight_line_t */
+                                         /* ngx_dynamic_weight_line_t */
     ngx_uint_t                            first_line;  /* in the config's */
     ngx_uint_t                            base;
-    ngx_http_dynamic_weight_place_t       base_place;
-    ngx_http_dynamic_weight_group_t       primary;
-    ngx_http_dynamic_weight_group_t       backup;
+    ngx_dynamic_weight_place_t            base_place;
+    ngx_dynamic_weight_group_t            primary;
+    ngx_dynamic_weight_group_t            backup;
     ngx_http_complex_value_t             *hash_key;  /* NULL: another method */
     ngx_uint_t                            keepalive; /* idle connections kept
                                                         per peer and worker */
     ngx_uint_t                            keepalive_requests;
     ngx_msec_t                            keepalive_time;
     ngx_msec_t                            keepalive_timeout;
-    ngx_http_dynamic_weight_place_t       keepalive_place;
-    ngx_http_dynamic_weight_place_t       stock_place;  /* of nginx's own */
+    ngx_dynamic_weight_place_t            keepalive_place;
+    ngx_dynamic_weight_place_t            stock_place;  /* of nginx's own */
     unsigned                              keepalive_total:1;  /* per worker */
     unsigned                              keepalive_local:1;  /* by location */
     unsigned                              keepalive_before:1;  /* the method */
@@ -224,7 +224,7 @@ struct ngx_http_dynamic_weight_srv_conf_s {
     ngx_msec_t                            refreshed;
     unsigned                              all_out:1; /* so that health does not
                                                         count */
-    unsigned                              lone:1;    /* one peer serves at most:
+    unsigned                              single:1;    /* one peer serves at most:
                                                         it is not taken out */
 };
 
@@ -234,14 +234,14 @@ struct ngx_http_dynamic_weight_srv_conf_s {
 typedef struct {
     dynweight::SharedDocument            *view;
     dynweight::SharedDocument            *status;
-} ngx_http_dynamic_weight_documents_t;
+} ngx_dynamic_weight_documents_t;
 
 
 /* the tuning file */
 
 typedef struct {
     ngx_str_t                             file;      /* len 0: there is none */
-    ngx_http_dynamic_weight_place_t       place;
+    ngx_dynamic_weight_place_t            place;
 
     /* as of when the configuration was read */
     std::string                          *text;
@@ -250,26 +250,26 @@ typedef struct {
     /* in the zone */
     dynweight::SharedDocument            *good;      /* its last good text */
     dynweight::SharedDocument            *status;
-} ngx_http_dynamic_weight_tuning_t;
+} ngx_dynamic_weight_tuning_t;
 
 
 typedef struct {
     ngx_cycle_t                          *cycle;
     ngx_shm_zone_t                       *zone;
-    ngx_http_dynamic_weight_place_t       zone_place;
+    ngx_dynamic_weight_place_t            zone_place;
     ngx_str_t                             state;
     ngx_path_t                           *state_path;
     ngx_uint_t                            base;
     ngx_array_t                           upstreams;
                                   /* ngx_http_dynamic_weight_srv_conf_t * */
     ngx_array_t                           cluster_places;
-                                     /* ngx_http_dynamic_weight_place_t */
-    ngx_http_dynamic_weight_documents_t  *documents;  /* one a cluster */
+                                     /* ngx_dynamic_weight_place_t */
+    ngx_dynamic_weight_documents_t       *documents;  /* one a cluster */
     std::vector<dynweight::SharedRecord<dynweight::LineRecord>>
                                          *records;    /* one a line */
     dynweight::SharedDocument            *decisions;
-    ngx_http_dynamic_weight_tuning_t      tuning;
-    ngx_http_dynamic_weight_group_t     **groups;    /* by table, filled when
+    ngx_dynamic_weight_tuning_t           tuning;
+    ngx_dynamic_weight_group_t          **groups;    /* by table, filled when
                                                         the configuration is
                                                         complete: each that has
                                                         peers, the upstreams in
@@ -278,7 +278,7 @@ typedef struct {
     ngx_uint_t                            ntables;
     ngx_uint_t                            workers;
     ngx_int_t                             chain;     /* variable's index */
-    struct ngx_http_dynamic_weight_root_s
+    struct ngx_dynamic_weight_root_s
                                          *root;      /* of the zone */
     dynweight::SharedDocument            *retained;
     std::atomic<uint64_t>                *owners;    /* of each column: a pid,
@@ -306,15 +306,15 @@ char *ngx_http_dynamic_weight_coalesce(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* _cluster_block.cc */
 
-char *ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* an error at a place of the configuration that was read before */
 
 template <typename... Args>
 ngx_int_t
-ngx_http_dynamic_weight_wrong(ngx_conf_t *cf,
-    const ngx_http_dynamic_weight_place_t &place, const char *format,
+ngx_dynamic_weight_wrong(ngx_conf_t *cf,
+    const ngx_dynamic_weight_place_t &place, const char *format,
     Args... args)
 {
     u_char  text[NGX_MAX_CONF_ERRSTR], *last;
@@ -342,7 +342,7 @@ char *ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* _peers.cc */
 
-/* makes the seats of the primary peers, or of the backup ones */
+/* makes the slots of the primary peers, or of the backup ones */
 ngx_int_t ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
     ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup);
 
@@ -353,40 +353,40 @@ ngx_int_t ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
 
 /* _zone.cc */
 
-ngx_int_t ngx_http_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone,
+ngx_int_t ngx_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone,
     void *data);
 
 /* _permissions.cc: warns of files that are closed to the workers' user */
 
-void ngx_http_dynamic_weight_check_access(
+void ngx_dynamic_weight_check_access(
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 /* _watch.cc */
 
-ngx_int_t ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle);
-void ngx_http_dynamic_weight_stop_watcher(void);
+ngx_int_t ngx_dynamic_weight_start_watcher(ngx_cycle_t *cycle);
+void ngx_dynamic_weight_stop_watcher(void);
 
 /* _tuning.cc */
 
-char *ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *cmd,
+char *ngx_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* after ..._resolve(): reads the file and checks it whole */
-ngx_int_t ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
+ngx_int_t ngx_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
-void ngx_http_dynamic_weight_write_marks(
+void ngx_dynamic_weight_write_marks(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::MarkUpdate &update);
 
 /* _share_windows.cc */
 
 /* in worker 0; a worker that is to quit is not held up */
-void ngx_http_dynamic_weight_start_shares(ngx_cycle_t *cycle,
+void ngx_dynamic_weight_start_shares(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
-/* after a change of weights: what was served under the former is forgotten */
-void ngx_http_dynamic_weight_restart_share(ngx_uint_t table);
+/* after a change of weights: what was served under the previous is forgotten */
+void ngx_dynamic_weight_restart_share(ngx_uint_t table);
 
 /* _peer.cc */
 
@@ -396,34 +396,34 @@ ngx_int_t ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 /* _serving.cc */
 
 /* after the watcher's config is complete: the ranges of a group's lines */
-ngx_int_t ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
+ngx_int_t ngx_dynamic_weight_init_serving(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_group_t *group);
+    ngx_dynamic_weight_group_t *group);
 
 /* brings what this worker picks by up to the tables' versions */
-void ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf);
+void ngx_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf);
 
 /* whether passive health keeps requests away from the peer now */
-bool ngx_http_dynamic_weight_is_out(
+bool ngx_dynamic_weight_is_out(
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
-    const ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+    const ngx_dynamic_weight_group_t *group, uint32_t slot);
 
 /* _column.cc: where this process counts its connections */
 
 #define NGX_HTTP_DW_NO_COLUMN  UINT32_MAX   /* nowhere */
 
-extern ngx_uint_t  ngx_http_dynamic_weight_column;
+extern ngx_uint_t  ngx_dynamic_weight_column;
 
 /* before the first request, and after the last */
-void ngx_http_dynamic_weight_claim_column(ngx_cycle_t *cycle,
+void ngx_dynamic_weight_claim_column(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-void ngx_http_dynamic_weight_release_column(
+void ngx_dynamic_weight_release_column(
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
-/* _select.cc: who sits in a slot, as a hash; 0: nobody */
+/* _select.cc: who occupies a slot, as a hash; 0: nobody */
 
-uint64_t ngx_http_dynamic_weight_identity(
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+uint64_t ngx_dynamic_weight_identity(
+    ngx_dynamic_weight_group_t *group, uint32_t slot);
 
 /* _idle.cc */
 
@@ -464,7 +464,7 @@ ngx_int_t ngx_http_dynamic_weight_init_status(
 
 
 inline int64_t
-ngx_http_dynamic_weight_unix_msec(void)
+ngx_dynamic_weight_unix_msec(void)
 {
     ngx_time_t  *tp = ngx_timeofday();
 

@@ -25,22 +25,22 @@
 #define NGX_HTTP_DW_PIECE_BYTES   16384
 
 
-static bool ngx_http_dynamic_weight_apply_tables(
-    ngx_http_dynamic_weight_apply_t *apply, int64_t end);
-static bool ngx_http_dynamic_weight_apply_lines(
-    ngx_http_dynamic_weight_apply_t *apply, int64_t end);
-static bool ngx_http_dynamic_weight_apply_tuning(
-    ngx_http_dynamic_weight_apply_t *apply, int64_t end);
-static bool ngx_http_dynamic_weight_apply_documents(
-    ngx_http_dynamic_weight_apply_t *apply, int64_t end);
-static bool ngx_http_dynamic_weight_apply_log(
-    ngx_http_dynamic_weight_apply_t *apply, int64_t end);
-static ngx_uint_t ngx_http_dynamic_weight_log_level(
+static bool ngx_dynamic_weight_apply_tables(
+    ngx_dynamic_weight_apply_t *apply, int64_t end);
+static bool ngx_dynamic_weight_apply_lines(
+    ngx_dynamic_weight_apply_t *apply, int64_t end);
+static bool ngx_dynamic_weight_apply_tuning(
+    ngx_dynamic_weight_apply_t *apply, int64_t end);
+static bool ngx_dynamic_weight_apply_documents(
+    ngx_dynamic_weight_apply_t *apply, int64_t end);
+static bool ngx_dynamic_weight_apply_log(
+    ngx_dynamic_weight_apply_t *apply, int64_t end);
+static ngx_uint_t ngx_dynamic_weight_log_level(
     dynweight::LogLine::Level level);
 
 
 void
-ngx_http_dynamic_weight_begin_update(ngx_http_dynamic_weight_apply_t *apply,
+ngx_dynamic_weight_begin_update(ngx_dynamic_weight_apply_t *apply,
     std::unique_ptr<dynweight::Update> update)
 {
     apply->update = std::move(update);
@@ -55,7 +55,7 @@ ngx_http_dynamic_weight_begin_update(ngx_http_dynamic_weight_apply_t *apply,
 
 
 static int64_t
-ngx_http_dynamic_weight_nsec(void)
+ngx_dynamic_weight_nsec(void)
 {
     struct timespec  ts;
 
@@ -68,20 +68,20 @@ ngx_http_dynamic_weight_nsec(void)
 /* each part goes on where it stopped, and does nothing when it is done */
 
 bool
-ngx_http_dynamic_weight_apply_piece(ngx_http_dynamic_weight_apply_t *apply)
+ngx_dynamic_weight_apply_piece(ngx_dynamic_weight_apply_t *apply)
 {
-    int64_t  end = ngx_http_dynamic_weight_nsec() + NGX_HTTP_DW_PIECE_NSEC;
+    int64_t  end = ngx_dynamic_weight_nsec() + NGX_HTTP_DW_PIECE_NSEC;
 
-    return ngx_http_dynamic_weight_apply_tables(apply, end)
-           && ngx_http_dynamic_weight_apply_lines(apply, end)
-           && ngx_http_dynamic_weight_apply_tuning(apply, end)
-           && ngx_http_dynamic_weight_apply_documents(apply, end)
-           && ngx_http_dynamic_weight_apply_log(apply, end);
+    return ngx_dynamic_weight_apply_tables(apply, end)
+           && ngx_dynamic_weight_apply_lines(apply, end)
+           && ngx_dynamic_weight_apply_tuning(apply, end)
+           && ngx_dynamic_weight_apply_documents(apply, end)
+           && ngx_dynamic_weight_apply_log(apply, end);
 }
 
 
 static bool
-ngx_http_dynamic_weight_apply_tables(ngx_http_dynamic_weight_apply_t *apply,
+ngx_dynamic_weight_apply_tables(ngx_dynamic_weight_apply_t *apply,
     int64_t end)
 {
     dynweight::Update  *update = apply->update.get();
@@ -100,12 +100,12 @@ ngx_http_dynamic_weight_apply_tables(ngx_http_dynamic_weight_apply_t *apply,
 
         if (apply->write == table.writes.size()) {
             apply->tables[table.table].Publish();
-            ngx_http_dynamic_weight_restart_share(table.table);
+            ngx_dynamic_weight_restart_share(table.table);
             apply->table++;
             apply->write = 0;
         }
 
-        if (ngx_http_dynamic_weight_nsec() > end) {
+        if (ngx_dynamic_weight_nsec() > end) {
             return false;
         }
     }
@@ -115,7 +115,7 @@ ngx_http_dynamic_weight_apply_tables(ngx_http_dynamic_weight_apply_t *apply,
 
 
 static bool
-ngx_http_dynamic_weight_apply_lines(ngx_http_dynamic_weight_apply_t *apply,
+ngx_dynamic_weight_apply_lines(ngx_dynamic_weight_apply_t *apply,
     int64_t end)
 {
     dynweight::Update  *update = apply->update.get();
@@ -127,7 +127,7 @@ ngx_http_dynamic_weight_apply_lines(ngx_http_dynamic_weight_apply_t *apply,
         (*apply->conf->records)[line.line].Write(line.record);
 
         if (apply->line % NGX_HTTP_DW_PIECE_WRITES == 0
-            && ngx_http_dynamic_weight_nsec() > end)
+            && ngx_dynamic_weight_nsec() > end)
         {
             return false;
         }
@@ -144,17 +144,17 @@ ngx_http_dynamic_weight_apply_lines(ngx_http_dynamic_weight_apply_t *apply,
 
 
 static bool
-ngx_http_dynamic_weight_apply_tuning(ngx_http_dynamic_weight_apply_t *apply,
+ngx_dynamic_weight_apply_tuning(ngx_dynamic_weight_apply_t *apply,
     int64_t end)
 {
     dynweight::Update  *update = apply->update.get();
 
     while (apply->mark < update->marks.size()) {
 
-        ngx_http_dynamic_weight_write_marks(apply->conf,
-                                            update->marks[apply->mark++]);
+        ngx_dynamic_weight_write_marks(apply->conf,
+                                       update->marks[apply->mark++]);
 
-        if (ngx_http_dynamic_weight_nsec() > end) {
+        if (ngx_dynamic_weight_nsec() > end) {
             return false;
         }
     }
@@ -176,7 +176,7 @@ ngx_http_dynamic_weight_apply_tuning(ngx_http_dynamic_weight_apply_t *apply,
 
 
 static bool
-ngx_http_dynamic_weight_apply_documents(ngx_http_dynamic_weight_apply_t *apply,
+ngx_dynamic_weight_apply_documents(ngx_dynamic_weight_apply_t *apply,
     int64_t end)
 {
     bool                        is_status;
@@ -227,7 +227,7 @@ ngx_http_dynamic_weight_apply_documents(ngx_http_dynamic_weight_apply_t *apply,
             apply->offset = 0;
         }
 
-        if (ngx_http_dynamic_weight_nsec() > end) {
+        if (ngx_dynamic_weight_nsec() > end) {
             return false;
         }
     }
@@ -237,7 +237,7 @@ ngx_http_dynamic_weight_apply_documents(ngx_http_dynamic_weight_apply_t *apply,
 
 
 static bool
-ngx_http_dynamic_weight_apply_log(ngx_http_dynamic_weight_apply_t *apply,
+ngx_dynamic_weight_apply_log(ngx_dynamic_weight_apply_t *apply,
     int64_t end)
 {
     dynweight::Update  *update = apply->update.get();
@@ -246,11 +246,11 @@ ngx_http_dynamic_weight_apply_log(ngx_http_dynamic_weight_apply_t *apply,
 
         const dynweight::LogLine  &line = update->log[apply->message++];
 
-        ngx_log_error(ngx_http_dynamic_weight_log_level(line.level),
+        ngx_log_error(ngx_dynamic_weight_log_level(line.level),
                       apply->log, 0, "dynamic_weight: %s",
                       line.text.c_str());
 
-        if (ngx_http_dynamic_weight_nsec() > end) {
+        if (ngx_dynamic_weight_nsec() > end) {
             return false;
         }
     }
@@ -260,7 +260,7 @@ ngx_http_dynamic_weight_apply_log(ngx_http_dynamic_weight_apply_t *apply,
 
 
 static ngx_uint_t
-ngx_http_dynamic_weight_log_level(dynweight::LogLine::Level level)
+ngx_dynamic_weight_log_level(dynweight::LogLine::Level level)
 {
     switch (level) {
 

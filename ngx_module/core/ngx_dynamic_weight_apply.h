@@ -14,7 +14,7 @@
 
 /* the update being applied, and how far it has come */
 
-struct ngx_http_dynamic_weight_apply_t {
+struct ngx_dynamic_weight_apply_t {
     ngx_http_dynamic_weight_main_conf_t  *conf;
     ngx_log_t                            *log;
     std::vector<dynweight::PeerTable>     tables;
@@ -30,16 +30,16 @@ struct ngx_http_dynamic_weight_apply_t {
 
 
 /* from its beginning; NULL: there is none */
-void ngx_http_dynamic_weight_begin_update(
-    ngx_http_dynamic_weight_apply_t *apply,
+void ngx_dynamic_weight_begin_update(
+    ngx_dynamic_weight_apply_t *apply,
     std::unique_ptr<dynweight::Update> update);
 
 /*
  * Holds the event loop for 0.3 ms or so; true when the update is complete. An
  * exception leaves it where it was: it may be called again.
  */
-bool ngx_http_dynamic_weight_apply_piece(
-    ngx_http_dynamic_weight_apply_t *apply);
+bool ngx_dynamic_weight_apply_piece(
+    ngx_dynamic_weight_apply_t *apply);
 
 
 #endif  // DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_APPLY_H_

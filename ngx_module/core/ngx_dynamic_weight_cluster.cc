@@ -12,8 +12,8 @@
 
 template <std::string dynweight::Credentials::*member>
 static char *
-ngx_http_dynamic_weight_file(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_file(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
     ngx_fd_t   fd;
     ngx_str_t  file = value[1];
@@ -35,15 +35,15 @@ ngx_http_dynamic_weight_file(ngx_conf_t *cf,
 
     ngx_close_file(fd);
 
-    block->cluster->credentials.*member = ngx_http_dynamic_weight_view(file);
+    block->cluster->credentials.*member = ngx_dynamic_weight_view(file);
 
     return NGX_CONF_OK;
 }
 
 
 static char *
-ngx_http_dynamic_weight_refuse(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value,
+ngx_dynamic_weight_refuse(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value,
     const absl::Status &status)
 {
     std::string  text(status.message());
@@ -59,7 +59,7 @@ ngx_http_dynamic_weight_refuse(ngx_conf_t *cf,
 /* reads a time such as "5s"; false when it is none, or 0 */
 
 static bool
-ngx_http_dynamic_weight_msec(ngx_str_t *value, int64_t *ms)
+ngx_dynamic_weight_msec(ngx_str_t *value, int64_t *ms)
 {
     ngx_int_t  n;
 
@@ -77,12 +77,12 @@ ngx_http_dynamic_weight_msec(ngx_str_t *value, int64_t *ms)
 
 template <int64_t dynweight::ClusterConfig::*member>
 static char *
-ngx_http_dynamic_weight_time(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_time(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
     int64_t  ms;
 
-    if (!ngx_http_dynamic_weight_msec(&value[1], &ms)
+    if (!ngx_dynamic_weight_msec(&value[1], &ms)
         || ms < 100 || ms > 3600 * 1000)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -99,18 +99,18 @@ ngx_http_dynamic_weight_time(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_dynamic_weight_api(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_api(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
     auto &api = block->cluster->api;
 
-    auto url = dynweight::ParseApiUrl(ngx_http_dynamic_weight_view(value[1]));
+    auto url = dynweight::ParseApiUrl(ngx_dynamic_weight_view(value[1]));
     if (!url.ok()) {
-        return ngx_http_dynamic_weight_refuse(cf, block, value, url.status());
+        return ngx_dynamic_weight_refuse(cf, block, value, url.status());
     }
 
     if (std::find(api.begin(), api.end(), *url) != api.end()) {
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
+        return ngx_dynamic_weight_refuse(cf, block, value,
                   absl::InvalidArgumentError("the URL is duplicate"));
     }
 
@@ -121,17 +121,17 @@ ngx_http_dynamic_weight_api(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_dynamic_weight_server_name(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_server_name(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
-    std::string_view  name = ngx_http_dynamic_weight_view(value[1]);
+    std::string_view  name = ngx_dynamic_weight_view(value[1]);
 
     if (name.empty() || name.size() > 253
         || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz"
                                   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:")
            != name.npos)
     {
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
+        return ngx_dynamic_weight_refuse(cf, block, value,
                   absl::InvalidArgumentError("write the DNS name that the API "
                                              "server's certificate bears"));
     }
@@ -143,13 +143,13 @@ ngx_http_dynamic_weight_server_name(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_dynamic_weight_verify(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_verify(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
-    std::string_view  flag = ngx_http_dynamic_weight_view(value[1]);
+    std::string_view  flag = ngx_dynamic_weight_view(value[1]);
 
     if (flag != "on" && flag != "off") {
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
+        return ngx_dynamic_weight_refuse(cf, block, value,
                   absl::InvalidArgumentError("write \"on\" or \"off\""));
     }
 
@@ -160,17 +160,17 @@ ngx_http_dynamic_weight_verify(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_dynamic_weight_kubeconfig(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_kubeconfig(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
     ngx_str_t    file = value[1];
     std::string  context;
 
     if (cf->args->nelts == 3) {
-        std::string_view  s = ngx_http_dynamic_weight_view(value[2]);
+        std::string_view  s = ngx_dynamic_weight_view(value[2]);
 
         if (s.substr(0, 8) != "context=" || s.size() == 8) {
-            return ngx_http_dynamic_weight_refuse(cf, block, value,
+            return ngx_dynamic_weight_refuse(cf, block, value,
                       absl::InvalidArgumentError("write \"kubeconfig FILE "
                                                  "context=NAME\""));
         }
@@ -183,21 +183,21 @@ ngx_http_dynamic_weight_kubeconfig(ngx_conf_t *cf,
     }
 
     auto config = dynweight::ReadKubeconfig(
-                      std::string(ngx_http_dynamic_weight_view(file)), context);
+                      std::string(ngx_dynamic_weight_view(file)), context);
     if (!config.ok()) {
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
-                                              config.status());
+        return ngx_dynamic_weight_refuse(cf, block, value,
+                                         config.status());
     }
 
     auto url = dynweight::ParseApiUrl(config->server);
     if (!url.ok()) {
-        return ngx_http_dynamic_weight_refuse(cf, block, value, url.status());
+        return ngx_dynamic_weight_refuse(cf, block, value, url.status());
     }
 
     block->kubeconfig = value[1];
     block->cluster->api.push_back(*std::move(url));
     block->cluster->credentials = std::move(config->credentials);
-    block->cluster->credentials.kubeconfig = ngx_http_dynamic_weight_view(file);
+    block->cluster->credentials.kubeconfig = ngx_dynamic_weight_view(file);
     block->cluster->credentials.kubeconfig_context = context;
     block->cluster->credentials.kubeconfig_server = config->server;
 
@@ -206,19 +206,19 @@ ngx_http_dynamic_weight_kubeconfig(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_dynamic_weight_nodes(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_nodes(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
     std::vector<std::string_view>  args;
 
     for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
-        args.push_back(ngx_http_dynamic_weight_view(value[i]));
+        args.push_back(ngx_dynamic_weight_view(value[i]));
     }
 
     auto source = dynweight::NodeSource::Parse(args);
     if (!source.ok()) {
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
-                                              source.status());
+        return ngx_dynamic_weight_refuse(cf, block, value,
+                                         source.status());
     }
 
     block->cluster->nodes = *std::move(source);
@@ -228,10 +228,10 @@ ngx_http_dynamic_weight_nodes(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_dynamic_weight_mode(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_mode(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
-    std::string_view  mode = ngx_http_dynamic_weight_view(value[1]);
+    std::string_view  mode = ngx_dynamic_weight_view(value[1]);
 
     if (mode == "watch") {
         block->cluster->mode = dynweight::ClusterConfig::Mode::kWatch;
@@ -240,7 +240,7 @@ ngx_http_dynamic_weight_mode(ngx_conf_t *cf,
         block->cluster->mode = dynweight::ClusterConfig::Mode::kPoll;
 
     } else {
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
+        return ngx_dynamic_weight_refuse(cf, block, value,
                   absl::InvalidArgumentError("write \"watch\" or \"poll\""));
     }
 
@@ -251,8 +251,8 @@ ngx_http_dynamic_weight_mode(ngx_conf_t *cf,
 /* guard drop=50% confirm=5s | off */
 
 static char *
-ngx_http_dynamic_weight_drop_guard(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value)
+ngx_dynamic_weight_drop_guard(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
 {
     int64_t                  ms;
     ngx_int_t                percent;
@@ -260,7 +260,7 @@ ngx_http_dynamic_weight_drop_guard(ngx_conf_t *cf,
     dynweight::GuardPolicy  *guard = &block->cluster->guard;
 
     if (cf->args->nelts == 2
-        && ngx_http_dynamic_weight_view(value[1]) == "off")
+        && ngx_dynamic_weight_view(value[1]) == "off")
     {
         guard->on = false;
         return NGX_CONF_OK;
@@ -283,13 +283,13 @@ ngx_http_dynamic_weight_drop_guard(ngx_conf_t *cf,
             s.data = value[i].data + 8;
             s.len = value[i].len - 8;
 
-            if (ngx_http_dynamic_weight_msec(&s, &ms) && ms <= 600 * 1000) {
+            if (ngx_dynamic_weight_msec(&s, &ms) && ms <= 600 * 1000) {
                 guard->confirm_ms = ms;
                 continue;
             }
         }
 
-        return ngx_http_dynamic_weight_refuse(cf, block, value,
+        return ngx_dynamic_weight_refuse(cf, block, value,
                   absl::InvalidArgumentError("write \"guard drop=50% "
                                              "confirm=5s\" (1% to 100%, up to "
                                              "10m) or \"guard off\""));
@@ -302,35 +302,35 @@ ngx_http_dynamic_weight_drop_guard(ngx_conf_t *cf,
 using dynweight::ClusterConfig;
 using dynweight::Credentials;
 
-static constexpr ngx_http_dynamic_weight_setter_t
-    ngx_http_dynamic_weight_setters[] =
+static constexpr ngx_dynamic_weight_setter_t
+    ngx_dynamic_weight_setters[] =
 {
-    { "api", 1, 1, true, ngx_http_dynamic_weight_api },
+    { "api", 1, 1, true, ngx_dynamic_weight_api },
     { "token_file", 1, 1, false,
-      ngx_http_dynamic_weight_file<&Credentials::token_file> },
+      ngx_dynamic_weight_file<&Credentials::token_file> },
     { "ca_file", 1, 1, false,
-      ngx_http_dynamic_weight_file<&Credentials::ca_file> },
+      ngx_dynamic_weight_file<&Credentials::ca_file> },
     { "client_certificate", 1, 1, false,
-      ngx_http_dynamic_weight_file<&Credentials::client_certificate> },
+      ngx_dynamic_weight_file<&Credentials::client_certificate> },
     { "client_certificate_key", 1, 1, false,
-      ngx_http_dynamic_weight_file<&Credentials::client_certificate_key> },
-    { "tls_server_name", 1, 1, false, ngx_http_dynamic_weight_server_name },
-    { "tls_verify", 1, 1, false, ngx_http_dynamic_weight_verify },
-    { "kubeconfig", 1, 2, false, ngx_http_dynamic_weight_kubeconfig },
-    { "ingress_nodes", 1, 2, false, ngx_http_dynamic_weight_nodes },
-    { "mode", 1, 1, false, ngx_http_dynamic_weight_mode },
+      ngx_dynamic_weight_file<&Credentials::client_certificate_key> },
+    { "tls_server_name", 1, 1, false, ngx_dynamic_weight_server_name },
+    { "tls_verify", 1, 1, false, ngx_dynamic_weight_verify },
+    { "kubeconfig", 1, 2, false, ngx_dynamic_weight_kubeconfig },
+    { "ingress_nodes", 1, 2, false, ngx_dynamic_weight_nodes },
+    { "mode", 1, 1, false, ngx_dynamic_weight_mode },
     { "interval", 1, 1, false,
-      ngx_http_dynamic_weight_time<&ClusterConfig::interval_ms> },
+      ngx_dynamic_weight_time<&ClusterConfig::interval_ms> },
     { "timeout", 1, 1, false,
-      ngx_http_dynamic_weight_time<&ClusterConfig::timeout_ms> },
-    { "guard", 1, 2, false, ngx_http_dynamic_weight_drop_guard },
+      ngx_dynamic_weight_time<&ClusterConfig::timeout_ms> },
+    { "guard", 1, 2, false, ngx_dynamic_weight_drop_guard },
 };
 
 
-const ngx_http_dynamic_weight_setter_t *
-ngx_http_dynamic_weight_find_setter(std::string_view name)
+const ngx_dynamic_weight_setter_t *
+ngx_dynamic_weight_find_setter(std::string_view name)
 {
-    for (const auto &setter : ngx_http_dynamic_weight_setters) {
+    for (const auto &setter : ngx_dynamic_weight_setters) {
         if (setter.name == name) {
             return &setter;
         }

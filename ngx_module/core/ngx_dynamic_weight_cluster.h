@@ -14,25 +14,25 @@ typedef struct {
     ngx_str_t                          name;
     std::set<std::string_view>         seen;       /* directives */
     ngx_str_t                          kubeconfig;
-} ngx_http_dynamic_weight_block_t;
+} ngx_dynamic_weight_block_t;
 
 
-typedef char *(*ngx_http_dynamic_weight_setter_pt)(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block, ngx_str_t *value);
+typedef char *(*ngx_dynamic_weight_setter_pt)(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value);
 
 
 typedef struct {
     std::string_view                   name;
     ngx_uint_t                         min;       /* arguments */
     ngx_uint_t                         max;
-    bool                               several;   /* may stand twice */
-    ngx_http_dynamic_weight_setter_pt  set;
-} ngx_http_dynamic_weight_setter_t;
+    bool                               several;   /* may be repeated */
+    ngx_dynamic_weight_setter_pt       set;
+} ngx_dynamic_weight_setter_t;
 
 
 /* _cluster.cc: NULL when there is no such directive */
 
-const ngx_http_dynamic_weight_setter_t *ngx_http_dynamic_weight_find_setter(
+const ngx_dynamic_weight_setter_t *ngx_dynamic_weight_find_setter(
     std::string_view name);
 
 

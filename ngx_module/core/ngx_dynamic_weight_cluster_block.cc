@@ -8,32 +8,32 @@
 #include "watcher/transport/credentials_look.h"
 
 
-static char *ngx_http_dynamic_weight_directive(ngx_conf_t *cf,
+static char *ngx_dynamic_weight_directive(ngx_conf_t *cf,
     ngx_command_t *dummy, void *conf);
-static char *ngx_http_dynamic_weight_finish_block(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block);
+static char *ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block);
 
 
 char *
-ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
+ngx_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
 {
     ngx_http_dynamic_weight_main_conf_t *dmcf =
         static_cast<ngx_http_dynamic_weight_main_conf_t *>(conf);
 
-    return ngx_http_dynamic_weight_guard(cf->log, NGX_HTTP_DW_CONF_ERROR,
-                                         [&]() -> char * {
+    return ngx_dynamic_weight_guard(cf->log, NGX_HTTP_DW_CONF_ERROR,
+                                    [&]() -> char * {
         char                             *rv;
         ngx_str_t                        *value;
         ngx_conf_t                        save;
         dynweight::ClusterConfig          cluster;
-        ngx_http_dynamic_weight_block_t   block{};
-        ngx_http_dynamic_weight_place_t  *place;
+        ngx_dynamic_weight_block_t        block{};
+        ngx_dynamic_weight_place_t       *place;
 
         value = static_cast<ngx_str_t *>(cf->args->elts);
 
         block.name = value[1];
         block.cluster = &cluster;
-        cluster.name = ngx_http_dynamic_weight_view(value[1]);
+        cluster.name = ngx_dynamic_weight_view(value[1]);
 
         if (cluster.name.empty() || cluster.name.size() > 63
             || cluster.name.find_first_not_of(
@@ -57,7 +57,7 @@ ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
             }
         }
 
-        place = static_cast<ngx_http_dynamic_weight_place_t *>(
+        place = static_cast<ngx_dynamic_weight_place_t *>(
                     ngx_array_push(&dmcf->cluster_places));
         if (place == NULL) {
             return NGX_HTTP_DW_CONF_ERROR;
@@ -67,7 +67,7 @@ ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
         place->line = cf->conf_file->line;
 
         save = *cf;
-        cf->handler = ngx_http_dynamic_weight_directive;
+        cf->handler = ngx_dynamic_weight_directive;
         cf->handler_conf = reinterpret_cast<char *>(&block);
 
         rv = ngx_conf_parse(cf, NULL);
@@ -78,7 +78,7 @@ ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
             return rv;
         }
 
-        rv = ngx_http_dynamic_weight_finish_block(cf, &block);
+        rv = ngx_dynamic_weight_finish_block(cf, &block);
 
         if (rv == NGX_CONF_OK) {
             dmcf->config->clusters.push_back(std::move(cluster));
@@ -90,26 +90,26 @@ ngx_http_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
 
 
 static char *
-ngx_http_dynamic_weight_directive(ngx_conf_t *cf, ngx_command_t *, void *conf)
+ngx_dynamic_weight_directive(ngx_conf_t *cf, ngx_command_t *, void *conf)
 {
-    ngx_http_dynamic_weight_block_t *block =
-        static_cast<ngx_http_dynamic_weight_block_t *>(conf);
+    ngx_dynamic_weight_block_t *block =
+        static_cast<ngx_dynamic_weight_block_t *>(conf);
 
-    return ngx_http_dynamic_weight_guard(cf->log, NGX_HTTP_DW_CONF_ERROR,
-                                         [&]() -> char * {
+    return ngx_dynamic_weight_guard(cf->log, NGX_HTTP_DW_CONF_ERROR,
+                                    [&]() -> char * {
         ngx_str_t         *value;
         ngx_uint_t         nargs;
         std::string_view   name;
 
         nargs = cf->args->nelts - 1;
         value = static_cast<ngx_str_t *>(cf->args->elts);
-        name = ngx_http_dynamic_weight_view(value[0]);
+        name = ngx_dynamic_weight_view(value[0]);
 
         if (name == "include" && nargs == 1) {
             return ngx_conf_include(cf, NULL, conf);
         }
 
-        auto *setter = ngx_http_dynamic_weight_find_setter(name);
+        auto *setter = ngx_dynamic_weight_find_setter(name);
 
         if (setter == NULL) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -140,8 +140,8 @@ ngx_http_dynamic_weight_directive(ngx_conf_t *cf, ngx_command_t *, void *conf)
 /* what the directives of a block say together */
 
 static char *
-ngx_http_dynamic_weight_finish_block(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_block_t *block)
+ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block)
 {
     bool                           own_cred = false;
     const char                    *wrong = NULL;

@@ -1,6 +1,6 @@
 // Which column of the peer tables a process counts its connections in. Workers
 // of one number may live beside each other on one zone: after a binary upgrade
-// the elder master can be told to serve again while its former workers finish
+// the elder master can be told to serve again while its previous workers finish
 // their requests. So a column belongs to a process, not to a number.
 //
 // An owner's pid stands in shared memory, taken and given back by one exchange.
@@ -16,16 +16,16 @@
 #define NGX_HTTP_DW_SWEEP_MSEC  1000
 
 
-static void ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev);
+static void ngx_dynamic_weight_sweep_handler(ngx_event_t *ev);
 
 
-ngx_uint_t  ngx_http_dynamic_weight_column = NGX_HTTP_DW_NO_COLUMN;
+ngx_uint_t  ngx_dynamic_weight_column = NGX_HTTP_DW_NO_COLUMN;
 
-static ngx_event_t  ngx_http_dynamic_weight_sweep;
+static ngx_event_t  ngx_dynamic_weight_sweep;
 
 
 static void
-ngx_http_dynamic_weight_clear_column(ngx_http_dynamic_weight_main_conf_t *dmcf,
+ngx_dynamic_weight_clear_column(ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_uint_t column)
 {
     for (ngx_uint_t i = 0; i < dmcf->ntables; i++) {
@@ -35,7 +35,7 @@ ngx_http_dynamic_weight_clear_column(ngx_http_dynamic_weight_main_conf_t *dmcf,
 
 
 static bool
-ngx_http_dynamic_weight_gone(uint64_t owner)
+ngx_dynamic_weight_gone(uint64_t owner)
 {
     return kill(static_cast<ngx_pid_t>(owner), 0) == -1 && ngx_errno == ESRCH;
 }
@@ -47,7 +47,7 @@ ngx_http_dynamic_weight_gone(uint64_t owner)
  */
 
 static void
-ngx_http_dynamic_weight_sweep_columns(
+ngx_dynamic_weight_sweep_columns(
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     bool        want;
@@ -60,17 +60,17 @@ ngx_http_dynamic_weight_sweep_columns(
 
         column = (ngx_worker + i) % dmcf->columns;
 
-        if (column == ngx_http_dynamic_weight_column) {
+        if (column == ngx_dynamic_weight_column) {
             continue;
         }
 
-        want = ngx_http_dynamic_weight_column == NGX_HTTP_DW_NO_COLUMN;
+        want = ngx_dynamic_weight_column == NGX_HTTP_DW_NO_COLUMN;
         owner = dmcf->owners[column].load(std::memory_order_acquire);
 
         /* an own pid is that of a process which had it before */
 
         if (owner == 0 ? !want
-            : owner != self && !ngx_http_dynamic_weight_gone(owner))
+            : owner != self && !ngx_dynamic_weight_gone(owner))
         {
             continue;
         }
@@ -79,10 +79,10 @@ ngx_http_dynamic_weight_sweep_columns(
             continue;
         }
 
-        ngx_http_dynamic_weight_clear_column(dmcf, column);
+        ngx_dynamic_weight_clear_column(dmcf, column);
 
         if (want) {
-            ngx_http_dynamic_weight_column = column;
+            ngx_dynamic_weight_column = column;
 
         } else {
             dmcf->owners[column].store(0, std::memory_order_release);
@@ -92,14 +92,14 @@ ngx_http_dynamic_weight_sweep_columns(
 
 
 void
-ngx_http_dynamic_weight_claim_column(ngx_cycle_t *cycle,
+ngx_dynamic_weight_claim_column(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_http_dynamic_weight_column = NGX_HTTP_DW_NO_COLUMN;
+    ngx_dynamic_weight_column = NGX_HTTP_DW_NO_COLUMN;
 
-    ngx_http_dynamic_weight_sweep_columns(dmcf);
+    ngx_dynamic_weight_sweep_columns(dmcf);
 
-    if (ngx_http_dynamic_weight_column == NGX_HTTP_DW_NO_COLUMN) {
+    if (ngx_dynamic_weight_column == NGX_HTTP_DW_NO_COLUMN) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
                       "%ui worker processes serve from one zone already: the "
                       "connections of this one are not counted, max_conns and "
@@ -108,13 +108,13 @@ ngx_http_dynamic_weight_claim_column(ngx_cycle_t *cycle,
     }
 
     if (ngx_worker == 0) {
-        ngx_http_dynamic_weight_sweep.handler =
-                                       ngx_http_dynamic_weight_sweep_handler;
-        ngx_http_dynamic_weight_sweep.data = dmcf;
-        ngx_http_dynamic_weight_sweep.log = cycle->log;
-        ngx_http_dynamic_weight_sweep.cancelable = 1;
+        ngx_dynamic_weight_sweep.handler =
+                                       ngx_dynamic_weight_sweep_handler;
+        ngx_dynamic_weight_sweep.data = dmcf;
+        ngx_dynamic_weight_sweep.log = cycle->log;
+        ngx_dynamic_weight_sweep.cancelable = 1;
 
-        ngx_add_timer(&ngx_http_dynamic_weight_sweep, NGX_HTTP_DW_SWEEP_MSEC);
+        ngx_add_timer(&ngx_dynamic_weight_sweep, NGX_HTTP_DW_SWEEP_MSEC);
     }
 }
 
@@ -122,9 +122,9 @@ ngx_http_dynamic_weight_claim_column(ngx_cycle_t *cycle,
 /* a killed worker that was to quit has no successor which would do it */
 
 static void
-ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev)
+ngx_dynamic_weight_sweep_handler(ngx_event_t *ev)
 {
-    ngx_http_dynamic_weight_sweep_columns(
+    ngx_dynamic_weight_sweep_columns(
         static_cast<ngx_http_dynamic_weight_main_conf_t *>(ev->data));
 
     if (!ngx_exiting) {
@@ -136,17 +136,17 @@ ngx_http_dynamic_weight_sweep_handler(ngx_event_t *ev)
 /* at exit: what is still running then is ended with the process */
 
 void
-ngx_http_dynamic_weight_release_column(
+ngx_dynamic_weight_release_column(
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_uint_t  column = ngx_http_dynamic_weight_column;
+    ngx_uint_t  column = ngx_dynamic_weight_column;
 
     if (column == NGX_HTTP_DW_NO_COLUMN) {
         return;
     }
 
-    ngx_http_dynamic_weight_column = NGX_HTTP_DW_NO_COLUMN;
+    ngx_dynamic_weight_column = NGX_HTTP_DW_NO_COLUMN;
 
-    ngx_http_dynamic_weight_clear_column(dmcf, column);
+    ngx_dynamic_weight_clear_column(dmcf, column);
     dmcf->owners[column].store(0, std::memory_order_release);
 }

@@ -11,60 +11,60 @@
 
 typedef struct {
     ngx_http_dynamic_weight_main_conf_t  *conf;
-    ngx_http_dynamic_weight_former_t      former;
+    ngx_dynamic_weight_previous_t         previous;
     dynweight::TakenOver                  held;     /* to begin with */
-    std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
+    std::vector<std::optional<ngx_dynamic_weight_previous_line_t>>
                                           stand_ins;    /* one a line */
-} ngx_http_dynamic_weight_filling_t;
+} ngx_dynamic_weight_filling_t;
 
 
-static void ngx_http_dynamic_weight_fill_documents(
-    ngx_http_dynamic_weight_filling_t *filling);
-static void ngx_http_dynamic_weight_fill_table(
-    ngx_http_dynamic_weight_filling_t *filling,
-    ngx_http_dynamic_weight_group_t *group);
-static void ngx_http_dynamic_weight_fill_lines(
-    ngx_http_dynamic_weight_filling_t *filling,
+static void ngx_dynamic_weight_fill_documents(
+    ngx_dynamic_weight_filling_t *filling);
+static void ngx_dynamic_weight_fill_table(
+    ngx_dynamic_weight_filling_t *filling,
+    ngx_dynamic_weight_group_t *group);
+static void ngx_dynamic_weight_fill_lines(
+    ngx_dynamic_weight_filling_t *filling,
     const std::vector<uint64_t> &scales);
-static std::vector<uint64_t> ngx_http_dynamic_weight_scales(
-    ngx_http_dynamic_weight_filling_t *filling);
-static void ngx_http_dynamic_weight_weigh_servers(
+static std::vector<uint64_t> ngx_dynamic_weight_scales(
+    ngx_dynamic_weight_filling_t *filling);
+static void ngx_dynamic_weight_weigh_servers(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const std::vector<uint64_t> &scales);
-static void ngx_http_dynamic_weight_carry_upstreams(
-    ngx_http_dynamic_weight_filling_t *filling);
+static void ngx_dynamic_weight_inherit_upstreams(
+    ngx_dynamic_weight_filling_t *filling);
 
 
 void
-ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
+ngx_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     ngx_uint_t                          i;
-    ngx_http_dynamic_weight_filling_t   filling;
+    ngx_dynamic_weight_filling_t        filling;
 
     filling.conf = dmcf;
-    filling.former = ngx_http_dynamic_weight_find_former(shm_zone);
-    filling.held = ngx_http_dynamic_weight_held_views(shm_zone, dmcf,
-                                                      filling.former);
+    filling.previous = ngx_dynamic_weight_find_previous(shm_zone);
+    filling.held = ngx_dynamic_weight_held_views(shm_zone, dmcf,
+                                                 filling.previous);
 
-    filling.stand_ins = ngx_http_dynamic_weight_stand_ins(dmcf,
-                            filling.held.views, filling.former);
+    filling.stand_ins = ngx_dynamic_weight_stand_ins(dmcf,
+                            filling.held.views, filling.previous);
 
-    ngx_http_dynamic_weight_fill_documents(&filling);
+    ngx_dynamic_weight_fill_documents(&filling);
 
     for (i = 0; i < dmcf->ntables; i++) {
-        ngx_http_dynamic_weight_fill_table(&filling, dmcf->groups[i]);
+        ngx_dynamic_weight_fill_table(&filling, dmcf->groups[i]);
     }
 
     /* before the weights: it brings the rules up to the present time */
 
-    ngx_http_dynamic_weight_fill_tuning(dmcf);
+    ngx_dynamic_weight_fill_tuning(dmcf);
 
-    std::vector<uint64_t>  scales = ngx_http_dynamic_weight_scales(&filling);
+    std::vector<uint64_t>  scales = ngx_dynamic_weight_scales(&filling);
 
-    ngx_http_dynamic_weight_fill_lines(&filling, scales);
-    ngx_http_dynamic_weight_weigh_servers(dmcf, scales);
-    ngx_http_dynamic_weight_carry_upstreams(&filling);
+    ngx_dynamic_weight_fill_lines(&filling, scales);
+    ngx_dynamic_weight_weigh_servers(dmcf, scales);
+    ngx_dynamic_weight_inherit_upstreams(&filling);
 
     for (i = 0; i < dmcf->ntables; i++) {
         dmcf->groups[i]->zone.table->Publish();
@@ -75,8 +75,8 @@ ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
 /* of each cluster: the view that is held, the status until it is watched */
 
 static void
-ngx_http_dynamic_weight_fill_documents(
-    ngx_http_dynamic_weight_filling_t *filling)
+ngx_dynamic_weight_fill_documents(
+    ngx_dynamic_weight_filling_t *filling)
 {
     size_t                                c;
     std::string                           text;
@@ -92,7 +92,7 @@ ngx_http_dynamic_weight_fill_documents(
                                       dynweight::kMaxViewNodes,
                                       dmcf->retained->capacity()));
 
-    text = ngx_http_dynamic_weight_held_decisions(filling->former);
+    text = ngx_dynamic_weight_held_decisions(filling->previous);
 
     if (!text.empty()) {
         /* it fits: the ring's length is bounded */
@@ -116,29 +116,29 @@ ngx_http_dynamic_weight_fill_documents(
 }
 
 
-/* a group's peers: seated are its servers; lines seat their nodes later */
+/* a group's peers: assigned are its servers; those of lines come later */
 
 static void
-ngx_http_dynamic_weight_fill_table(ngx_http_dynamic_weight_filling_t *filling,
-    ngx_http_dynamic_weight_group_t *group)
+ngx_dynamic_weight_fill_table(ngx_dynamic_weight_filling_t *filling,
+    ngx_dynamic_weight_group_t *group)
 {
     u_char                          *last, name[16];
     ngx_uint_t                       i;
     dynweight::PeerTable            *table = group->zone.table;
-    ngx_http_dynamic_weight_seat_t  *seat;
+    ngx_dynamic_weight_slot_conf_t  *slot_conf;
 
-    table->SeedPicks(ngx_http_dynamic_weight_next_pick(filling->former,
-                         ngx_http_dynamic_weight_group_hash(group)));
+    table->SeedPicks(ngx_dynamic_weight_next_pick(filling->previous,
+                         ngx_dynamic_weight_group_hash(group)));
 
-    for (i = 0; i < group->conf.nseats; i++) {
-        seat = &group->conf.seats[i];
+    for (i = 0; i < group->conf.nslots; i++) {
+        slot_conf = &group->conf.slots[i];
 
-        if (seat->sockaddr) {
+        if (slot_conf->sockaddr) {
             dynweight::PeerIdentity  identity;
 
             /* the next cycle knows it by this */
 
-            last = ngx_snprintf(name, sizeof(name), "%016xL", seat->identity);
+            last = ngx_snprintf(name, sizeof(name), "%016xL", slot_conf->identity);
             identity.set_node({ reinterpret_cast<char *>(name),
                                 static_cast<size_t>(last - name) });
 
@@ -151,7 +151,7 @@ ngx_http_dynamic_weight_fill_table(ngx_http_dynamic_weight_filling_t *filling,
 /* the ingress nodes as the held views have them, and a record of each line */
 
 static void
-ngx_http_dynamic_weight_fill_lines(ngx_http_dynamic_weight_filling_t *filling,
+ngx_dynamic_weight_fill_lines(ngx_dynamic_weight_filling_t *filling,
     const std::vector<uint64_t> &scales)
 {
     size_t                                i;
@@ -160,11 +160,11 @@ ngx_http_dynamic_weight_fill_lines(ngx_http_dynamic_weight_filling_t *filling,
     for (i = 0; i < dmcf->config->lines.size(); i++) {
         const dynweight::LineConfig  &line = dmcf->config->lines[i];
 
-        auto weight = ngx_http_dynamic_weight_seed_line(dmcf, line,
+        auto weight = ngx_dynamic_weight_seed_line(dmcf, line,
                           filling->held.views[line.cluster],
                           *dmcf->groups[line.table]->zone.table,
                           scales[line.table], filling->stand_ins[i],
-                          filling->former);
+                          filling->previous);
 
         (*dmcf->records)[i].Write(dynweight::MakeLineRecord(line, weight));
     }
@@ -174,7 +174,7 @@ ngx_http_dynamic_weight_fill_lines(ngx_http_dynamic_weight_filling_t *filling,
 /* of each table, by the largest weight that it begins with */
 
 static std::vector<uint64_t>
-ngx_http_dynamic_weight_scales(ngx_http_dynamic_weight_filling_t *filling)
+ngx_dynamic_weight_scales(ngx_dynamic_weight_filling_t *filling)
 {
     std::vector<uint64_t>                 largest(filling->conf->ntables);
     ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
@@ -189,9 +189,9 @@ ngx_http_dynamic_weight_scales(ngx_http_dynamic_weight_filling_t *filling)
         const dynweight::LineConfig  &line = dmcf->config->lines[i];
 
         largest[line.table] = ngx_max(largest[line.table],
-            ngx_http_dynamic_weight_largest(dmcf, line,
+            ngx_dynamic_weight_largest(dmcf, line,
                 filling->held.views[line.cluster], filling->stand_ins[i],
-                filling->former));
+                filling->previous));
     }
 
     for (uint64_t &scale : largest) {
@@ -205,7 +205,7 @@ ngx_http_dynamic_weight_scales(ngx_http_dynamic_weight_filling_t *filling)
 /* the servers' weights, as rules of the tuning file want them */
 
 static void
-ngx_http_dynamic_weight_weigh_servers(
+ngx_dynamic_weight_weigh_servers(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const std::vector<uint64_t> &scales)
 {
@@ -226,41 +226,41 @@ ngx_http_dynamic_weight_weigh_servers(
 /* what each upstream has learnt of its peers, and whether it was ready */
 
 static void
-ngx_http_dynamic_weight_carry_upstreams(
-    ngx_http_dynamic_weight_filling_t *filling)
+ngx_dynamic_weight_inherit_upstreams(
+    ngx_dynamic_weight_filling_t *filling)
 {
     ngx_uint_t                            i;
-    ngx_http_dynamic_weight_group_t      *group;
+    ngx_dynamic_weight_group_t           *group;
     ngx_http_dynamic_weight_srv_conf_t   *dscf;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = filling->conf;
-    ngx_http_dynamic_weight_root_t       *root = dmcf->root;
+    ngx_dynamic_weight_root_t            *root = dmcf->root;
 
     for (i = 0; i < dmcf->ntables; i++) {
         group = dmcf->groups[i];
         dscf = group->conf.srv;
 
-        auto  name = ngx_http_dynamic_weight_view(dscf->upstream->host);
+        auto  name = ngx_dynamic_weight_view(dscf->upstream->host);
 
         uint64_t  hashes[2] = {
-            ngx_http_dynamic_weight_table_hash(name, false),
-            ngx_http_dynamic_weight_table_hash(name, true)
+            ngx_dynamic_weight_table_hash(name, false),
+            ngx_dynamic_weight_table_hash(name, true)
         };
 
-        ngx_http_dynamic_weight_carry_health(filling->former, hashes,
-                                             *group->zone.table);
+        ngx_dynamic_weight_inherit_health(filling->previous, hashes,
+                                          *group->zone.table);
 
-        auto *a = ngx_http_dynamic_weight_former_table(filling->former,
-                                                       hashes[0]);
+        auto *a = ngx_dynamic_weight_previous_table(filling->previous,
+                                                    hashes[0]);
 
         if (group == &dscf->primary && a) {
             root->areas[1 + root->nviews + i].ready.store(
-                ngx_http_dynamic_weight_was_ready(filling->former, hashes),
+                ngx_dynamic_weight_was_ready(filling->previous, hashes),
                 std::memory_order_relaxed);
         }
     }
 
-    root->ready.store(filling->former.root
-                      && ngx_http_dynamic_weight_was_ready(filling->former,
-                                                           NULL),
+    root->ready.store(filling->previous.root
+                      && ngx_dynamic_weight_was_ready(filling->previous,
+                                                      NULL),
                       std::memory_order_relaxed);
 }

@@ -14,8 +14,8 @@
 #include "watcher/state/state_file.h"
 
 
-static void ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
-    const ngx_http_dynamic_weight_former_t &former,
+static void ngx_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
+    const ngx_dynamic_weight_previous_t &previous,
     std::vector<dynweight::ClusterView> *held);
 
 
@@ -26,8 +26,8 @@ static void ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
  */
 
 void
-ngx_http_dynamic_weight_carry_health(
-    const ngx_http_dynamic_weight_former_t &former, const uint64_t hashes[2],
+ngx_dynamic_weight_inherit_health(
+    const ngx_dynamic_weight_previous_t &previous, const uint64_t hashes[2],
     dynweight::PeerTable table)
 {
     using Key = std::tuple<dynweight::IpAddress, in_port_t, std::string>;
@@ -46,14 +46,14 @@ ngx_http_dynamic_weight_carry_health(
 
     for (int i = 0; i < 2; i++) {
 
-        auto *a = ngx_http_dynamic_weight_former_table(former, hashes[i]);
+        auto *a = ngx_dynamic_weight_previous_table(previous, hashes[i]);
 
         if (a == NULL) {
             continue;
         }
 
         auto old = dynweight::PeerTable::Attach(
-                       former.zone->shm.addr + a->offset, a->size);
+                       previous.zone->shm.addr + a->offset, a->size);
         if (!old.ok()) {
             continue;
         }
@@ -105,18 +105,18 @@ ngx_http_dynamic_weight_carry_health(
 
 
 /*
- * While a cycle is being made, ngx_cycle is still the former one; its zones
+ * While a cycle is being made, ngx_cycle is still the previous one; its zones
  * are freed only when the new cycle is complete.
  */
 
-ngx_http_dynamic_weight_former_t
-ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
+ngx_dynamic_weight_previous_t
+ngx_dynamic_weight_find_previous(ngx_shm_zone_t *shm_zone)
 {
     ngx_uint_t                       i;
     ngx_shm_zone_t                  *zone;
     ngx_list_part_t                 *part;
     ngx_slab_pool_t                 *shpool;
-    ngx_http_dynamic_weight_root_t  *root;
+    ngx_dynamic_weight_root_t       *root;
 
     part = const_cast<ngx_list_part_t *>(&ngx_cycle->shared_memory.part);
     zone = static_cast<ngx_shm_zone_t *>(part->elts);
@@ -137,7 +137,7 @@ ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
 
         if (&zone[i] == shm_zone
             || zone[i].shm.addr == NULL
-            || (zone[i].init != ngx_http_dynamic_weight_init_zone
+            || (zone[i].init != ngx_dynamic_weight_init_zone
                 && (zone[i].shm.name.len != shm_zone->shm.name.len
                     || ngx_strncmp(zone[i].shm.name.data,
                                    shm_zone->shm.name.data,
@@ -147,7 +147,7 @@ ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
         }
 
         shpool = reinterpret_cast<ngx_slab_pool_t *>(zone[i].shm.addr);
-        root = static_cast<ngx_http_dynamic_weight_root_t *>(shpool->data);
+        root = static_cast<ngx_dynamic_weight_root_t *>(shpool->data);
 
         if (root == NULL || root->magic != NGX_HTTP_DW_ZONE_MAGIC) {
             continue;
@@ -159,14 +159,14 @@ ngx_http_dynamic_weight_find_former(ngx_shm_zone_t *shm_zone)
 
 
 dynweight::TakenOver
-ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
+ngx_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const ngx_http_dynamic_weight_former_t &former)
+    const ngx_dynamic_weight_previous_t &previous)
 {
     std::vector<dynweight::ClusterView>  held;
 
-    if (former.root) {
-        ngx_http_dynamic_weight_read_views(shm_zone, former, &held);
+    if (previous.root) {
+        ngx_dynamic_weight_read_views(shm_zone, previous, &held);
     }
 
     if (!dmcf->config->state_file.empty()) {
@@ -180,26 +180,26 @@ ngx_http_dynamic_weight_held_views(ngx_shm_zone_t *shm_zone,
             std::string  why(file.status().message());
 
             ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
-                          "the state file is passed over: %s", why.c_str());
+                          "the state file is skipped: %s", why.c_str());
         }
     }
 
     return dynweight::TakeOver(*dmcf->config, std::move(held),
-                               ngx_http_dynamic_weight_unix_msec());
+                               ngx_dynamic_weight_unix_msec());
 }
 
 
-/* of each cluster of the former cycle, and what that had retained */
+/* of each cluster of the previous cycle, and what that had retained */
 
 static void
-ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
-    const ngx_http_dynamic_weight_former_t &former,
+ngx_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
+    const ngx_dynamic_weight_previous_t &previous,
     std::vector<dynweight::ClusterView> *held)
 {
-    u_char  *base = former.zone->shm.addr;
+    u_char  *base = previous.zone->shm.addr;
 
-    for (size_t i = 0; i < former.root->nviews; i++) {
-        const auto &a = former.root->areas[1 + i];
+    for (size_t i = 0; i < previous.root->nviews; i++) {
+        const auto &a = previous.root->areas[1 + i];
 
         auto document = dynweight::SharedDocument::Attach(base + a.offset,
                                                           a.size);
@@ -212,7 +212,7 @@ ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
             std::string  why(view.status().message());
 
             ngx_log_error(NGX_LOG_ERR, shm_zone->shm.log, 0,
-                          "the last view of a cluster can't be carried "
+                          "the last view of a cluster can't be inherited "
                           "over: %s", why.c_str());
             continue;
         }
@@ -221,8 +221,8 @@ ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
     }
 
     auto document = dynweight::SharedDocument::Attach(
-                        base + former.root->retained,
-                        former.root->retained_size);
+                        base + previous.root->retained,
+                        previous.root->retained_size);
     if (!document.ok()) {
         return;
     }
@@ -236,28 +236,28 @@ ngx_http_dynamic_weight_read_views(ngx_shm_zone_t *shm_zone,
 
 
 std::string
-ngx_http_dynamic_weight_held_decisions(
-    const ngx_http_dynamic_weight_former_t &former)
+ngx_dynamic_weight_held_decisions(
+    const ngx_dynamic_weight_previous_t &previous)
 {
-    if (former.root == NULL) {
+    if (previous.root == NULL) {
         return "";
     }
 
-    const auto &a = former.root->areas[0];
+    const auto &a = previous.root->areas[0];
 
     auto document = dynweight::SharedDocument::Attach(
-                        former.zone->shm.addr + a.offset, a.size);
+                        previous.zone->shm.addr + a.offset, a.size);
 
     return document.ok() ? document->ReadText() : "";
 }
 
 
-ngx_http_dynamic_weight_area_t *
-ngx_http_dynamic_weight_former_table(
-    const ngx_http_dynamic_weight_former_t &former, uint64_t hash)
+ngx_dynamic_weight_area_t *
+ngx_dynamic_weight_previous_table(
+    const ngx_dynamic_weight_previous_t &previous, uint64_t hash)
 {
-    for (size_t i = 0; former.root && i < former.root->ntables; i++) {
-        auto *a = &former.root->areas[1 + former.root->nviews + i];
+    for (size_t i = 0; previous.root && i < previous.root->ntables; i++) {
+        auto *a = &previous.root->areas[1 + previous.root->nviews + i];
 
         if (a->hash == hash) {
             return a;
@@ -269,12 +269,12 @@ ngx_http_dynamic_weight_former_table(
 
 
 bool
-ngx_http_dynamic_weight_was_ready(
-    const ngx_http_dynamic_weight_former_t &former, const uint64_t hashes[2])
+ngx_dynamic_weight_was_ready(
+    const ngx_dynamic_weight_previous_t &previous, const uint64_t hashes[2])
 {
-    u_char                          *base = former.zone->shm.addr;
-    ngx_http_dynamic_weight_area_t  *a, *t, *areas = former.root->areas;
-    ngx_http_dynamic_weight_root_t  *root = former.root;
+    u_char                          *base = previous.zone->shm.addr;
+    ngx_dynamic_weight_area_t       *a, *t, *areas = previous.root->areas;
+    ngx_dynamic_weight_root_t       *root = previous.root;
 
     if (hashes == NULL) {
 
@@ -283,7 +283,7 @@ ngx_http_dynamic_weight_was_ready(
         }
 
     } else {
-        t = ngx_http_dynamic_weight_former_table(former, hashes[0]);
+        t = ngx_dynamic_weight_previous_table(previous, hashes[0]);
 
         if (t && t->ready.load(std::memory_order_relaxed)) {
             return true;
@@ -316,14 +316,14 @@ ngx_http_dynamic_weight_was_ready(
 /* the sequence goes on; a fresh one starts where chance says */
 
 uint64_t
-ngx_http_dynamic_weight_next_pick(
-    const ngx_http_dynamic_weight_former_t &former, uint64_t hash)
+ngx_dynamic_weight_next_pick(
+    const ngx_dynamic_weight_previous_t &previous, uint64_t hash)
 {
-    auto *a = ngx_http_dynamic_weight_former_table(former, hash);
+    auto *a = ngx_dynamic_weight_previous_table(previous, hash);
 
     if (a) {
         auto table = dynweight::PeerTable::Attach(
-                         former.zone->shm.addr + a->offset, a->size);
+                         previous.zone->shm.addr + a->offset, a->size);
         if (table.ok()) {
             return table->picks();
         }

@@ -1,12 +1,12 @@
 // Parameters of a directive, "name=value" or "name", as a table of who reads
 // which.
 //
-//   static constexpr ngx_http_dynamic_weight_parameter_t<conf_t>  table[] = {
+//   static constexpr ngx_dynamic_weight_parameter_t<conf_t>  table[] = {
 //       { "port=", read_port },
 //       { "backup", read_backup },
 //   };
 //
-//   param = ngx_http_dynamic_weight_find_parameter(table, arg, &value);
+//   param = ngx_dynamic_weight_find_parameter(table, arg, &value);
 //   rc = param ? param->read(cf, conf, &arg, &value) : NGX_DECLINED;
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_PARAMETER_H_
@@ -16,7 +16,7 @@
 
 
 template <typename T>
-struct ngx_http_dynamic_weight_parameter_t {
+struct ngx_dynamic_weight_parameter_t {
     std::string_view                      name;   /* with its "=" */
 
     /*
@@ -32,15 +32,15 @@ struct ngx_http_dynamic_weight_parameter_t {
 /* NULL: there is none of that name; *value is set in either case */
 
 template <typename T, size_t n>
-const ngx_http_dynamic_weight_parameter_t<T> *
-ngx_http_dynamic_weight_find_parameter(
-    const ngx_http_dynamic_weight_parameter_t<T> (&table)[n],
+const ngx_dynamic_weight_parameter_t<T> *
+ngx_dynamic_weight_find_parameter(
+    const ngx_dynamic_weight_parameter_t<T> (&table)[n],
     const ngx_str_t &arg, ngx_str_t *value)
 {
     size_t            eq;
     std::string_view  name;
 
-    name = ngx_http_dynamic_weight_view(arg);
+    name = ngx_dynamic_weight_view(arg);
     eq = name.find('=');
 
     if (eq != name.npos) {
@@ -50,7 +50,7 @@ ngx_http_dynamic_weight_find_parameter(
     value->data = arg.data + name.size();
     value->len = arg.len - name.size();
 
-    for (const ngx_http_dynamic_weight_parameter_t<T> &param : table) {
+    for (const ngx_dynamic_weight_parameter_t<T> &param : table) {
         if (param.name == name) {
             return &param;
         }

@@ -16,13 +16,13 @@ typedef struct {
     uid_t                user;
     std::vector<gid_t>   groups;
     std::string          name;
-} ngx_http_dynamic_weight_user_t;
+} ngx_dynamic_weight_user_t;
 
 
 /* `want`: a sum of 4 (read), 2 (write), 1 (search), as in a mode */
 
 static bool
-ngx_http_dynamic_weight_allowed(const ngx_http_dynamic_weight_user_t &user,
+ngx_dynamic_weight_allowed(const ngx_dynamic_weight_user_t &user,
     const std::string &path, mode_t want)
 {
     struct stat  st;
@@ -48,30 +48,30 @@ ngx_http_dynamic_weight_allowed(const ngx_http_dynamic_weight_user_t &user,
 /* the first part of the path that is closed to the user, or "" */
 
 static std::string
-ngx_http_dynamic_weight_obstacle(const ngx_http_dynamic_weight_user_t &user,
+ngx_dynamic_weight_obstacle(const ngx_dynamic_weight_user_t &user,
     const std::string &path, mode_t want)
 {
     for (size_t slash = path.find('/', 1);
          slash != path.npos;
          slash = path.find('/', slash + 1))
     {
-        std::string  folder = path.substr(0, slash);
+        std::string  directory = path.substr(0, slash);
 
-        if (!ngx_http_dynamic_weight_allowed(user, folder, 1)) {
-            return folder;
+        if (!ngx_dynamic_weight_allowed(user, directory, 1)) {
+            return directory;
         }
     }
 
-    return ngx_http_dynamic_weight_allowed(user, path, want) ? "" : path;
+    return ngx_dynamic_weight_allowed(user, path, want) ? "" : path;
 }
 
 
 /* false: the workers are who reads the configuration, and nothing is to tell */
 
 static bool
-ngx_http_dynamic_weight_workers_user(
+ngx_dynamic_weight_workers_user(
     const ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_user_t *user)
+    ngx_dynamic_weight_user_t *user)
 {
     int               n, rc;
     struct passwd    *pwd;
@@ -116,10 +116,10 @@ ngx_http_dynamic_weight_workers_user(
 
 
 static void
-ngx_http_dynamic_weight_check_cluster(ngx_log_t *log,
-    const ngx_http_dynamic_weight_user_t &user,
+ngx_dynamic_weight_check_cluster(ngx_log_t *log,
+    const ngx_dynamic_weight_user_t &user,
     const dynweight::ClusterConfig &cluster,
-    const ngx_http_dynamic_weight_place_t &place)
+    const ngx_dynamic_weight_place_t &place)
 {
     std::string                    closed;
     const dynweight::Credentials  &cred = cluster.credentials;
@@ -134,7 +134,7 @@ ngx_http_dynamic_weight_check_cluster(ngx_log_t *log,
             continue;
         }
 
-        closed = ngx_http_dynamic_weight_obstacle(user, *file, 4);
+        closed = ngx_dynamic_weight_obstacle(user, *file, 4);
 
         if (!closed.empty()) {
             ngx_log_error(NGX_LOG_WARN, log, 0,
@@ -150,9 +150,9 @@ ngx_http_dynamic_weight_check_cluster(ngx_log_t *log,
 
 
 static void
-ngx_http_dynamic_weight_check_tuning(
+ngx_dynamic_weight_check_tuning(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const ngx_http_dynamic_weight_user_t &user)
+    const ngx_dynamic_weight_user_t &user)
 {
     std::string  closed;
 
@@ -160,8 +160,8 @@ ngx_http_dynamic_weight_check_tuning(
         return;
     }
 
-    closed = ngx_http_dynamic_weight_obstacle(user,
-                                              dmcf->config->tuning_file, 4);
+    closed = ngx_dynamic_weight_obstacle(user,
+                                         dmcf->config->tuning_file, 4);
 
     if (!closed.empty()) {
         ngx_log_error(NGX_LOG_WARN, dmcf->cycle->log, 0,
@@ -175,25 +175,25 @@ ngx_http_dynamic_weight_check_tuning(
 
 
 static void
-ngx_http_dynamic_weight_check_state(
+ngx_dynamic_weight_check_state(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const ngx_http_dynamic_weight_user_t &user)
+    const ngx_dynamic_weight_user_t &user)
 {
-    std::string  closed, folder;
+    std::string  closed, directory;
 
     if (!dmcf->state.len || dmcf->state_path) {
-        return;   /* none, or in a folder that the master makes for them */
+        return;   /* none, or in a directory that the master makes for them */
     }
 
-    folder = ngx_http_dynamic_weight_view(dmcf->state);
-    folder.resize(ngx_max(folder.rfind('/'), 1u));
+    directory = ngx_dynamic_weight_view(dmcf->state);
+    directory.resize(ngx_max(directory.rfind('/'), 1u));
 
-    closed = ngx_http_dynamic_weight_obstacle(user, folder, 7);
+    closed = ngx_dynamic_weight_obstacle(user, directory, 7);
 
     if (!closed.empty()) {
         ngx_log_error(NGX_LOG_WARN, dmcf->cycle->log, 0,
                       "state \"%V\" can't be written by the workers' user "
-                      "\"%s\": give \"%s\" to that user, or name a folder "
+                      "\"%s\": give \"%s\" to that user, or name a directory "
                       "that does not exist yet, in %s:%ui",
                       &dmcf->state, user.name.c_str(), closed.c_str(),
                       dmcf->zone_place.file, dmcf->zone_place.line);
@@ -202,25 +202,25 @@ ngx_http_dynamic_weight_check_state(
 
 
 void
-ngx_http_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
+ngx_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     ngx_uint_t                        i;
-    ngx_http_dynamic_weight_user_t    user;
-    ngx_http_dynamic_weight_place_t  *place;
+    ngx_dynamic_weight_user_t         user;
+    ngx_dynamic_weight_place_t       *place;
 
-    if (!ngx_http_dynamic_weight_workers_user(dmcf, &user)) {
+    if (!ngx_dynamic_weight_workers_user(dmcf, &user)) {
         return;
     }
 
-    place = static_cast<ngx_http_dynamic_weight_place_t *>(
+    place = static_cast<ngx_dynamic_weight_place_t *>(
         dmcf->cluster_places.elts);
 
     for (i = 0; i < dmcf->config->clusters.size(); i++) {
-        ngx_http_dynamic_weight_check_cluster(dmcf->cycle->log, user,
-                                              dmcf->config->clusters[i],
-                                              place[i]);
+        ngx_dynamic_weight_check_cluster(dmcf->cycle->log, user,
+                                         dmcf->config->clusters[i],
+                                         place[i]);
     }
 
-    ngx_http_dynamic_weight_check_tuning(dmcf, user);
-    ngx_http_dynamic_weight_check_state(dmcf, user);
+    ngx_dynamic_weight_check_tuning(dmcf, user);
+    ngx_dynamic_weight_check_state(dmcf, user);
 }

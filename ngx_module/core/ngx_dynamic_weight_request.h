@@ -46,7 +46,7 @@ struct ngx_http_dynamic_weight_request_s {
     ngx_http_dynamic_weight_srv_conf_t  *conf;
 
     /* the present attempt; group is NULL when there is none */
-    ngx_http_dynamic_weight_group_t     *group;
+    ngx_dynamic_weight_group_t          *group;
     uint64_t                             generation;
     uint32_t                             slot;
     u_char                              *names;      /* see _connection_key.cc */
@@ -75,48 +75,48 @@ typedef enum {
     NGX_HTTP_DW_USABLE_IF_NEEDED,   /* only as long as there are others */
     NGX_HTTP_DW_OUT,                /* by passive health */
     NGX_HTTP_DW_UNUSABLE
-} ngx_http_dynamic_weight_usable_e;
+} ngx_dynamic_weight_usable_e;
 
 
 /* _select.cc */
 
 /*
  * NGX_OK: *slot is chosen, and an ingress node's address is among the
- * group's tenants, for as long as the event loop is not gone back to.
+ * group's occupants, for as long as the event loop is not gone back to.
  * NGX_BUSY: no peer is left; *slot is as it was, *generation is not to be
  * looked at.
  */
-ngx_int_t ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t *slot,
+ngx_int_t ngx_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *slot,
     uint64_t *generation);
 
 /*
  * Whether it may be chosen; nothing is changed but the address among the
- * group's tenants. `ramp`, in parts of 2^32, is what a slow start leaves it.
+ * group's occupants. `ramp`, in parts of 2^32, is what a slow start leaves it.
  */
-ngx_http_dynamic_weight_usable_e ngx_http_dynamic_weight_usable(
+ngx_dynamic_weight_usable_e ngx_dynamic_weight_usable(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
+    ngx_dynamic_weight_group_t *group, uint32_t slot,
     uint64_t *generation, uint64_t *ramp);
 
 /* last of all: a peer that failed is let in by the one request it probes */
-bool ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+bool ngx_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t slot);
 
-/* the generation of who sits in a slot, 0: nobody; sets its tenant */
-uint64_t ngx_http_dynamic_weight_generation(
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+/* the generation of who occupies a slot, 0: nobody; sets its occupant */
+uint64_t ngx_dynamic_weight_generation(
+    ngx_dynamic_weight_group_t *group, uint32_t slot);
 
 /* _rest.cc: the same as choose, among the slots of a range, in O(slots) */
-ngx_int_t ngx_http_dynamic_weight_choose_rest(
+ngx_int_t ngx_dynamic_weight_choose_rest(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
+    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
     uint32_t *slot, uint64_t *generation);
 
 /* the slot is not chosen again for as long as rd stays in the group */
-ngx_int_t ngx_http_dynamic_weight_set_tried(
+ngx_int_t ngx_dynamic_weight_set_tried(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
+    ngx_dynamic_weight_group_t *group, uint32_t slot);
 
 /* _connection_key.cc */
 
@@ -127,7 +127,7 @@ typedef struct {
     ngx_http_upstream_local_t            *local;  /* proxy_bind */
     ngx_http_upstream_conf_t             *conf;   /* location; NULL: any */
     u_char                                names[32];
-} ngx_http_dynamic_weight_way_t;
+} ngx_dynamic_weight_connection_key_t;
 
 /*
  * Once an attempt, when its peer is known and as a handshake would: variables
@@ -136,10 +136,10 @@ typedef struct {
 void ngx_http_dynamic_weight_note_names(ngx_http_dynamic_weight_request_t *rd);
 
 /* false: not known, so that nothing may be taken or kept */
-bool ngx_http_dynamic_weight_way(const ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_way_t *way);
-bool ngx_http_dynamic_weight_same_way(const ngx_http_dynamic_weight_way_t *one,
-    const ngx_http_dynamic_weight_way_t *two);
+bool ngx_http_dynamic_weight_connection_key(const ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_connection_key_t *way);
+bool ngx_http_dynamic_weight_same_connection_key(const ngx_dynamic_weight_connection_key_t *one,
+    const ngx_dynamic_weight_connection_key_t *two);
 
 /* _keepalive.cc */
 

@@ -19,32 +19,32 @@
 typedef struct {
     uint64_t                                weight;
     uint64_t                                active;
-    ngx_http_dynamic_weight_usable_e        usable;    /* the least that does */
-} ngx_http_dynamic_weight_rest_t;
+    ngx_dynamic_weight_usable_e             usable;    /* the least that does */
+} ngx_dynamic_weight_rest_t;
 
 
-static ngx_http_dynamic_weight_rest_t ngx_http_dynamic_weight_count_rest(
+static ngx_dynamic_weight_rest_t ngx_dynamic_weight_count_rest(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range);
-static ngx_int_t ngx_http_dynamic_weight_find_rest(
+    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range);
+static ngx_int_t ngx_dynamic_weight_find_rest(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
-    const ngx_http_dynamic_weight_rest_t *rest, uint64_t point,
+    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
+    const ngx_dynamic_weight_rest_t *rest, uint64_t point,
     uint32_t *found);
 
 
 ngx_int_t
-ngx_http_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
+ngx_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
     uint32_t *chosen, uint64_t *generation)
 {
     uint32_t                        i, slot;
     uint64_t                        number, ramp;
-    ngx_http_dynamic_weight_rest_t  rest;
+    ngx_dynamic_weight_rest_t       rest;
 
     for (i = 0; i < NGX_HTTP_DW_REST_ROUNDS; i++) {
 
-        rest = ngx_http_dynamic_weight_count_rest(rd, group, range);
+        rest = ngx_dynamic_weight_count_rest(rd, group, range);
 
         if (rest.weight == 0) {
             break;
@@ -58,13 +58,13 @@ ngx_http_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
         number = rd->keyed ? dynweight::Mix64(rd->key + rd->ntried)
                            : group->worker.rests++ * 0x9E3779B97F4A7C15u;
 
-        if (ngx_http_dynamic_weight_find_rest(rd, group, range, &rest, number,
-                                              &slot)
+        if (ngx_dynamic_weight_find_rest(rd, group, range, &rest, number,
+                                         &slot)
             == NGX_OK
-            && ngx_http_dynamic_weight_usable(rd, group, slot, generation,
-                                              &ramp)
+            && ngx_dynamic_weight_usable(rd, group, slot, generation,
+                                         &ramp)
                <= NGX_HTTP_DW_USABLE_IF_NEEDED
-            && ngx_http_dynamic_weight_admit(rd, group, slot))
+            && ngx_dynamic_weight_admit(rd, group, slot))
         {
             *chosen = slot;
             return NGX_OK;
@@ -78,9 +78,9 @@ ngx_http_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
 /* 0: it can't be chosen; a peer that rises slowly has a part of its weight */
 
 static uint64_t
-ngx_http_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
-    ngx_http_dynamic_weight_usable_e *usable)
+ngx_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t slot,
+    ngx_dynamic_weight_usable_e *usable)
 {
     uint64_t  generation, ramp, weight;
 
@@ -90,7 +90,7 @@ ngx_http_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
         return 0;
     }
 
-    *usable = ngx_http_dynamic_weight_usable(rd, group, slot, &generation,
+    *usable = ngx_dynamic_weight_usable(rd, group, slot, &generation,
                                              &ramp);
 
     if (*usable > NGX_HTTP_DW_USABLE_IF_NEEDED) {
@@ -103,20 +103,20 @@ ngx_http_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
 }
 
 
-static ngx_http_dynamic_weight_rest_t
-ngx_http_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range)
+static ngx_dynamic_weight_rest_t
+ngx_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range)
 {
     uint32_t                          slot;
     uint64_t                          weight;
-    ngx_http_dynamic_weight_rest_t    rest;
-    ngx_http_dynamic_weight_usable_e  usable;
+    ngx_dynamic_weight_rest_t         rest;
+    ngx_dynamic_weight_usable_e       usable;
 
     rest = { 0, 0, NGX_HTTP_DW_UNUSABLE };
 
     for (slot = range.first; slot < range.first + range.count; slot++) {
 
-        weight = ngx_http_dynamic_weight_rest_weight(rd, group, slot, &usable);
+        weight = ngx_dynamic_weight_rest_weight(rd, group, slot, &usable);
 
         if (weight == 0 || usable > rest.usable) {
             continue;
@@ -141,16 +141,16 @@ ngx_http_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
 /* the peer at `point`, in parts of 2^64 of the weight; or the least loaded */
 
 static ngx_int_t
-ngx_http_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, dynweight::SlotRange range,
-    const ngx_http_dynamic_weight_rest_t *rest, uint64_t point,
+ngx_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
+    const ngx_dynamic_weight_rest_t *rest, uint64_t point,
     uint32_t *found)
 {
     bool                              reached;
     uint32_t                          slot;
     uint64_t                          weight, sum, active, least_active,
                                       least_weight;
-    ngx_http_dynamic_weight_usable_e  usable;
+    ngx_dynamic_weight_usable_e       usable;
 
     using Wide = unsigned __int128;
 
@@ -160,7 +160,7 @@ ngx_http_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
 
     for (slot = range.first; slot < range.first + range.count; slot++) {
 
-        weight = ngx_http_dynamic_weight_rest_weight(rd, group, slot, &usable);
+        weight = ngx_dynamic_weight_rest_weight(rd, group, slot, &usable);
 
         if (weight == 0 || usable != rest->usable) {
             continue;

@@ -22,35 +22,35 @@
 #define NGX_HTTP_DW_HASH_CHANGES  2
 
 
-static uint32_t ngx_http_dynamic_weight_draw(
+static uint32_t ngx_dynamic_weight_draw(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t number);
-static ngx_int_t ngx_http_dynamic_weight_choose_by_key(
+    ngx_dynamic_weight_group_t *group, uint64_t number);
+static ngx_int_t ngx_dynamic_weight_choose_by_key(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t *chosen,
+    ngx_dynamic_weight_group_t *group, uint32_t *chosen,
     uint64_t *generation);
-static uint32_t ngx_http_dynamic_weight_draw_by_key(
-    ngx_http_dynamic_weight_group_t *group, dynweight::Darts *darts,
+static uint32_t ngx_dynamic_weight_draw_by_key(
+    ngx_dynamic_weight_group_t *group, dynweight::Darts *darts,
     dynweight::SlotRange range);
-static uint64_t ngx_http_dynamic_weight_tenant(
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot);
-static bool ngx_http_dynamic_weight_is_tried(
+static uint64_t ngx_dynamic_weight_occupant(
+    ngx_dynamic_weight_group_t *group, uint32_t slot);
+static bool ngx_dynamic_weight_is_tried(
     ngx_http_dynamic_weight_request_t *rd, uint32_t slot);
 
 
 ngx_int_t
-ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t *chosen,
+ngx_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *chosen,
     uint64_t *generation)
 {
     uint32_t  i, slot, dice;
     uint64_t  number, ramp;
 
-    ngx_http_dynamic_weight_refresh(rd->conf);
+    ngx_dynamic_weight_refresh(rd->conf);
 
     if (rd->keyed) {
-        return ngx_http_dynamic_weight_choose_by_key(rd, group, chosen,
-                                                     generation);
+        return ngx_dynamic_weight_choose_by_key(rd, group, chosen,
+                                                generation);
     }
 
     /*
@@ -61,9 +61,9 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     slot = group->worker.serving->due();
 
     if (slot != dynweight::ServingWeights::kNone && rd->ntried == 0
-        && ngx_http_dynamic_weight_usable(rd, group, slot, generation, &ramp)
+        && ngx_dynamic_weight_usable(rd, group, slot, generation, &ramp)
            == NGX_HTTP_DW_USABLE
-        && ngx_http_dynamic_weight_admit(rd, group, slot))
+        && ngx_dynamic_weight_admit(rd, group, slot))
     {
         *chosen = slot;
         return NGX_OK;
@@ -76,9 +76,9 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     for (i = 0; i < NGX_HTTP_DW_DRAWS; i++) {
 
         number = group->zone.table->NextPick();
-        slot = ngx_http_dynamic_weight_draw(rd, group, number);
+        slot = ngx_dynamic_weight_draw(rd, group, number);
 
-        if (ngx_http_dynamic_weight_usable(rd, group, slot, generation, &ramp)
+        if (ngx_dynamic_weight_usable(rd, group, slot, generation, &ramp)
             != NGX_HTTP_DW_USABLE)
         {
             continue;
@@ -86,21 +86,21 @@ ngx_http_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
 
         dice = static_cast<uint32_t>(dynweight::Mix64(~number));
 
-        if (ramp > dice && ngx_http_dynamic_weight_admit(rd, group, slot)) {
+        if (ramp > dice && ngx_dynamic_weight_admit(rd, group, slot)) {
             *chosen = slot;
             return NGX_OK;
         }
     }
 
-    return ngx_http_dynamic_weight_choose_rest(rd, group,
-               { 0, static_cast<uint32_t>(group->conf.nseats) }, chosen,
+    return ngx_dynamic_weight_choose_rest(rd, group,
+               { 0, static_cast<uint32_t>(group->conf.nslots) }, chosen,
                generation);
 }
 
 
 static uint32_t
-ngx_http_dynamic_weight_draw(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint64_t number)
+ngx_dynamic_weight_draw(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint64_t number)
 {
     if (rd->conf->least_conn) {
         return dynweight::PickLessLoaded(*group->worker.index,
@@ -120,8 +120,8 @@ ngx_http_dynamic_weight_draw(ngx_http_dynamic_weight_request_t *rd,
  */
 
 static ngx_int_t
-ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t *chosen,
+ngx_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *chosen,
     uint64_t *generation)
 {
     uint32_t                          i, slot, dice;
@@ -129,17 +129,17 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
     ngx_int_t                         rc;
     dynweight::Darts                  darts(rd->key);
     dynweight::SlotRange              range, successors;
-    ngx_http_dynamic_weight_usable_e  usable;
+    ngx_dynamic_weight_usable_e       usable;
 
     /* nodes that came or went are taken in bit by bit */
 
     group->worker.hash->Advance(NGX_HTTP_DW_HASH_SLOTS,
                                 NGX_HTTP_DW_HASH_CHANGES,
                                 [&](uint32_t slot) {
-        return ngx_http_dynamic_weight_identity(group, slot);
+        return ngx_dynamic_weight_identity(group, slot);
     });
 
-    range = { 0, static_cast<uint32_t>(group->conf.nseats) };
+    range = { 0, static_cast<uint32_t>(group->conf.nslots) };
 
     if (group->worker.index->nonzero() == 0) {
         return NGX_BUSY;
@@ -147,16 +147,16 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
 
     for (i = 0; i < NGX_HTTP_DW_HASH_DRAWS; i++) {
 
-        slot = ngx_http_dynamic_weight_draw_by_key(group, &darts, range);
+        slot = ngx_dynamic_weight_draw_by_key(group, &darts, range);
 
         if (slot == dynweight::ConsistentHash::kNone) {
             break;
         }
 
-        usable = ngx_http_dynamic_weight_usable(rd, group, slot, generation,
-                                                &ramp);
+        usable = ngx_dynamic_weight_usable(rd, group, slot, generation,
+                                           &ramp);
 
-        if (usable == NGX_HTTP_DW_OUT && range.count == group->conf.nseats) {
+        if (usable == NGX_HTTP_DW_OUT && range.count == group->conf.nslots) {
             successors = group->worker.serving->Successors(slot);
 
             if (successors.count) {
@@ -169,21 +169,21 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
         dice = static_cast<uint32_t>(dynweight::Mix64(~(rd->key + i)));
 
         if (usable == NGX_HTTP_DW_USABLE && ramp > dice
-            && ngx_http_dynamic_weight_admit(rd, group, slot))
+            && ngx_dynamic_weight_admit(rd, group, slot))
         {
             *chosen = slot;
             return NGX_OK;
         }
     }
 
-    rc = ngx_http_dynamic_weight_choose_rest(rd, group, range, chosen,
-                                             generation);
+    rc = ngx_dynamic_weight_choose_rest(rd, group, range, chosen,
+                                        generation);
 
-    if (rc == NGX_BUSY && range.count != group->conf.nseats) {
+    if (rc == NGX_BUSY && range.count != group->conf.nslots) {
         /* all of the line are tried, or full */
-        range = { 0, static_cast<uint32_t>(group->conf.nseats) };
-        rc = ngx_http_dynamic_weight_choose_rest(rd, group, range, chosen,
-                                                 generation);
+        range = { 0, static_cast<uint32_t>(group->conf.nslots) };
+        rc = ngx_dynamic_weight_choose_rest(rd, group, range, chosen,
+                                            generation);
     }
 
     return rc;
@@ -191,7 +191,7 @@ ngx_http_dynamic_weight_choose_by_key(ngx_http_dynamic_weight_request_t *rd,
 
 
 static uint32_t
-ngx_http_dynamic_weight_draw_by_key(ngx_http_dynamic_weight_group_t *group,
+ngx_dynamic_weight_draw_by_key(ngx_dynamic_weight_group_t *group,
     dynweight::Darts *darts, dynweight::SlotRange range)
 {
     dynweight::PeerTable             *table = group->zone.table;
@@ -216,20 +216,20 @@ ngx_http_dynamic_weight_draw_by_key(ngx_http_dynamic_weight_group_t *group,
 
 
 uint64_t
-ngx_http_dynamic_weight_identity(ngx_http_dynamic_weight_group_t *group,
+ngx_dynamic_weight_identity(ngx_dynamic_weight_group_t *group,
     uint32_t slot)
 {
     dynweight::Peer                  peer;
-    ngx_http_dynamic_weight_seat_t  *seat;
+    ngx_dynamic_weight_slot_conf_t  *slot_conf;
 
     if (!group->zone.table->Read(slot, &peer)) {
         return 0;
     }
 
-    seat = &group->conf.seats[slot];
+    slot_conf = &group->conf.slots[slot];
 
-    if (seat->sockaddr) {
-        return seat->identity;
+    if (slot_conf->sockaddr) {
+        return slot_conf->identity;
     }
 
     const auto  &bytes = peer.identity.address.bytes;
@@ -237,27 +237,27 @@ ngx_http_dynamic_weight_identity(ngx_http_dynamic_weight_group_t *group,
     return dynweight::HashBytes(
         std::string_view(reinterpret_cast<const char *>(bytes.data()),
                          bytes.size()),
-        seat->identity + peer.identity.port);
+        slot_conf->identity + peer.identity.port);
 }
 
 
-ngx_http_dynamic_weight_usable_e
-ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot,
+ngx_dynamic_weight_usable_e
+ngx_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t slot,
     uint64_t *generation, uint64_t *ramp)
 {
     dynweight::PeerTable            *table = group->zone.table;
-    ngx_http_dynamic_weight_seat_t  *seat = &group->conf.seats[slot];
+    ngx_dynamic_weight_slot_conf_t  *slot_conf = &group->conf.slots[slot];
 
     /* the index may be older than the weight */
 
     if (table->weight(slot) == 0
-        || ngx_http_dynamic_weight_is_tried(rd, slot))
+        || ngx_dynamic_weight_is_tried(rd, slot))
     {
         return NGX_HTTP_DW_UNUSABLE;
     }
 
-    *generation = ngx_http_dynamic_weight_generation(group, slot);
+    *generation = ngx_dynamic_weight_generation(group, slot);
 
     if (*generation == 0) {
         return NGX_HTTP_DW_UNUSABLE;
@@ -265,16 +265,16 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
 
     /* as in nginx the limit may be passed by as many as choose at once */
 
-    if (seat->max_conns && table->Active(slot) >= seat->max_conns) {
+    if (slot_conf->max_conns && table->Active(slot) >= slot_conf->max_conns) {
         return NGX_HTTP_DW_UNUSABLE;
     }
 
-    if (ngx_http_dynamic_weight_is_out(rd->conf, group, slot)) {
+    if (ngx_dynamic_weight_is_out(rd->conf, group, slot)) {
         return NGX_HTTP_DW_OUT;
     }
 
-    *ramp = seat->slow_start
-            ? table->health(slot).Ramp(ngx_current_msec, seat->slow_start)
+    *ramp = slot_conf->slow_start
+            ? table->health(slot).Ramp(ngx_current_msec, slot_conf->slow_start)
             : static_cast<uint64_t>(1) << 32;
 
     if (rd->keyed && rd->conf->balance
@@ -291,16 +291,16 @@ ngx_http_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
 
 
 bool
-ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot)
+ngx_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t slot)
 {
     int64_t                          due, since;
     dynweight::Admission             admission;
     dynweight::PeerTable            *table = group->zone.table;
-    ngx_http_dynamic_weight_seat_t  *seat = &group->conf.seats[slot];
+    ngx_dynamic_weight_slot_conf_t  *slot_conf = &group->conf.slots[slot];
 
-    due = table->health(slot).due_ms(seat->health);
-    admission = table->health(slot).Admit(ngx_current_msec, seat->health);
+    due = table->health(slot).due_ms(slot_conf->health);
+    admission = table->health(slot).Admit(ngx_current_msec, slot_conf->health);
 
     if (admission == dynweight::Admission::kProbe) {
         dynweight::PeerCounters  &counters = table->counters(slot);
@@ -326,26 +326,26 @@ ngx_http_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
 
 
 uint64_t
-ngx_http_dynamic_weight_generation(ngx_http_dynamic_weight_group_t *group,
+ngx_dynamic_weight_generation(ngx_dynamic_weight_group_t *group,
     uint32_t slot)
 {
-    return group->conf.seats[slot].sockaddr
+    return group->conf.slots[slot].sockaddr
            ? group->zone.table->generation(slot)
-           : ngx_http_dynamic_weight_tenant(group, slot);
+           : ngx_dynamic_weight_occupant(group, slot);
 }
 
 
 /* the generation of the ingress node in a slot, 0 when there is none */
 
 static uint64_t
-ngx_http_dynamic_weight_tenant(ngx_http_dynamic_weight_group_t *group,
+ngx_dynamic_weight_occupant(ngx_dynamic_weight_group_t *group,
     uint32_t slot)
 {
     dynweight::Peer                    peer;
-    ngx_http_dynamic_weight_tenant_t  *tenant = &group->worker.tenants[slot];
+    ngx_dynamic_weight_occupant_t     *occupant = &group->worker.occupants[slot];
 
-    if (tenant->generation == group->zone.table->generation(slot)) {
-        return tenant->generation;
+    if (occupant->generation == group->zone.table->generation(slot)) {
+        return occupant->generation;
     }
 
     if (!group->zone.table->Read(slot, &peer)) {
@@ -357,39 +357,39 @@ ngx_http_dynamic_weight_tenant(ngx_http_dynamic_weight_group_t *group,
 #if (NGX_HAVE_INET6)
 
     if (address.family == dynweight::IpAddress::kIpv6) {
-        struct sockaddr_in6  *sin6 = &tenant->sin6;
+        struct sockaddr_in6  *sin6 = &occupant->sin6;
 
         ngx_memzero(sin6, sizeof(struct sockaddr_in6));
         sin6->sin6_family = AF_INET6;
         sin6->sin6_port = htons(peer.identity.port);
         ngx_memcpy(&sin6->sin6_addr, address.bytes.data(), 16);
 
-        tenant->socklen = sizeof(struct sockaddr_in6);
+        occupant->socklen = sizeof(struct sockaddr_in6);
 
     } else
 
 #endif
     {
-        struct sockaddr_in  *sin = &tenant->sin;
+        struct sockaddr_in  *sin = &occupant->sin;
 
         ngx_memzero(sin, sizeof(struct sockaddr_in));
         sin->sin_family = AF_INET;
         sin->sin_port = htons(peer.identity.port);
         ngx_memcpy(&sin->sin_addr, address.bytes.data(), 4);
 
-        tenant->socklen = sizeof(struct sockaddr_in);
+        occupant->socklen = sizeof(struct sockaddr_in);
     }
 
-    tenant->len = ngx_sock_ntop(&tenant->sockaddr, tenant->socklen,
-                                tenant->text, sizeof(tenant->text), 1);
-    tenant->generation = peer.generation;
+    occupant->len = ngx_sock_ntop(&occupant->sockaddr, occupant->socklen,
+                                occupant->text, sizeof(occupant->text), 1);
+    occupant->generation = peer.generation;
 
-    return tenant->generation;
+    return occupant->generation;
 }
 
 
 static bool
-ngx_http_dynamic_weight_is_tried(ngx_http_dynamic_weight_request_t *rd,
+ngx_dynamic_weight_is_tried(ngx_http_dynamic_weight_request_t *rd,
     uint32_t slot)
 {
     ngx_uint_t  i, n;
@@ -412,8 +412,8 @@ ngx_http_dynamic_weight_is_tried(ngx_http_dynamic_weight_request_t *rd,
 
 
 ngx_int_t
-ngx_http_dynamic_weight_set_tried(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot)
+ngx_dynamic_weight_set_tried(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t slot)
 {
     ngx_uint_t  i, n;
 
@@ -428,7 +428,7 @@ ngx_http_dynamic_weight_set_tried(ngx_http_dynamic_weight_request_t *rd,
 
         rd->bitmap = static_cast<uintptr_t *>(
             ngx_pcalloc(rd->request->pool,
-                        (group->conf.nseats + n - 1) / n * sizeof(uintptr_t)));
+                        (group->conf.nslots + n - 1) / n * sizeof(uintptr_t)));
         if (rd->bitmap == NULL) {
             return NGX_ERROR;
         }

@@ -18,16 +18,16 @@
 #define NGX_HTTP_DW_SLOTS_PER_MSEC  256
 
 
-static void ngx_http_dynamic_weight_build(
+static void ngx_dynamic_weight_build(
     ngx_http_dynamic_weight_srv_conf_t *dscf);
-static bool ngx_http_dynamic_weight_build_group(
-    ngx_http_dynamic_weight_group_t *group, bool health);
+static bool ngx_dynamic_weight_build_group(
+    ngx_dynamic_weight_group_t *group, bool health);
 
 
 ngx_int_t
-ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
+ngx_dynamic_weight_init_serving(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
-    ngx_http_dynamic_weight_group_t *group)
+    ngx_dynamic_weight_group_t *group)
 {
     ngx_uint_t                           i;
     std::vector<dynweight::SlotRange>    ranges;
@@ -44,15 +44,15 @@ ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
 
     /* a key's draws name the successor of its peer themselves */
 
-    group->worker.serving = ngx_http_dynamic_weight_own(cycle->pool,
-        new dynweight::ServingWeights(group->conf.nseats, std::move(ranges),
+    group->worker.serving = ngx_dynamic_weight_own(cycle->pool,
+        new dynweight::ServingWeights(group->conf.nslots, std::move(ranges),
                                       dscf->hash_key == NULL));
     if (group->worker.serving == NULL) {
         return NGX_ERROR;
     }
 
-    group->worker.index = ngx_http_dynamic_weight_own(cycle->pool,
-        new dynweight::PickIndex(group->conf.nseats));
+    group->worker.index = ngx_dynamic_weight_own(cycle->pool,
+        new dynweight::PickIndex(group->conf.nslots));
     if (group->worker.index == NULL) {
         return NGX_ERROR;
     }
@@ -62,19 +62,19 @@ ngx_http_dynamic_weight_init_serving(ngx_cycle_t *cycle,
 
 
 void
-ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf)
+ngx_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf)
 {
     bool  stale = false;
 
-    for (ngx_http_dynamic_weight_group_t *group
+    for (ngx_dynamic_weight_group_t *group
          : { &dscf->primary, &dscf->backup })
     {
-        if (group->conf.nseats == 0) {
+        if (group->conf.nslots == 0) {
             continue;
         }
 
         if (group->worker.version != group->zone.table->version()) {
-            ngx_http_dynamic_weight_build(dscf);
+            ngx_dynamic_weight_build(dscf);
             return;
         }
 
@@ -86,33 +86,33 @@ ngx_http_dynamic_weight_refresh(ngx_http_dynamic_weight_srv_conf_t *dscf)
 
     if (stale
         && ngx_current_msec - dscf->refreshed
-           >= (dscf->primary.conf.nseats + dscf->backup.conf.nseats)
+           >= (dscf->primary.conf.nslots + dscf->backup.conf.nslots)
               / NGX_HTTP_DW_SLOTS_PER_MSEC)
     {
-        ngx_http_dynamic_weight_build(dscf);
+        ngx_dynamic_weight_build(dscf);
     }
 }
 
 
 static void
-ngx_http_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
+ngx_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
 {
     bool        any = false;
     ngx_uint_t  serving;
 
     dscf->refreshed = ngx_current_msec;
 
-    for (ngx_http_dynamic_weight_group_t *group
+    for (ngx_dynamic_weight_group_t *group
          : { &dscf->primary, &dscf->backup })
     {
-        if (group->conf.nseats) {
-            any |= ngx_http_dynamic_weight_build_group(group, true);
+        if (group->conf.nslots) {
+            any |= ngx_dynamic_weight_build_group(group, true);
         }
     }
 
     serving = dscf->primary.worker.index->nonzero();
 
-    if (dscf->backup.conf.nseats) {
+    if (dscf->backup.conf.nslots) {
         serving += dscf->backup.worker.index->nonzero();
     }
 
@@ -122,15 +122,15 @@ ngx_http_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
      */
 
     dscf->all_out = any && serving == 0;
-    dscf->lone = serving <= 1;
+    dscf->single = serving <= 1;
 
     if (dscf->all_out) {
 
-        for (ngx_http_dynamic_weight_group_t *group
+        for (ngx_dynamic_weight_group_t *group
              : { &dscf->primary, &dscf->backup })
         {
-            if (group->conf.nseats) {
-                (void) ngx_http_dynamic_weight_build_group(group, false);
+            if (group->conf.nslots) {
+                (void) ngx_dynamic_weight_build_group(group, false);
             }
         }
     }
@@ -140,12 +140,12 @@ ngx_http_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
 /* true when a peer is out; without health, none is */
 
 static bool
-ngx_http_dynamic_weight_build_group(ngx_http_dynamic_weight_group_t *group,
+ngx_dynamic_weight_build_group(ngx_dynamic_weight_group_t *group,
     bool health)
 {
     uint64_t                         version;
     const dynweight::PeerTable      &table = *group->zone.table;
-    ngx_http_dynamic_weight_seat_t  *seats = group->conf.seats;
+    ngx_dynamic_weight_slot_conf_t  *slots = group->conf.slots;
 
     /* read before what they are about: a later change moves them on again */
 
@@ -160,7 +160,7 @@ ngx_http_dynamic_weight_build_group(ngx_http_dynamic_weight_group_t *group,
 
     if (health) {
         group->worker.serving->Update(table, ngx_current_msec,
-            [&](uint32_t i) { return seats[i].health; });
+            [&](uint32_t i) { return slots[i].health; });
 
         group->worker.next_probe = group->worker.serving->next_probe_ms();
 
@@ -170,7 +170,7 @@ ngx_http_dynamic_weight_build_group(ngx_http_dynamic_weight_group_t *group,
 
     const dynweight::ServingWeights  &serving = *group->worker.serving;
 
-    group->worker.index->Build(group->conf.nseats,
+    group->worker.index->Build(group->conf.nslots,
         [&](uint32_t i) { return serving.weight(i); });
 
     return serving.out() != 0;
@@ -178,10 +178,10 @@ ngx_http_dynamic_weight_build_group(ngx_http_dynamic_weight_group_t *group,
 
 
 bool
-ngx_http_dynamic_weight_is_out(const ngx_http_dynamic_weight_srv_conf_t *dscf,
-    const ngx_http_dynamic_weight_group_t *group, uint32_t slot)
+ngx_dynamic_weight_is_out(const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_dynamic_weight_group_t *group, uint32_t slot)
 {
     return !dscf->all_out
            && group->zone.table->health(slot).Out(ngx_current_msec,
-                                             group->conf.seats[slot].health);
+                                             group->conf.slots[slot].health);
 }

@@ -12,14 +12,14 @@
 
 
 typedef struct {
-    ngx_http_dynamic_weight_group_t  *group;
+    ngx_dynamic_weight_group_t       *group;
     bool                              restart;
-} ngx_http_dynamic_weight_share_task_t;
+} ngx_dynamic_weight_share_task_t;
 
 
-struct ngx_http_dynamic_weight_shares_t {
+struct ngx_dynamic_weight_shares_t {
     ngx_http_dynamic_weight_main_conf_t              *conf;
-    std::deque<ngx_http_dynamic_weight_share_task_t>  tasks;
+    std::deque<ngx_dynamic_weight_share_task_t>  tasks;
     std::vector<bool>                                 restarts;  /* waiting */
     uint32_t                                          slot;  /* of the first */
     ngx_event_t                                       timer;
@@ -27,22 +27,22 @@ struct ngx_http_dynamic_weight_shares_t {
 };
 
 
-static void ngx_http_dynamic_weight_share_timer_handler(ngx_event_t *ev);
-static void ngx_http_dynamic_weight_share_piece_handler(ngx_event_t *ev);
+static void ngx_dynamic_weight_share_timer_handler(ngx_event_t *ev);
+static void ngx_dynamic_weight_share_piece_handler(ngx_event_t *ev);
 
 
 /* a pointer, so that nothing is constructed when the module is loaded */
-static ngx_http_dynamic_weight_shares_t  *ngx_http_dynamic_weight_shares;
+static ngx_dynamic_weight_shares_t       *ngx_dynamic_weight_shares;
 
 
 void
-ngx_http_dynamic_weight_start_shares(ngx_cycle_t *cycle,
+ngx_dynamic_weight_start_shares(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_http_dynamic_weight_shares_t  *shares;
+    ngx_dynamic_weight_shares_t       *shares;
 
-    shares = ngx_http_dynamic_weight_own(cycle->pool,
-                                     new ngx_http_dynamic_weight_shares_t());
+    shares = ngx_dynamic_weight_own(cycle->pool,
+                                     new ngx_dynamic_weight_shares_t());
     if (shares == NULL) {
         return;
     }
@@ -50,25 +50,25 @@ ngx_http_dynamic_weight_start_shares(ngx_cycle_t *cycle,
     shares->conf = dmcf;
     shares->restarts.resize(dmcf->ntables);
 
-    shares->timer.handler = ngx_http_dynamic_weight_share_timer_handler;
+    shares->timer.handler = ngx_dynamic_weight_share_timer_handler;
     shares->timer.data = shares;
     shares->timer.log = cycle->log;
     shares->timer.cancelable = 1;
 
-    shares->piece.handler = ngx_http_dynamic_weight_share_piece_handler;
+    shares->piece.handler = ngx_dynamic_weight_share_piece_handler;
     shares->piece.data = shares;
     shares->piece.log = cycle->log;
 
     ngx_add_timer(&shares->timer, NGX_HTTP_DW_SHARE_INTERVAL);
 
-    ngx_http_dynamic_weight_shares = shares;
+    ngx_dynamic_weight_shares = shares;
 }
 
 
 void
-ngx_http_dynamic_weight_restart_share(ngx_uint_t table)
+ngx_dynamic_weight_restart_share(ngx_uint_t table)
 {
-    ngx_http_dynamic_weight_shares_t  *shares = ngx_http_dynamic_weight_shares;
+    ngx_dynamic_weight_shares_t       *shares = ngx_dynamic_weight_shares;
 
     if (shares == NULL || shares->restarts[table]) {
         return;
@@ -82,13 +82,13 @@ ngx_http_dynamic_weight_restart_share(ngx_uint_t table)
 
 
 static void
-ngx_http_dynamic_weight_share_timer_handler(ngx_event_t *ev)
+ngx_dynamic_weight_share_timer_handler(ngx_event_t *ev)
 {
-    ngx_http_dynamic_weight_shares_t *shares =
-        static_cast<ngx_http_dynamic_weight_shares_t *>(ev->data);
+    ngx_dynamic_weight_shares_t *shares =
+        static_cast<ngx_dynamic_weight_shares_t *>(ev->data);
 
-    (void) ngx_http_dynamic_weight_guard(ev->log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
+    (void) ngx_dynamic_weight_guard(ev->log, NGX_ERROR,
+                                    [&]() -> ngx_int_t {
         for (ngx_uint_t i = 0; i < shares->conf->ntables; i++) {
             shares->tasks.push_back({ shares->conf->groups[i], false });
         }
@@ -102,14 +102,14 @@ ngx_http_dynamic_weight_share_timer_handler(ngx_event_t *ev)
 
 
 static void
-ngx_http_dynamic_weight_share_piece_handler(ngx_event_t *ev)
+ngx_dynamic_weight_share_piece_handler(ngx_event_t *ev)
 {
     uint32_t                               left, n;
-    ngx_http_dynamic_weight_group_t       *group;
-    ngx_http_dynamic_weight_shares_t      *shares;
-    ngx_http_dynamic_weight_share_task_t  *task;
+    ngx_dynamic_weight_group_t            *group;
+    ngx_dynamic_weight_shares_t           *shares;
+    ngx_dynamic_weight_share_task_t       *task;
 
-    shares = static_cast<ngx_http_dynamic_weight_shares_t *>(ev->data);
+    shares = static_cast<ngx_dynamic_weight_shares_t *>(ev->data);
 
     left = NGX_HTTP_DW_SHARE_PIECE;
 
@@ -119,7 +119,7 @@ ngx_http_dynamic_weight_share_piece_handler(ngx_event_t *ev)
         group = task->group;
 
         n = ngx_min(left,
-                    static_cast<uint32_t>(group->conf.nseats) - shares->slot);
+                    static_cast<uint32_t>(group->conf.nslots) - shares->slot);
 
         if (task->restart) {
             group->zone.window->Restart(*group->zone.table, shares->slot, n);
@@ -131,12 +131,12 @@ ngx_http_dynamic_weight_share_piece_handler(ngx_event_t *ev)
         left -= n;
         shares->slot += n;
 
-        if (shares->slot < group->conf.nseats) {
+        if (shares->slot < group->conf.nslots) {
             break;
         }
 
         group->zone.window->Finish(task->restart,
-                                   ngx_http_dynamic_weight_unix_msec());
+                                   ngx_dynamic_weight_unix_msec());
 
         if (task->restart) {
             shares->restarts[group->conf.id] = false;

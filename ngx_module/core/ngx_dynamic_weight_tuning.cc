@@ -12,7 +12,7 @@
 
 
 char *
-ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *, void *conf)
+ngx_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *, void *conf)
 {
     ngx_http_dynamic_weight_main_conf_t *dmcf =
         static_cast<ngx_http_dynamic_weight_main_conf_t *>(conf);
@@ -43,32 +43,32 @@ ngx_http_dynamic_weight_tuning(ngx_conf_t *cf, ngx_command_t *, void *conf)
 
 
 static void
-ngx_http_dynamic_weight_add_servers(ngx_http_dynamic_weight_main_conf_t *dmcf)
+ngx_dynamic_weight_add_servers(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     ngx_uint_t                             i, n;
     ngx_http_upstream_srv_conf_t          *uscf;
-    ngx_http_dynamic_weight_seat_t        *seat;
-    ngx_http_dynamic_weight_group_conf_t  *group;
+    ngx_dynamic_weight_slot_conf_t        *slot_conf;
+    ngx_dynamic_weight_group_conf_t       *group;
 
     for (i = 0; i < dmcf->ntables; i++) {
         group = &dmcf->groups[i]->conf;
         uscf = group->srv->upstream;
 
-        for (n = 0; n < group->nseats; n++) {
-            seat = &group->seats[n];
+        for (n = 0; n < group->nslots; n++) {
+            slot_conf = &group->slots[n];
 
-            if (seat->sockaddr == NULL) {
+            if (slot_conf->sockaddr == NULL) {
                 continue;
             }
 
             dynweight::ServerConfig  server;
 
-            server.upstream = ngx_http_dynamic_weight_view(uscf->host);
-            server.name = ngx_http_dynamic_weight_view(seat->server);
-            server.address = ngx_http_dynamic_weight_view(seat->name);
+            server.upstream = ngx_dynamic_weight_view(uscf->host);
+            server.name = ngx_dynamic_weight_view(slot_conf->server);
+            server.address = ngx_dynamic_weight_view(slot_conf->name);
             server.table = group->id;
             server.slot = n;
-            server.weight = seat->weight;
+            server.weight = slot_conf->weight;
 
             dmcf->config->servers.push_back(std::move(server));
         }
@@ -77,24 +77,24 @@ ngx_http_dynamic_weight_add_servers(ngx_http_dynamic_weight_main_conf_t *dmcf)
 
 
 ngx_int_t
-ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
+ngx_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    dmcf->tuning.rules = ngx_http_dynamic_weight_own(cf->pool,
+    dmcf->tuning.rules = ngx_dynamic_weight_own(cf->pool,
                                                      new dynweight::Tuning);
-    dmcf->tuning.text = ngx_http_dynamic_weight_own(cf->pool, new std::string);
+    dmcf->tuning.text = ngx_dynamic_weight_own(cf->pool, new std::string);
 
     if (dmcf->tuning.rules == NULL || dmcf->tuning.text == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_http_dynamic_weight_add_servers(dmcf);
+    ngx_dynamic_weight_add_servers(dmcf);
 
     if (dmcf->tuning.file.len == 0) {
         return NGX_OK;
     }
 
-    std::string  file(ngx_http_dynamic_weight_view(dmcf->tuning.file));
+    std::string  file(ngx_dynamic_weight_view(dmcf->tuning.file));
 
     auto text = dynweight::ReadTuningFile(file);
 
@@ -115,7 +115,7 @@ ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
         std::string  why(rules.status().message());
 
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "tuning file \"%s\":%s; it stands in %s:%ui",
+                      "tuning file \"%s\":%s; it is configured in %s:%ui",
                       file.c_str(), why.c_str(), dmcf->tuning.place.file,
                       dmcf->tuning.place.line);
         return NGX_ERROR;
@@ -130,8 +130,8 @@ ngx_http_dynamic_weight_resolve_tuning(ngx_conf_t *cf,
 
 
 void
-ngx_http_dynamic_weight_walk_marks(ngx_http_dynamic_weight_walk_t *walk,
-    ngx_http_dynamic_weight_group_t *group)
+ngx_dynamic_weight_walk_marks(ngx_dynamic_weight_walk_t *walk,
+    ngx_dynamic_weight_group_t *group)
 {
     u_char                 *p;
     ngx_uint_t              i, n;
@@ -141,8 +141,8 @@ ngx_http_dynamic_weight_walk_marks(ngx_http_dynamic_weight_walk_t *walk,
         return;
     }
 
-    n = group->conf.nseats;
-    p = ngx_http_dynamic_weight_take(walk, n * sizeof(std::atomic<uint16_t>));
+    n = group->conf.nslots;
+    p = ngx_dynamic_weight_take(walk, n * sizeof(std::atomic<uint16_t>));
 
     if (p == NULL) {
         return;
@@ -159,25 +159,25 @@ ngx_http_dynamic_weight_walk_marks(ngx_http_dynamic_weight_walk_t *walk,
 
 
 void
-ngx_http_dynamic_weight_walk_tuning(ngx_http_dynamic_weight_walk_t *walk)
+ngx_dynamic_weight_walk_tuning(ngx_dynamic_weight_walk_t *walk)
 {
-    ngx_http_dynamic_weight_tuning_t  *tuning = &walk->conf->tuning;
+    ngx_dynamic_weight_tuning_t       *tuning = &walk->conf->tuning;
 
     if (tuning->file.len == 0) {
         return;
     }
 
-    tuning->good = ngx_http_dynamic_weight_take_document(walk,
+    tuning->good = ngx_dynamic_weight_take_document(walk,
                        dynweight::kMaxTuningBytes);
-    tuning->status = ngx_http_dynamic_weight_take_document(walk,
+    tuning->status = ngx_dynamic_weight_take_document(walk,
                          dynweight::kMaxTuningStatusBytes);
 }
 
 
 void
-ngx_http_dynamic_weight_fill_tuning(ngx_http_dynamic_weight_main_conf_t *dmcf)
+ngx_dynamic_weight_fill_tuning(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    dmcf->tuning.rules->Advance(ngx_http_dynamic_weight_unix_msec());
+    dmcf->tuning.rules->Advance(ngx_dynamic_weight_unix_msec());
 
     if (dmcf->tuning.good) {
         /* it fits: that was made sure of when it was read */
@@ -187,13 +187,13 @@ ngx_http_dynamic_weight_fill_tuning(ngx_http_dynamic_weight_main_conf_t *dmcf)
 
 
 void
-ngx_http_dynamic_weight_write_marks(ngx_http_dynamic_weight_main_conf_t *dmcf,
+ngx_dynamic_weight_write_marks(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::MarkUpdate &update)
 {
     ngx_uint_t                        n;
-    ngx_http_dynamic_weight_group_t  *group = dmcf->groups[update.table];
+    ngx_dynamic_weight_group_t       *group = dmcf->groups[update.table];
 
-    for (n = 0; n < group->conf.nseats; n++) {
+    for (n = 0; n < group->conf.nslots; n++) {
         group->zone.marks[n].store(update.marks[n], std::memory_order_relaxed);
     }
 }

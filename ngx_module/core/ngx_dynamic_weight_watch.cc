@@ -21,8 +21,8 @@
 
 /* all that a worker has of this; made in start, gone in stop */
 
-struct ngx_http_dynamic_weight_watch_t {
-    ngx_http_dynamic_weight_apply_t       apply;
+struct ngx_dynamic_weight_watch_t {
+    ngx_dynamic_weight_apply_t            apply;
     std::unique_ptr<dynweight::Watcher>   watcher;
     ngx_connection_t                     *connection;   /* the eventfd */
     ngx_event_t                           next_piece;
@@ -33,38 +33,38 @@ using EventConnection =
     std::unique_ptr<ngx_connection_t, void (*)(ngx_connection_t *)>;
 
 
-static void ngx_http_dynamic_weight_open_tables(
-    ngx_http_dynamic_weight_apply_t *apply);
-static dynweight::Held ngx_http_dynamic_weight_held(
+static void ngx_dynamic_weight_open_tables(
+    ngx_dynamic_weight_apply_t *apply);
+static dynweight::Held ngx_dynamic_weight_held(
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-static EventConnection ngx_http_dynamic_weight_open_eventfd(
+static EventConnection ngx_dynamic_weight_open_eventfd(
     ngx_cycle_t *cycle);
-static ngx_int_t ngx_http_dynamic_weight_add_events(
-    ngx_http_dynamic_weight_watch_t *watch, ngx_connection_t *c);
-static void ngx_http_dynamic_weight_wake_handler(ngx_event_t *ev);
-static void ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev);
+static ngx_int_t ngx_dynamic_weight_add_events(
+    ngx_dynamic_weight_watch_t *watch, ngx_connection_t *c);
+static void ngx_dynamic_weight_wake_handler(ngx_event_t *ev);
+static void ngx_dynamic_weight_piece_handler(ngx_event_t *ev);
 
 
 /* a pointer, so that nothing is constructed when the module is loaded */
-static ngx_http_dynamic_weight_watch_t  *ngx_http_dynamic_weight_watch;
+static ngx_dynamic_weight_watch_t       *ngx_dynamic_weight_watch;
 
 
 ngx_int_t
-ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
+ngx_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
 {
     dynweight::Held                       held;
     ngx_http_dynamic_weight_main_conf_t  *dmcf;
 
     dmcf = ngx_http_dynamic_weight_cycle_conf(cycle);
 
-    auto watch = std::make_unique<ngx_http_dynamic_weight_watch_t>();
+    auto watch = std::make_unique<ngx_dynamic_weight_watch_t>();
 
     watch->apply.conf = dmcf;
     watch->apply.log = cycle->log;
 
-    ngx_http_dynamic_weight_open_tables(&watch->apply);
+    ngx_dynamic_weight_open_tables(&watch->apply);
 
-    held = ngx_http_dynamic_weight_held(dmcf);
+    held = ngx_dynamic_weight_held(dmcf);
 
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
@@ -73,10 +73,10 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    auto connection = ngx_http_dynamic_weight_open_eventfd(cycle);
+    auto connection = ngx_dynamic_weight_open_eventfd(cycle);
 
     if (connection == nullptr
-        || ngx_http_dynamic_weight_add_events(watch.get(), connection.get())
+        || ngx_dynamic_weight_add_events(watch.get(), connection.get())
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -97,7 +97,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
 
     (void) connection.release();    /* the watch's from here on */
 
-    ngx_http_dynamic_weight_watch = watch.release();
+    ngx_dynamic_weight_watch = watch.release();
 
     return NGX_OK;
 }
@@ -109,7 +109,7 @@ ngx_http_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
  */
 
 static void
-ngx_http_dynamic_weight_open_tables(ngx_http_dynamic_weight_apply_t *apply)
+ngx_dynamic_weight_open_tables(ngx_dynamic_weight_apply_t *apply)
 {
     ngx_uint_t             i;
     dynweight::PeerTable  *table;
@@ -126,7 +126,7 @@ ngx_http_dynamic_weight_open_tables(ngx_http_dynamic_weight_apply_t *apply)
 /* what the master or a predecessor of this worker left in the zone */
 
 static dynweight::Held
-ngx_http_dynamic_weight_held(ngx_http_dynamic_weight_main_conf_t *dmcf)
+ngx_dynamic_weight_held(ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     size_t           i;
     dynweight::Held  held;
@@ -163,7 +163,7 @@ ngx_http_dynamic_weight_held(ngx_http_dynamic_weight_main_conf_t *dmcf)
 /* NULL: the log says why */
 
 static EventConnection
-ngx_http_dynamic_weight_open_eventfd(ngx_cycle_t *cycle)
+ngx_dynamic_weight_open_eventfd(ngx_cycle_t *cycle)
 {
     int                fd;
     ngx_connection_t  *c = NULL;
@@ -187,7 +187,7 @@ ngx_http_dynamic_weight_open_eventfd(ngx_cycle_t *cycle)
 
 
 static ngx_int_t
-ngx_http_dynamic_weight_add_events(ngx_http_dynamic_weight_watch_t *watch,
+ngx_dynamic_weight_add_events(ngx_dynamic_weight_watch_t *watch,
     ngx_connection_t *c)
 {
     c->data = watch;
@@ -197,11 +197,11 @@ ngx_http_dynamic_weight_add_events(ngx_http_dynamic_weight_watch_t *watch,
     c->idle = 1;
 
     c->read->log = c->log;
-    c->read->handler = ngx_http_dynamic_weight_wake_handler;
+    c->read->handler = ngx_dynamic_weight_wake_handler;
     c->write->log = c->log;
 
     watch->connection = c;
-    watch->next_piece.handler = ngx_http_dynamic_weight_piece_handler;
+    watch->next_piece.handler = ngx_dynamic_weight_piece_handler;
     watch->next_piece.data = watch;
     watch->next_piece.log = c->log;
     watch->next_piece.cancelable = 1;
@@ -213,15 +213,15 @@ ngx_http_dynamic_weight_add_events(ngx_http_dynamic_weight_watch_t *watch,
 /* within a second; safe to call when nothing runs */
 
 void
-ngx_http_dynamic_weight_stop_watcher(void)
+ngx_dynamic_weight_stop_watcher(void)
 {
-    ngx_http_dynamic_weight_watch_t  *watch = ngx_http_dynamic_weight_watch;
+    ngx_dynamic_weight_watch_t       *watch = ngx_dynamic_weight_watch;
 
     if (watch == NULL) {
         return;
     }
 
-    ngx_http_dynamic_weight_watch = NULL;
+    ngx_dynamic_weight_watch = NULL;
 
     if (watch->next_piece.posted) {
         ngx_delete_posted_event(&watch->next_piece);
@@ -231,8 +231,8 @@ ngx_http_dynamic_weight_stop_watcher(void)
         ngx_del_timer(&watch->next_piece);
     }
 
-    (void) ngx_http_dynamic_weight_guard(ngx_cycle->log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
+    (void) ngx_dynamic_weight_guard(ngx_cycle->log, NGX_ERROR,
+                                    [&]() -> ngx_int_t {
         watch->watcher->Stop();
 
         /*
@@ -241,7 +241,7 @@ ngx_http_dynamic_weight_stop_watcher(void)
          */
 
         while (watch->apply.update
-               && !ngx_http_dynamic_weight_apply_piece(&watch->apply))
+               && !ngx_dynamic_weight_apply_piece(&watch->apply))
         {
             /* void */
         }
@@ -256,18 +256,18 @@ ngx_http_dynamic_weight_stop_watcher(void)
 
 
 static void
-ngx_http_dynamic_weight_wake_handler(ngx_event_t *ev)
+ngx_dynamic_weight_wake_handler(ngx_event_t *ev)
 {
     uint64_t                          n;
     ngx_connection_t                 *c;
-    ngx_http_dynamic_weight_watch_t  *watch;
+    ngx_dynamic_weight_watch_t       *watch;
 
     c = static_cast<ngx_connection_t *>(ev->data);
-    watch = static_cast<ngx_http_dynamic_weight_watch_t *>(c->data);
+    watch = static_cast<ngx_dynamic_weight_watch_t *>(c->data);
 
     if (c->close) {
         /* the worker was told to quit: the next cycle's worker watches */
-        ngx_http_dynamic_weight_stop_watcher();
+        ngx_dynamic_weight_stop_watcher();
         return;
     }
 
@@ -277,31 +277,31 @@ ngx_http_dynamic_weight_wake_handler(ngx_event_t *ev)
     }
 
     if (watch->apply.update == nullptr) {
-        ngx_http_dynamic_weight_piece_handler(&watch->next_piece);
+        ngx_dynamic_weight_piece_handler(&watch->next_piece);
     }
 }
 
 
 static void
-ngx_http_dynamic_weight_piece_handler(ngx_event_t *ev)
+ngx_dynamic_weight_piece_handler(ngx_event_t *ev)
 {
-    ngx_http_dynamic_weight_watch_t *watch =
-        static_cast<ngx_http_dynamic_weight_watch_t *>(ev->data);
+    ngx_dynamic_weight_watch_t *watch =
+        static_cast<ngx_dynamic_weight_watch_t *>(ev->data);
 
-    ngx_http_dynamic_weight_apply_t  *apply = &watch->apply;
+    ngx_dynamic_weight_apply_t       *apply = &watch->apply;
 
-    ngx_int_t  rc = ngx_http_dynamic_weight_guard(ev->log, NGX_ERROR,
-                                                  [&]() -> ngx_int_t {
+    ngx_int_t  rc = ngx_dynamic_weight_guard(ev->log, NGX_ERROR,
+                                             [&]() -> ngx_int_t {
         if (apply->update == nullptr) {
-            ngx_http_dynamic_weight_begin_update(apply,
-                                                 watch->watcher->Take());
+            ngx_dynamic_weight_begin_update(apply,
+                                            watch->watcher->Take());
         }
 
         if (apply->update == nullptr) {
             return NGX_OK;
         }
 
-        if (!ngx_http_dynamic_weight_apply_piece(apply)) {
+        if (!ngx_dynamic_weight_apply_piece(apply)) {
             ngx_post_event(ev, &ngx_posted_next_events);
             return NGX_OK;
         }

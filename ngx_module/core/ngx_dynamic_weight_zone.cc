@@ -13,50 +13,50 @@
 #define NGX_HTTP_DW_MAX_RETAINED_BYTES  static_cast<size_t>(262144)
 
 
-static ngx_int_t ngx_http_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
+static ngx_int_t ngx_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-static void ngx_http_dynamic_weight_prepare_walk(
-    ngx_http_dynamic_weight_walk_t *walk, ngx_shm_zone_t *shm_zone,
+static void ngx_dynamic_weight_prepare_walk(
+    ngx_dynamic_weight_walk_t *walk, ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
-static size_t ngx_http_dynamic_weight_walk(
-    ngx_http_dynamic_weight_walk_t *walk, u_char *memory);
-static void ngx_http_dynamic_weight_walk_root(
-    ngx_http_dynamic_weight_walk_t *walk);
-static void ngx_http_dynamic_weight_walk_columns(
-    ngx_http_dynamic_weight_walk_t *walk);
-static void ngx_http_dynamic_weight_walk_retained(
-    ngx_http_dynamic_weight_walk_t *walk);
-static void ngx_http_dynamic_weight_walk_decisions(
-    ngx_http_dynamic_weight_walk_t *walk);
-static void ngx_http_dynamic_weight_walk_cluster(
-    ngx_http_dynamic_weight_walk_t *walk, size_t cluster);
-static void ngx_http_dynamic_weight_walk_group(
-    ngx_http_dynamic_weight_walk_t *walk,
-    ngx_http_dynamic_weight_group_t *group);
-static void ngx_http_dynamic_weight_walk_line(
-    ngx_http_dynamic_weight_walk_t *walk, const dynweight::LineConfig &line);
-static ngx_http_dynamic_weight_area_t *ngx_http_dynamic_weight_add_area(
-    ngx_http_dynamic_weight_walk_t *walk, size_t begin, uint64_t hash);
-static u_char *ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
+static size_t ngx_dynamic_weight_walk(
+    ngx_dynamic_weight_walk_t *walk, u_char *memory);
+static void ngx_dynamic_weight_walk_root(
+    ngx_dynamic_weight_walk_t *walk);
+static void ngx_dynamic_weight_walk_columns(
+    ngx_dynamic_weight_walk_t *walk);
+static void ngx_dynamic_weight_walk_retained(
+    ngx_dynamic_weight_walk_t *walk);
+static void ngx_dynamic_weight_walk_decisions(
+    ngx_dynamic_weight_walk_t *walk);
+static void ngx_dynamic_weight_walk_cluster(
+    ngx_dynamic_weight_walk_t *walk, size_t cluster);
+static void ngx_dynamic_weight_walk_group(
+    ngx_dynamic_weight_walk_t *walk,
+    ngx_dynamic_weight_group_t *group);
+static void ngx_dynamic_weight_walk_line(
+    ngx_dynamic_weight_walk_t *walk, const dynweight::LineConfig &line);
+static ngx_dynamic_weight_area_t *ngx_dynamic_weight_add_area(
+    ngx_dynamic_weight_walk_t *walk, size_t begin, uint64_t hash);
+static u_char *ngx_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf, size_t size);
-static size_t ngx_http_dynamic_weight_spare(ngx_shm_zone_t *shm_zone,
+static size_t ngx_dynamic_weight_spare(ngx_shm_zone_t *shm_zone,
     size_t size);
 
 
 ngx_int_t
-ngx_http_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone, void *)
+ngx_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone, void *)
 {
-    return ngx_http_dynamic_weight_guard(shm_zone->shm.log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
+    return ngx_dynamic_weight_guard(shm_zone->shm.log, NGX_ERROR,
+                                    [&]() -> ngx_int_t {
 
         auto *dmcf = static_cast<ngx_http_dynamic_weight_main_conf_t *>(
             shm_zone->data);
 
-        if (ngx_http_dynamic_weight_make_zone(shm_zone, dmcf) != NGX_OK) {
+        if (ngx_dynamic_weight_make_zone(shm_zone, dmcf) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        ngx_http_dynamic_weight_check_access(dmcf);
+        ngx_dynamic_weight_check_access(dmcf);
 
         return NGX_OK;
     });
@@ -64,14 +64,14 @@ ngx_http_dynamic_weight_init_zone(ngx_shm_zone_t *shm_zone, void *)
 
 
 static ngx_int_t
-ngx_http_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
+ngx_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     size_t                           measured, made;
     u_char                          *memory;
     ngx_core_conf_t                 *ccf;
     ngx_slab_pool_t                 *shpool;
-    ngx_http_dynamic_weight_walk_t   walk;
+    ngx_dynamic_weight_walk_t        walk;
 
     ccf = reinterpret_cast<ngx_core_conf_t *>(
         ngx_get_conf(dmcf->cycle->conf_ctx, ngx_core_module));
@@ -81,21 +81,21 @@ ngx_http_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
     /* workers that are to quit may serve on beside those of this cycle */
     dmcf->columns = 2 * dmcf->workers;
 
-    ngx_http_dynamic_weight_prepare_walk(&walk, shm_zone, dmcf);
+    ngx_dynamic_weight_prepare_walk(&walk, shm_zone, dmcf);
 
-    measured = ngx_http_dynamic_weight_walk(&walk, NULL);
+    measured = ngx_dynamic_weight_walk(&walk, NULL);
 
     /* again, with what there is room for: only now is that known */
 
-    walk.retained += ngx_http_dynamic_weight_spare(shm_zone, measured);
-    measured = ngx_http_dynamic_weight_walk(&walk, NULL);
+    walk.retained += ngx_dynamic_weight_spare(shm_zone, measured);
+    measured = ngx_dynamic_weight_walk(&walk, NULL);
 
-    memory = ngx_http_dynamic_weight_allocate(shm_zone, dmcf, measured);
+    memory = ngx_dynamic_weight_allocate(shm_zone, dmcf, measured);
     if (memory == NULL) {
         return NGX_ERROR;
     }
 
-    made = ngx_http_dynamic_weight_walk(&walk, memory);
+    made = ngx_dynamic_weight_walk(&walk, memory);
 
     if (made != measured) {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
@@ -105,7 +105,7 @@ ngx_http_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
         return NGX_ERROR;
     }
 
-    ngx_http_dynamic_weight_fill_zone(shm_zone, dmcf);
+    ngx_dynamic_weight_fill_zone(shm_zone, dmcf);
 
     /* complete: the next cycle may take over from it */
 
@@ -121,7 +121,7 @@ ngx_http_dynamic_weight_make_zone(ngx_shm_zone_t *shm_zone,
 /* what every run of it takes as it is */
 
 static void
-ngx_http_dynamic_weight_prepare_walk(ngx_http_dynamic_weight_walk_t *walk,
+ngx_dynamic_weight_prepare_walk(ngx_dynamic_weight_walk_t *walk,
     ngx_shm_zone_t *shm_zone, ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     size_t  c, n;
@@ -141,21 +141,21 @@ ngx_http_dynamic_weight_prepare_walk(ngx_http_dynamic_weight_walk_t *walk,
                                                              c));
     }
 
-    dmcf->documents = static_cast<ngx_http_dynamic_weight_documents_t *>(
+    dmcf->documents = static_cast<ngx_dynamic_weight_documents_t *>(
         ngx_pcalloc(dmcf->cycle->pool,
-                    (n + 1) * sizeof(ngx_http_dynamic_weight_documents_t)));
+                    (n + 1) * sizeof(ngx_dynamic_weight_documents_t)));
     if (dmcf->documents == NULL) {
         throw std::bad_alloc();
     }
 
-    dmcf->records = ngx_http_dynamic_weight_keep(dmcf, std::vector<Record>());
+    dmcf->records = ngx_dynamic_weight_keep(dmcf, std::vector<Record>());
 }
 
 
 /* the one list of what lies in the zone; returns how much it takes */
 
 static size_t
-ngx_http_dynamic_weight_walk(ngx_http_dynamic_weight_walk_t *walk,
+ngx_dynamic_weight_walk(ngx_dynamic_weight_walk_t *walk,
     u_char *memory)
 {
     size_t                                c;
@@ -165,23 +165,23 @@ ngx_http_dynamic_weight_walk(ngx_http_dynamic_weight_walk_t *walk,
     walk->memory = memory;
     walk->size = 0;
 
-    ngx_http_dynamic_weight_walk_root(walk);
-    ngx_http_dynamic_weight_walk_columns(walk);
-    ngx_http_dynamic_weight_walk_retained(walk);
-    ngx_http_dynamic_weight_walk_decisions(walk);
+    ngx_dynamic_weight_walk_root(walk);
+    ngx_dynamic_weight_walk_columns(walk);
+    ngx_dynamic_weight_walk_retained(walk);
+    ngx_dynamic_weight_walk_decisions(walk);
 
     for (c = 0; c < dmcf->config->clusters.size(); c++) {
-        ngx_http_dynamic_weight_walk_cluster(walk, c);
+        ngx_dynamic_weight_walk_cluster(walk, c);
     }
 
     for (i = 0; i < dmcf->ntables; i++) {
-        ngx_http_dynamic_weight_walk_group(walk, dmcf->groups[i]);
+        ngx_dynamic_weight_walk_group(walk, dmcf->groups[i]);
     }
 
-    ngx_http_dynamic_weight_walk_tuning(walk);
+    ngx_dynamic_weight_walk_tuning(walk);
 
     for (const dynweight::LineConfig &line : dmcf->config->lines) {
-        ngx_http_dynamic_weight_walk_line(walk, line);
+        ngx_dynamic_weight_walk_line(walk, line);
     }
 
     return walk->size;
@@ -189,26 +189,26 @@ ngx_http_dynamic_weight_walk(ngx_http_dynamic_weight_walk_t *walk,
 
 
 static void
-ngx_http_dynamic_weight_walk_root(ngx_http_dynamic_weight_walk_t *walk)
+ngx_dynamic_weight_walk_root(ngx_dynamic_weight_walk_t *walk)
 {
     size_t                                nviews, nlines;
     u_char                               *p;
-    ngx_http_dynamic_weight_root_t       *root;
+    ngx_dynamic_weight_root_t            *root;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = walk->conf;
 
     nviews = dmcf->config->clusters.size();
     nlines = dmcf->config->lines.size();
 
-    p = ngx_http_dynamic_weight_take(walk,
-            sizeof(ngx_http_dynamic_weight_root_t)
+    p = ngx_dynamic_weight_take(walk,
+            sizeof(ngx_dynamic_weight_root_t)
             + (1 + nviews + dmcf->ntables + nlines)
-              * sizeof(ngx_http_dynamic_weight_area_t));
+              * sizeof(ngx_dynamic_weight_area_t));
 
     if (p == NULL) {
         return;
     }
 
-    root = reinterpret_cast<ngx_http_dynamic_weight_root_t *>(p);
+    root = reinterpret_cast<ngx_dynamic_weight_root_t *>(p);
 
     root->nviews = nviews;
     root->ntables = dmcf->ntables;
@@ -222,14 +222,14 @@ ngx_http_dynamic_weight_walk_root(ngx_http_dynamic_weight_walk_t *walk)
 
 
 static void
-ngx_http_dynamic_weight_walk_columns(ngx_http_dynamic_weight_walk_t *walk)
+ngx_dynamic_weight_walk_columns(ngx_dynamic_weight_walk_t *walk)
 {
     size_t                                size;
     u_char                               *p;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = walk->conf;
 
     size = dmcf->columns * sizeof(std::atomic<uint64_t>);
-    p = ngx_http_dynamic_weight_take(walk, size);
+    p = ngx_dynamic_weight_take(walk, size);
 
     if (p == NULL) {
         return;
@@ -242,11 +242,11 @@ ngx_http_dynamic_weight_walk_columns(ngx_http_dynamic_weight_walk_t *walk)
 
 
 static void
-ngx_http_dynamic_weight_walk_retained(ngx_http_dynamic_weight_walk_t *walk)
+ngx_dynamic_weight_walk_retained(ngx_dynamic_weight_walk_t *walk)
 {
     size_t  begin = walk->size;
 
-    walk->conf->retained = ngx_http_dynamic_weight_take_document(walk,
+    walk->conf->retained = ngx_dynamic_weight_take_document(walk,
                                walk->retained);
 
     if (walk->memory) {
@@ -257,82 +257,82 @@ ngx_http_dynamic_weight_walk_retained(ngx_http_dynamic_weight_walk_t *walk)
 
 
 static void
-ngx_http_dynamic_weight_walk_decisions(ngx_http_dynamic_weight_walk_t *walk)
+ngx_dynamic_weight_walk_decisions(ngx_dynamic_weight_walk_t *walk)
 {
     size_t  begin = walk->size;
 
-    walk->conf->decisions = ngx_http_dynamic_weight_take_document(walk,
+    walk->conf->decisions = ngx_dynamic_weight_take_document(walk,
                                 dynweight::kMaxDecisionBytes);
 
-    (void) ngx_http_dynamic_weight_add_area(walk, begin, 0);
+    (void) ngx_dynamic_weight_add_area(walk, begin, 0);
 }
 
 
 static void
-ngx_http_dynamic_weight_walk_cluster(ngx_http_dynamic_weight_walk_t *walk,
+ngx_dynamic_weight_walk_cluster(ngx_dynamic_weight_walk_t *walk,
     size_t cluster)
 {
     size_t                                begin = walk->size;
-    ngx_http_dynamic_weight_documents_t  *documents;
+    ngx_dynamic_weight_documents_t       *documents;
 
     documents = &walk->conf->documents[cluster];
 
-    documents->view = ngx_http_dynamic_weight_take_document(walk,
+    documents->view = ngx_dynamic_weight_take_document(walk,
                           walk->views[cluster]);
 
-    (void) ngx_http_dynamic_weight_add_area(walk, begin, 0);
+    (void) ngx_dynamic_weight_add_area(walk, begin, 0);
 
-    documents->status = ngx_http_dynamic_weight_take_document(walk,
+    documents->status = ngx_dynamic_weight_take_document(walk,
                             dynweight::kMaxStatusBytes);
 }
 
 
 static void
-ngx_http_dynamic_weight_walk_group(ngx_http_dynamic_weight_walk_t *walk,
-    ngx_http_dynamic_weight_group_t *group)
+ngx_dynamic_weight_walk_group(ngx_dynamic_weight_walk_t *walk,
+    ngx_dynamic_weight_group_t *group)
 {
     size_t                                n, begin;
     u_char                               *p;
     ngx_http_dynamic_weight_main_conf_t  *dmcf = walk->conf;
 
-    n = group->conf.nseats;
+    n = group->conf.nslots;
 
     begin = walk->size;
-    p = ngx_http_dynamic_weight_take(walk,
+    p = ngx_dynamic_weight_take(walk,
             dynweight::PeerTable::Bytes(n, dmcf->columns));
 
     if (p) {
-        group->zone.table = ngx_http_dynamic_weight_keep(dmcf,
+        group->zone.table = ngx_dynamic_weight_keep(dmcf,
             dynweight::PeerTable::Create(p, n, dmcf->columns));
 
-        (void) ngx_http_dynamic_weight_add_area(walk, begin,
-                   ngx_http_dynamic_weight_group_hash(group));
+        (void) ngx_dynamic_weight_add_area(walk, begin,
+                   ngx_dynamic_weight_group_hash(group));
     }
 
-    p = ngx_http_dynamic_weight_take(walk, dynweight::ShareWindow::Bytes(n));
+    p = ngx_dynamic_weight_take(walk, dynweight::SamplingWindow::Bytes(n));
 
     if (p) {
-        group->zone.window = ngx_http_dynamic_weight_keep(dmcf,
-            dynweight::ShareWindow::Create(p, n,
-                ngx_http_dynamic_weight_unix_msec()));
+        group->zone.window = ngx_dynamic_weight_keep(dmcf,
+            dynweight::SamplingWindow::Create(p, n,
+                ngx_dynamic_weight_unix_msec()));
     }
 
-    ngx_http_dynamic_weight_walk_marks(walk, group);
+    ngx_dynamic_weight_walk_marks(walk, group);
 }
 
 
 static void
-ngx_http_dynamic_weight_walk_line(ngx_http_dynamic_weight_walk_t *walk,
+ngx_dynamic_weight_walk_line(ngx_dynamic_weight_walk_t *walk,
     const dynweight::LineConfig &line)
 {
     size_t                           begin;
     u_char                          *p;
-    ngx_http_dynamic_weight_area_t  *area;
+    ngx_dynamic_weight_area_t       *area;
 
     using Record = dynweight::SharedRecord<dynweight::LineRecord>;
 
     begin = walk->size;
-    p = ngx_http_dynamic_weight_take(walk, Record::Bytes());
+    p = ngx_dynamic_weight_take(walk, Record::Bytes());
 
     if (p == NULL) {
         return;
@@ -340,8 +340,8 @@ ngx_http_dynamic_weight_walk_line(ngx_http_dynamic_weight_walk_t *walk,
 
     walk->conf->records->push_back(Record::Create(p));
 
-    area = ngx_http_dynamic_weight_add_area(walk, begin,
-               ngx_http_dynamic_weight_line_hash(walk->conf, line));
+    area = ngx_dynamic_weight_add_area(walk, begin,
+               ngx_dynamic_weight_line_hash(walk->conf, line));
 
     area->table = 1 + walk->root->nviews + line.table;
     area->first = line.range.first;
@@ -350,19 +350,19 @@ ngx_http_dynamic_weight_walk_line(ngx_http_dynamic_weight_walk_t *walk,
 
 
 uint64_t
-ngx_http_dynamic_weight_group_hash(
-    const ngx_http_dynamic_weight_group_t *group)
+ngx_dynamic_weight_group_hash(
+    const ngx_dynamic_weight_group_t *group)
 {
     ngx_http_dynamic_weight_srv_conf_t  *dscf = group->conf.srv;
 
-    return ngx_http_dynamic_weight_table_hash(
-               ngx_http_dynamic_weight_view(dscf->upstream->host),
+    return ngx_dynamic_weight_table_hash(
+               ngx_dynamic_weight_view(dscf->upstream->host),
                group == &dscf->backup);
 }
 
 
 u_char *
-ngx_http_dynamic_weight_take(ngx_http_dynamic_weight_walk_t *walk, size_t size)
+ngx_dynamic_weight_take(ngx_dynamic_weight_walk_t *walk, size_t size)
 {
     u_char  *p;
 
@@ -375,19 +375,19 @@ ngx_http_dynamic_weight_take(ngx_http_dynamic_weight_walk_t *walk, size_t size)
 
 
 dynweight::SharedDocument *
-ngx_http_dynamic_weight_take_document(ngx_http_dynamic_weight_walk_t *walk,
+ngx_dynamic_weight_take_document(ngx_dynamic_weight_walk_t *walk,
     size_t capacity)
 {
     u_char  *p;
 
-    p = ngx_http_dynamic_weight_take(walk,
+    p = ngx_dynamic_weight_take(walk,
             dynweight::SharedDocument::Bytes(capacity));
 
     if (p == NULL) {
         return NULL;
     }
 
-    return ngx_http_dynamic_weight_keep(walk->conf,
+    return ngx_dynamic_weight_keep(walk->conf,
                dynweight::SharedDocument::Create(p, capacity));
 }
 
@@ -397,11 +397,11 @@ ngx_http_dynamic_weight_take_document(ngx_http_dynamic_weight_walk_t *walk,
  * the order. NULL: it is only measured.
  */
 
-static ngx_http_dynamic_weight_area_t *
-ngx_http_dynamic_weight_add_area(ngx_http_dynamic_weight_walk_t *walk,
+static ngx_dynamic_weight_area_t *
+ngx_dynamic_weight_add_area(ngx_dynamic_weight_walk_t *walk,
     size_t begin, uint64_t hash)
 {
-    ngx_http_dynamic_weight_area_t  *area;
+    ngx_dynamic_weight_area_t       *area;
 
     if (walk->memory == NULL) {
         return NULL;
@@ -421,7 +421,7 @@ ngx_http_dynamic_weight_add_area(ngx_http_dynamic_weight_walk_t *walk,
 /* all that the zone will ever hold; NULL, and the log says why, if it can't */
 
 static u_char *
-ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
+ngx_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf, size_t size)
 {
     size_t            pages, needed;
@@ -463,7 +463,7 @@ ngx_http_dynamic_weight_allocate(ngx_shm_zone_t *shm_zone,
 /* what half of the zone's free rest can retain beyond the least */
 
 static size_t
-ngx_http_dynamic_weight_spare(ngx_shm_zone_t *shm_zone, size_t size)
+ngx_dynamic_weight_spare(ngx_shm_zone_t *shm_zone, size_t size)
 {
     size_t            pages;
     ngx_slab_pool_t  *shpool;

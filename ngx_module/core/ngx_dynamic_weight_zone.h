@@ -25,10 +25,10 @@
 //      +- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -+  | a
 //      | status    document: how it is watched                       |  | clus-
 //      +-------------------------------------------------------------+ -' ter
-//      | table     PeerTable: who sits in which slot, its weight,    | -.
+//      | table     PeerTable: who has which slot, its weight,    | -.
 //      |           connections, health and counters                  |  |
 //      +- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -+  | a
-//      | window    ShareWindow: what observed shares are of          |  | group
+//      | window    SamplingWindow: what observed shares are of          |  | group
 //      +- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -+  |
 //      | marks     2 bytes a slot: what tuning says of it (*)        |  |
 //      +-------------------------------------------------------------+ -'
@@ -66,7 +66,7 @@
 
 #include "watcher/state/cluster_view_json.h"
 #include "watcher/state/held_views.h"
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 
 /* changes with the layout of anything in the zone */
@@ -83,10 +83,10 @@ typedef struct {
     uint64_t                            count;
     std::atomic<uint64_t>               ready;    /* of a primary table: its
                                                      upstream once was */
-} ngx_http_dynamic_weight_area_t;
+} ngx_dynamic_weight_area_t;
 
 
-typedef struct ngx_http_dynamic_weight_root_s {
+typedef struct ngx_dynamic_weight_root_s {
     uint64_t                            magic;
     uint64_t                            nviews;
     uint64_t                            ntables;
@@ -95,12 +95,12 @@ typedef struct ngx_http_dynamic_weight_root_s {
     uint64_t                            retained_size;
     std::atomic<uint64_t>               ready;      /* all upstreams once
                                                        were */
-    ngx_http_dynamic_weight_area_t      areas[1]; /* decisions, views,
+    ngx_dynamic_weight_area_t           areas[1]; /* decisions, views,
                                                      tables, lines' records */
-} ngx_http_dynamic_weight_root_t;
+} ngx_dynamic_weight_root_t;
 
-static_assert(sizeof(ngx_http_dynamic_weight_area_t) == 56);
-static_assert(offsetof(ngx_http_dynamic_weight_root_t, areas) == 56);
+static_assert(sizeof(ngx_dynamic_weight_area_t) == 56);
+static_assert(offsetof(ngx_dynamic_weight_root_t, areas) == 56);
 
 
 /*
@@ -116,20 +116,20 @@ typedef struct {
     size_t                               retained;  /* capacity */
     u_char                              *memory;    /* NULL: measured only */
     size_t                               size;      /* of what was passed */
-    ngx_http_dynamic_weight_root_t      *root;
-    ngx_http_dynamic_weight_area_t      *area;      /* the next one */
-} ngx_http_dynamic_weight_walk_t;
+    ngx_dynamic_weight_root_t           *root;
+    ngx_dynamic_weight_area_t           *area;      /* the next one */
+} ngx_dynamic_weight_walk_t;
 
 
 /* what the cycle before left, and in which zone; no root: it left nothing */
 
 typedef struct {
     ngx_shm_zone_t                      *zone;
-    ngx_http_dynamic_weight_root_t      *root;
-} ngx_http_dynamic_weight_former_t;
+    ngx_dynamic_weight_root_t           *root;
+} ngx_dynamic_weight_previous_t;
 
 
-/* a line as the former cycle has it */
+/* a line as the previous cycle has it */
 
 typedef struct {
     dynweight::PeerTable                 table;
@@ -137,74 +137,74 @@ typedef struct {
     uint32_t                             count;
     dynweight::SharedRecord<dynweight::LineRecord>
                                          record;
-} ngx_http_dynamic_weight_former_line_t;
+} ngx_dynamic_weight_previous_line_t;
 
 
 /* _zone.cc */
 
 /* the next `size` bytes, 64-byte aligned; NULL: they are only measured */
-u_char *ngx_http_dynamic_weight_take(ngx_http_dynamic_weight_walk_t *walk,
+u_char *ngx_dynamic_weight_take(ngx_dynamic_weight_walk_t *walk,
     size_t size);
 
 /* the same for a text, which is empty as yet */
-dynweight::SharedDocument *ngx_http_dynamic_weight_take_document(
-    ngx_http_dynamic_weight_walk_t *walk, size_t capacity);
+dynweight::SharedDocument *ngx_dynamic_weight_take_document(
+    ngx_dynamic_weight_walk_t *walk, size_t capacity);
 
 /* what the next cycle knows its table by */
-uint64_t ngx_http_dynamic_weight_group_hash(
-    const ngx_http_dynamic_weight_group_t *group);
+uint64_t ngx_dynamic_weight_group_hash(
+    const ngx_dynamic_weight_group_t *group);
 
 /* _tuning.cc: its parts of the walk, and what they begin with */
 
-void ngx_http_dynamic_weight_walk_marks(ngx_http_dynamic_weight_walk_t *walk,
-    ngx_http_dynamic_weight_group_t *group);
-void ngx_http_dynamic_weight_walk_tuning(ngx_http_dynamic_weight_walk_t *walk);
-void ngx_http_dynamic_weight_fill_tuning(
+void ngx_dynamic_weight_walk_marks(ngx_dynamic_weight_walk_t *walk,
+    ngx_dynamic_weight_group_t *group);
+void ngx_dynamic_weight_walk_tuning(ngx_dynamic_weight_walk_t *walk);
+void ngx_dynamic_weight_fill_tuning(
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 /* _fill.cc: everything was made: it gets what it begins with */
 
-void ngx_http_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
+void ngx_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
-/* _inherit.cc, _former_line.cc */
+/* _inherit.cc, _previous_line.cc */
 
-ngx_http_dynamic_weight_former_t ngx_http_dynamic_weight_find_former(
+ngx_dynamic_weight_previous_t ngx_dynamic_weight_find_previous(
     ngx_shm_zone_t *shm_zone);
 
-/* what the former cycle and the state file know, for this configuration */
-dynweight::TakenOver ngx_http_dynamic_weight_held_views(
+/* what the previous cycle and the state file know, for this configuration */
+dynweight::TakenOver ngx_dynamic_weight_held_views(
     ngx_shm_zone_t *shm_zone, ngx_http_dynamic_weight_main_conf_t *dmcf,
-    const ngx_http_dynamic_weight_former_t &former);
+    const ngx_dynamic_weight_previous_t &previous);
 
 /* the last decisions, as a text; empty: there are none */
-std::string ngx_http_dynamic_weight_held_decisions(
-    const ngx_http_dynamic_weight_former_t &former);
+std::string ngx_dynamic_weight_held_decisions(
+    const ngx_dynamic_weight_previous_t &previous);
 
 /* the table that has this hash, and where it stands; NULL: there is none */
-ngx_http_dynamic_weight_area_t *ngx_http_dynamic_weight_former_table(
-    const ngx_http_dynamic_weight_former_t &former, uint64_t hash);
+ngx_dynamic_weight_area_t *ngx_dynamic_weight_previous_table(
+    const ngx_dynamic_weight_previous_t &previous, uint64_t hash);
 
 /* the number of the next pick of the table that has this hash */
-uint64_t ngx_http_dynamic_weight_next_pick(
-    const ngx_http_dynamic_weight_former_t &former, uint64_t hash);
+uint64_t ngx_dynamic_weight_next_pick(
+    const ngx_dynamic_weight_previous_t &previous, uint64_t hash);
 
 /* whether all lines of these tables had a weight, or once had; NULL: of all */
-bool ngx_http_dynamic_weight_was_ready(
-    const ngx_http_dynamic_weight_former_t &former, const uint64_t hashes[2]);
+bool ngx_dynamic_weight_was_ready(
+    const ngx_dynamic_weight_previous_t &previous, const uint64_t hashes[2]);
 
 /* passive health, and since when who is out, by address, of an upstream */
-void ngx_http_dynamic_weight_carry_health(
-    const ngx_http_dynamic_weight_former_t &former, const uint64_t hashes[2],
+void ngx_dynamic_weight_inherit_health(
+    const ngx_dynamic_weight_previous_t &previous, const uint64_t hashes[2],
     dynweight::PeerTable table);
 
 /* the same for a line that asks the same, in whatever configuration */
-uint64_t ngx_http_dynamic_weight_line_hash(
+uint64_t ngx_dynamic_weight_line_hash(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line);
 
 /* of a table */
-uint64_t ngx_http_dynamic_weight_table_hash(std::string_view upstream,
+uint64_t ngx_dynamic_weight_table_hash(std::string_view upstream,
     bool backup);
 
 /*
@@ -212,38 +212,38 @@ uint64_t ngx_http_dynamic_weight_table_hash(std::string_view upstream,
  * or one that its upstream has no longer.  Until the API has answered its slots
  * are those of that line, whichever cluster that was of.
  */
-std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
-    ngx_http_dynamic_weight_stand_ins(
+std::vector<std::optional<ngx_dynamic_weight_previous_line_t>>
+    ngx_dynamic_weight_stand_ins(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const std::vector<dynweight::ClusterView> &views,
-    const ngx_http_dynamic_weight_former_t &former);
+    const ngx_dynamic_weight_previous_t &previous);
 
 /* the slots as the last view and the tuning want them; and the line's weight */
-std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_seed_line(
+std::optional<dynweight::LineWeight> ngx_dynamic_weight_seed_line(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
     dynweight::PeerTable table, uint64_t scale,
-    const std::optional<ngx_http_dynamic_weight_former_line_t> &stand_in,
-    const ngx_http_dynamic_weight_former_t &former);
+    const std::optional<ngx_dynamic_weight_previous_line_t> &stand_in,
+    const ngx_dynamic_weight_previous_t &previous);
 
 /* the largest weight that the line will have then, unscaled */
-uint64_t ngx_http_dynamic_weight_largest(
+uint64_t ngx_dynamic_weight_largest(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
-    const std::optional<ngx_http_dynamic_weight_former_line_t> &stand_in,
-    const ngx_http_dynamic_weight_former_t &former);
+    const std::optional<ngx_dynamic_weight_previous_line_t> &stand_in,
+    const ngx_dynamic_weight_previous_t &previous);
 
 
 /* for as long as the configuration lives */
 
 template <typename T>
 T *
-ngx_http_dynamic_weight_keep(ngx_http_dynamic_weight_main_conf_t *dmcf,
+ngx_dynamic_weight_keep(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const T &object)
 {
     T  *kept;
 
-    kept = ngx_http_dynamic_weight_own(dmcf->cycle->pool, new T(object));
+    kept = ngx_dynamic_weight_own(dmcf->cycle->pool, new T(object));
     if (kept == NULL) {
         throw std::bad_alloc();
     }

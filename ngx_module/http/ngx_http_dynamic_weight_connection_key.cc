@@ -100,8 +100,8 @@ ngx_http_dynamic_weight_note_names(ngx_http_dynamic_weight_request_t *rd)
 
 
 bool
-ngx_http_dynamic_weight_way(const ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_way_t *way)
+ngx_http_dynamic_weight_connection_key(const ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_connection_key_t *way)
 {
     ngx_http_upstream_t  *u = rd->request->upstream;
 
@@ -109,7 +109,7 @@ ngx_http_dynamic_weight_way(const ngx_http_dynamic_weight_request_t *rd,
         return false;
     }
 
-    ngx_memzero(way, sizeof(ngx_http_dynamic_weight_way_t));
+    ngx_memzero(way, sizeof(ngx_dynamic_weight_connection_key_t));
 
     way->protocol = u->create_request;
     way->local = u->conf->local;
@@ -137,8 +137,8 @@ ngx_http_dynamic_weight_way(const ngx_http_dynamic_weight_request_t *rd,
 
 
 bool
-ngx_http_dynamic_weight_same_way(const ngx_http_dynamic_weight_way_t *one,
-    const ngx_http_dynamic_weight_way_t *two)
+ngx_http_dynamic_weight_same_connection_key(const ngx_dynamic_weight_connection_key_t *one,
+    const ngx_dynamic_weight_connection_key_t *two)
 {
     return one->protocol == two->protocol
            && one->local == two->local

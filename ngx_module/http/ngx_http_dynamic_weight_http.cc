@@ -48,7 +48,7 @@ ngx_http_dynamic_weight_zone(ngx_conf_t *cf, ngx_command_t *, void *conf)
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
-    dmcf->zone->init = ngx_http_dynamic_weight_init_zone;
+    dmcf->zone->init = ngx_dynamic_weight_init_zone;
     dmcf->zone->data = dmcf;
 
     /* each cycle has its own; _fill.cc carries the view over */
@@ -128,7 +128,7 @@ ngx_http_dynamic_weight_state(ngx_conf_t *cf, ngx_str_t *value,
 
     if (dmcf->state.data[dmcf->state.len - 1] == '/') {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "state \"%V\" is a folder: write the name of a "
+                           "state \"%V\" is a directory: write the name of a "
                            "file in it", &dmcf->state);
         return NGX_ERROR;
     }
@@ -138,7 +138,7 @@ ngx_http_dynamic_weight_state(ngx_conf_t *cf, ngx_str_t *value,
 
 
 /*
- * A folder among the cycle's paths is made by the master and given to the
+ * A directory among the cycle's paths is made by the master and given to the
  * workers' user.  One that exists is left alone: it may be a shared one such as
  * /tmp.
  */
@@ -170,7 +170,7 @@ ngx_http_dynamic_weight_state_folder(ngx_conf_t *cf,
         }
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" of state \"%V\" is no folder",
+                           "\"%V\" of state \"%V\" is not a directory",
                            &dir, &dmcf->state);
         return NGX_ERROR;
     }

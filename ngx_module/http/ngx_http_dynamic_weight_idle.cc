@@ -40,7 +40,7 @@ ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
 {
     ngx_uint_t                            i, j, n;
     ngx_http_dynamic_weight_idle_t       *idle;
-    ngx_http_dynamic_weight_group_t      *group;
+    ngx_dynamic_weight_group_t           *group;
     ngx_http_dynamic_weight_srv_conf_t   *dscf;
     ngx_http_dynamic_weight_peer_idle_t  *peer;
 
@@ -61,21 +61,21 @@ ngx_http_dynamic_weight_init_keepalive(ngx_cycle_t *cycle,
 
         peer = static_cast<ngx_http_dynamic_weight_peer_idle_t *>(
             ngx_palloc(cycle->pool,
-                       group->conf.nseats
+                       group->conf.nslots
                        * sizeof(ngx_http_dynamic_weight_peer_idle_t)));
         if (peer == NULL) {
             return NGX_ERROR;
         }
 
-        for (j = 0; j < group->conf.nseats; j++) {
+        for (j = 0; j < group->conf.nslots; j++) {
             ngx_queue_init(&peer[j].queue);
             peer[j].n = 0;
         }
 
         group->worker.idle = peer;
 
-        n += dscf->keepalive_total ? dscf->keepalive + group->conf.nseats
-                                   : dscf->keepalive * group->conf.nseats;
+        n += dscf->keepalive_total ? dscf->keepalive + group->conf.nslots
+                                   : dscf->keepalive * group->conf.nslots;
     }
 
     n = ngx_min(n, ngx_max(cycle->connection_n / 2, 1));

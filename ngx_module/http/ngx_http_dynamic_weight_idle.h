@@ -9,12 +9,12 @@
 typedef struct {
     ngx_queue_t                           peer;   /* newest first */
     ngx_queue_t                           all;    /* newest first, or free */
-    ngx_http_dynamic_weight_group_t      *group;
+    ngx_dynamic_weight_group_t           *group;
     uint32_t                              slot;
     uint64_t                              generation;
     ngx_connection_t                     *connection;
     ngx_msec_t                            until;
-    ngx_http_dynamic_weight_way_t         way;
+    ngx_dynamic_weight_connection_key_t   way;
 } ngx_http_dynamic_weight_idle_t;
 
 

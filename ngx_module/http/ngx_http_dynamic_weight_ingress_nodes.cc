@@ -10,11 +10,11 @@
 
 
 static ngx_int_t ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_line_t *line);
+    ngx_dynamic_weight_line_t *line);
 static ngx_int_t ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
-    const ngx_http_dynamic_weight_line_t *line);
+    const ngx_dynamic_weight_line_t *line);
 static ngx_int_t ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
-    const ngx_http_dynamic_weight_line_t *line);
+    const ngx_dynamic_weight_line_t *line);
 
 
 /* ingress_nodes CLUSTER SOURCE port=N [slots=N] [empty=keep|drain] ... */
@@ -27,22 +27,22 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
         static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
 
     ngx_str_t                       *value;
-    ngx_http_dynamic_weight_line_t  *line;
+    ngx_dynamic_weight_line_t       *line;
 
     if (dscf->lines.elts == NULL
         && ngx_array_init(&dscf->lines, cf->pool, 4,
-                          sizeof(ngx_http_dynamic_weight_line_t)) != NGX_OK)
+                          sizeof(ngx_dynamic_weight_line_t)) != NGX_OK)
     {
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(
+    line = static_cast<ngx_dynamic_weight_line_t *>(
         ngx_array_push(&dscf->lines));
     if (line == NULL) {
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
-    ngx_memzero(line, sizeof(ngx_http_dynamic_weight_line_t));
+    ngx_memzero(line, sizeof(ngx_dynamic_weight_line_t));
 
     value = static_cast<ngx_str_t *>(cf->args->elts);
 
@@ -68,7 +68,7 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
 
 static ngx_int_t
 ngx_http_dynamic_weight_read_source(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_line_t *line, ngx_str_t *arg)
+    ngx_dynamic_weight_line_t *line, ngx_str_t *arg)
 {
     if (line->source.len) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -78,7 +78,7 @@ ngx_http_dynamic_weight_read_source(ngx_conf_t *cf,
     }
 
     auto source = dynweight::PodSource::Parse(
-                      ngx_http_dynamic_weight_view(*arg));
+                      ngx_dynamic_weight_view(*arg));
 
     if (!source.ok()) {
         std::string  text(source.status().message());
@@ -96,7 +96,7 @@ ngx_http_dynamic_weight_read_source(ngx_conf_t *cf,
 template <auto member, ngx_int_t min, ngx_int_t max>
 static ngx_int_t
 ngx_http_dynamic_weight_read_number(ngx_conf_t *,
-    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
+    ngx_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
 {
     ngx_int_t  n;
 
@@ -115,7 +115,7 @@ ngx_http_dynamic_weight_read_number(ngx_conf_t *,
 template <auto member, bool seconds>
 static ngx_int_t
 ngx_http_dynamic_weight_read_time(ngx_conf_t *,
-    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
+    ngx_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
 {
     ngx_int_t  n;
 
@@ -133,21 +133,21 @@ ngx_http_dynamic_weight_read_time(ngx_conf_t *,
 
 static ngx_int_t
 ngx_http_dynamic_weight_read_empty(ngx_conf_t *,
-    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
+    ngx_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
 {
-    if (ngx_http_dynamic_weight_view(*value) == "drain") {
+    if (ngx_dynamic_weight_view(*value) == "drain") {
         line->drain = 1;
         return NGX_OK;
     }
 
-    return ngx_http_dynamic_weight_view(*value) == "keep" ? NGX_OK
+    return ngx_dynamic_weight_view(*value) == "keep" ? NGX_OK
                                                           : NGX_DECLINED;
 }
 
 
 static ngx_int_t
 ngx_http_dynamic_weight_read_backup(ngx_conf_t *,
-    ngx_http_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *)
+    ngx_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *)
 {
     line->backup = 1;
 
@@ -155,9 +155,9 @@ ngx_http_dynamic_weight_read_backup(ngx_conf_t *,
 }
 
 
-using Line = ngx_http_dynamic_weight_line_t;
+using Line = ngx_dynamic_weight_line_t;
 
-static constexpr ngx_http_dynamic_weight_parameter_t<Line>
+static constexpr ngx_dynamic_weight_parameter_t<Line>
     ngx_http_dynamic_weight_line_parameters[] =
 {
     { "port=", ngx_http_dynamic_weight_read_number<&Line::port, 1, 65535> },
@@ -178,7 +178,7 @@ static constexpr ngx_http_dynamic_weight_parameter_t<Line>
 
 static ngx_int_t
 ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
-    ngx_http_dynamic_weight_line_t *line)
+    ngx_dynamic_weight_line_t *line)
 {
     ngx_int_t   rc;
     ngx_str_t  *arg, value;
@@ -188,7 +188,7 @@ ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        if (dynweight::PodSource::Begins(ngx_http_dynamic_weight_view(arg[i])))
+        if (dynweight::PodSource::Begins(ngx_dynamic_weight_view(arg[i])))
         {
             if (ngx_http_dynamic_weight_read_source(cf, line, &arg[i])
                 != NGX_OK)
@@ -199,7 +199,7 @@ ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
             continue;
         }
 
-        auto *param = ngx_http_dynamic_weight_find_parameter(
+        auto *param = ngx_dynamic_weight_find_parameter(
                           ngx_http_dynamic_weight_line_parameters, arg[i],
                           &value);
 
@@ -237,7 +237,7 @@ ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
 
 static ngx_int_t
 ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
-    const ngx_http_dynamic_weight_line_t *line)
+    const ngx_dynamic_weight_line_t *line)
 {
     if (line->source.len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -263,7 +263,7 @@ ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
 
 static ngx_int_t
 ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
-    const ngx_http_dynamic_weight_line_t *line)
+    const ngx_dynamic_weight_line_t *line)
 {
     ngx_http_upstream_server_t    *us;
     ngx_http_upstream_srv_conf_t  *uscf;

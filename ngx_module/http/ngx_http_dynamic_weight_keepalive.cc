@@ -18,7 +18,7 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
 {
     ngx_queue_t                          *q, *next;
     ngx_connection_t                     *c;
-    ngx_http_dynamic_weight_way_t         way;
+    ngx_dynamic_weight_connection_key_t   way;
     ngx_http_dynamic_weight_idle_t       *idle;
     ngx_http_dynamic_weight_peer_idle_t  *peer;
 
@@ -29,7 +29,7 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
     peer = &rd->group->worker.idle[rd->slot];
 
     if (ngx_queue_empty(&peer->queue)
-        || !ngx_http_dynamic_weight_way(rd, &way))
+        || !ngx_http_dynamic_weight_connection_key(rd, &way))
     {
         return false;
     }
@@ -48,7 +48,7 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
             continue;
         }
 
-        if (!ngx_http_dynamic_weight_same_way(&idle->way, &way)) {
+        if (!ngx_http_dynamic_weight_same_connection_key(&idle->way, &way)) {
             continue;
         }
 
@@ -82,7 +82,7 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state)
 {
     ngx_connection_t                *c;
-    ngx_http_dynamic_weight_way_t    way;
+    ngx_dynamic_weight_connection_key_t  way;
     ngx_http_dynamic_weight_idle_t  *idle;
 
     c = pc->connection;
@@ -91,7 +91,7 @@ ngx_http_dynamic_weight_keep_idle(ngx_peer_connection_t *pc,
         return;
     }
 
-    if (!ngx_http_dynamic_weight_way(rd, &way)
+    if (!ngx_http_dynamic_weight_connection_key(rd, &way)
         || ngx_handle_read_event(c->read, 0) != NGX_OK)
     {
         return;

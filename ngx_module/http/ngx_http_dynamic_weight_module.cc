@@ -12,7 +12,7 @@ static ngx_int_t ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 static ngx_int_t ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
-    ngx_http_dynamic_weight_group_t *group);
+    ngx_dynamic_weight_group_t *group);
 static void ngx_http_dynamic_weight_exit_process(ngx_cycle_t *cycle);
 
 
@@ -27,7 +27,7 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
 
     { ngx_string("dynamic_weight_cluster"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
-      ngx_http_dynamic_weight_cluster,
+      ngx_dynamic_weight_cluster,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -55,7 +55,7 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
 
     { ngx_string("dynamic_weight_tuning"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_dynamic_weight_tuning,
+      ngx_dynamic_weight_tuning,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
@@ -171,7 +171,7 @@ ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf)
 
     /*
      * A reload without a master starts no process, and so no module: nginx
-     * itself answers nobody after it, and our former zone would be unmapped
+     * itself answers nobody after it, and our previous zone would be unmapped
      * under the watcher.  Refused, it leaves everything as it is.
      */
 
@@ -185,13 +185,13 @@ ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    return ngx_http_dynamic_weight_guard(cf->log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
+    return ngx_dynamic_weight_guard(cf->log, NGX_ERROR,
+                                    [&]() -> ngx_int_t {
         if (ngx_http_dynamic_weight_resolve(cf, dmcf) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        return ngx_http_dynamic_weight_resolve_tuning(cf, dmcf);
+        return ngx_dynamic_weight_resolve_tuning(cf, dmcf);
     });
 }
 
@@ -214,14 +214,14 @@ ngx_http_dynamic_weight_create_main_conf(ngx_conf_t *cf)
                        sizeof(ngx_http_dynamic_weight_srv_conf_t *))
             != NGX_OK
         || ngx_array_init(&dmcf->cluster_places, cf->pool, 4,
-                          sizeof(ngx_http_dynamic_weight_place_t))
+                          sizeof(ngx_dynamic_weight_place_t))
             != NGX_OK)
     {
         return NULL;
     }
 
-    return ngx_http_dynamic_weight_guard(cf->log, nullptr, [&]() -> void * {
-        dmcf->config = ngx_http_dynamic_weight_own(cf->pool,
+    return ngx_dynamic_weight_guard(cf->log, nullptr, [&]() -> void * {
+        dmcf->config = ngx_dynamic_weight_own(cf->pool,
                                                  new dynweight::WatcherConfig);
         return dmcf->config ? dmcf : nullptr;
     });
@@ -281,9 +281,9 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
 
     ngx_http_dynamic_weight_serves = true;
 
-    ngx_http_dynamic_weight_claim_column(cycle, dmcf);
+    ngx_dynamic_weight_claim_column(cycle, dmcf);
 
-    if (ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
+    if (ngx_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
             return ngx_http_dynamic_weight_init_worker(cycle, dmcf);
         })
         != NGX_OK)
@@ -292,7 +292,7 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
     }
 
     if (dmcf->status_asked) {
-        (void) ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
+        (void) ngx_dynamic_weight_guard(cycle->log, NGX_ERROR, [&] {
             return ngx_http_dynamic_weight_init_status(dmcf);
         });
     }
@@ -308,9 +308,9 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
      * and the log says why.
      */
 
-    (void) ngx_http_dynamic_weight_guard(cycle->log, NGX_ERROR,
-                                         [&]() -> ngx_int_t {
-        ngx_http_dynamic_weight_start_shares(cycle, dmcf);
+    (void) ngx_dynamic_weight_guard(cycle->log, NGX_ERROR,
+                                    [&]() -> ngx_int_t {
+        ngx_dynamic_weight_start_shares(cycle, dmcf);
 
         if (dmcf->config->lines.empty()
             && dmcf->config->tuning_file.empty())
@@ -318,7 +318,7 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
             return NGX_OK;
         }
 
-        return ngx_http_dynamic_weight_start_watcher(cycle);
+        return ngx_dynamic_weight_start_watcher(cycle);
     });
 
     return NGX_OK;
@@ -332,30 +332,30 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     ngx_uint_t                        i;
-    ngx_http_dynamic_weight_group_t  *group;
+    ngx_dynamic_weight_group_t       *group;
 
     for (i = 0; i < dmcf->ntables; i++) {
         group = dmcf->groups[i];
 
-        if (ngx_http_dynamic_weight_init_serving(cycle, dmcf, group)
+        if (ngx_dynamic_weight_init_serving(cycle, dmcf, group)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
 
-        group->worker.tenants =
-            static_cast<ngx_http_dynamic_weight_tenant_t *>(
+        group->worker.occupants =
+            static_cast<ngx_dynamic_weight_occupant_t *>(
                 ngx_pcalloc(cycle->pool,
-                            group->conf.nseats
-                            * sizeof(ngx_http_dynamic_weight_tenant_t)));
-        if (group->worker.tenants == NULL) {
+                            group->conf.nslots
+                            * sizeof(ngx_dynamic_weight_occupant_t)));
+        if (group->worker.occupants == NULL) {
             return NGX_ERROR;
         }
 
         group->worker.sessions =
             static_cast<ngx_http_dynamic_weight_sessions_t **>(
                 ngx_pcalloc(cycle->pool,
-                            group->conf.nseats
+                            group->conf.nslots
                             * sizeof(ngx_http_dynamic_weight_sessions_t *)));
         if (group->worker.sessions == NULL) {
             return NGX_ERROR;
@@ -374,12 +374,12 @@ ngx_http_dynamic_weight_init_worker(ngx_cycle_t *cycle,
 
 static ngx_int_t
 ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
-    ngx_http_dynamic_weight_group_t *group)
+    ngx_dynamic_weight_group_t *group)
 {
-    ngx_uint_t                  n = group->conf.nseats;
+    ngx_uint_t                  n = group->conf.nslots;
     dynweight::ConsistentHash  *hash;
 
-    hash = ngx_http_dynamic_weight_own(cycle->pool,
+    hash = ngx_dynamic_weight_own(cycle->pool,
                                        new dynweight::ConsistentHash(n));
     if (hash == NULL) {
         return NGX_ERROR;
@@ -390,7 +390,7 @@ ngx_http_dynamic_weight_init_hash(ngx_cycle_t *cycle,
     /* here nobody waits for it */
     while (!hash->settled()) {
         hash->Advance(n, n, [&](uint32_t slot) {
-            return ngx_http_dynamic_weight_identity(group, slot);
+            return ngx_dynamic_weight_identity(group, slot);
         });
     }
 
@@ -405,11 +405,11 @@ ngx_http_dynamic_weight_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_dynamic_weight_main_conf_t  *dmcf;
 
-    ngx_http_dynamic_weight_stop_watcher();
+    ngx_dynamic_weight_stop_watcher();
 
     dmcf = ngx_http_dynamic_weight_cycle_conf(cycle);
 
     if (dmcf && dmcf->zone) {
-        ngx_http_dynamic_weight_release_column(dmcf);
+        ngx_dynamic_weight_release_column(dmcf);
     }
 }

@@ -10,10 +10,10 @@ static ngx_int_t ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t **group);
+    ngx_dynamic_weight_group_t **group);
 static bool ngx_http_dynamic_weight_may_ask_again(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group);
+    ngx_dynamic_weight_group_t *group);
 static ngx_int_t ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd);
 static void ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc,
@@ -22,7 +22,7 @@ static bool ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state);
 static void ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_srv_conf_t *dscf,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state);
+    ngx_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state);
 static void ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table,
     uint32_t slot, const dynweight::HealthPolicy &policy);
 static void ngx_http_dynamic_weight_count(ngx_http_request_t *r,
@@ -32,7 +32,7 @@ static void ngx_http_dynamic_weight_count(ngx_http_request_t *r,
 /* those that serve, and one that is probed: not the last try of a request */
 
 static ngx_uint_t
-ngx_http_dynamic_weight_tries(const ngx_http_dynamic_weight_group_t *group)
+ngx_http_dynamic_weight_tries(const ngx_dynamic_weight_group_t *group)
 {
     return group->worker.index->nonzero()
            + (group->worker.serving->due() != dynweight::ServingWeights::kNone);
@@ -85,11 +85,11 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 
     ngx_http_dynamic_weight_chain(rd);
 
-    ngx_http_dynamic_weight_refresh(dscf);
+    ngx_dynamic_weight_refresh(dscf);
 
     tries = ngx_http_dynamic_weight_tries(&dscf->primary);
 
-    if (dscf->backup.conf.nseats) {
+    if (dscf->backup.conf.nslots) {
         tries += ngx_http_dynamic_weight_tries(&dscf->backup);
     }
 
@@ -117,7 +117,7 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
 
     bool                              again;
     ngx_int_t                         rc;
-    ngx_http_dynamic_weight_group_t  *group;
+    ngx_dynamic_weight_group_t       *group;
 
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                    "get dynamic weight peer, try: %ui", pc->tries);
@@ -146,7 +146,7 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
     }
 
     group->zone.table->Acquire(rd->slot, rd->generation,
-                               ngx_http_dynamic_weight_column);
+                               ngx_dynamic_weight_column);
 
     /* before any variable is evaluated: $upstream_addr has this peer, then */
     rd->request->upstream->state->peer = pc->name;
@@ -174,15 +174,15 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
 static ngx_int_t
 ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t **group)
+    ngx_dynamic_weight_group_t **group)
 {
     ngx_int_t                            rc;
     ngx_http_dynamic_weight_srv_conf_t  *dscf = rd->conf;
 
-    rc = ngx_http_dynamic_weight_choose(rd, *group, &rd->slot,
-                                        &rd->generation);
+    rc = ngx_dynamic_weight_choose(rd, *group, &rd->slot,
+                                   &rd->generation);
 
-    if (rc == NGX_BUSY && !rd->backup && dscf->backup.conf.nseats) {
+    if (rc == NGX_BUSY && !rd->backup && dscf->backup.conf.nslots) {
 
         ngx_log_debug0(NGX_LOG_DEBUG_HTTP, pc->log, 0, "backup servers");
 
@@ -192,8 +192,8 @@ ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
 
         *group = &dscf->backup;
 
-        rc = ngx_http_dynamic_weight_choose(rd, *group, &rd->slot,
-                                            &rd->generation);
+        rc = ngx_dynamic_weight_choose(rd, *group, &rd->slot,
+                                       &rd->generation);
     }
 
     if (rc == NGX_BUSY) {
@@ -201,7 +201,7 @@ ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
         return NGX_BUSY;
     }
 
-    return ngx_http_dynamic_weight_set_tried(rd, *group, rd->slot);
+    return ngx_dynamic_weight_set_tried(rd, *group, rd->slot);
 }
 
 
@@ -212,7 +212,7 @@ ngx_http_dynamic_weight_next_peer(ngx_peer_connection_t *pc,
 
 static bool
 ngx_http_dynamic_weight_may_ask_again(ngx_http_dynamic_weight_request_t *rd,
-    ngx_http_dynamic_weight_group_t *group)
+    ngx_dynamic_weight_group_t *group)
 {
     if (!rd->again) {
         return false;
@@ -221,12 +221,12 @@ ngx_http_dynamic_weight_may_ask_again(ngx_http_dynamic_weight_request_t *rd,
     rd->again = 0;
 
     return group->zone.table->weight(rd->slot) != 0
-           && ngx_http_dynamic_weight_generation(group, rd->slot)
+           && ngx_dynamic_weight_generation(group, rd->slot)
               == rd->generation;
 }
 
 
-/* a node's is copied: another may sit in the slot when it is read again */
+/* a node's is copied: another may occupy the slot when it is read again */
 
 static ngx_int_t
 ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
@@ -234,8 +234,8 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
 {
     u_char                             *p;
     ngx_str_t                          *name;
-    ngx_http_dynamic_weight_seat_t     *seat;
-    ngx_http_dynamic_weight_tenant_t   *tenant;
+    ngx_dynamic_weight_slot_conf_t     *slot_conf;
+    ngx_dynamic_weight_occupant_t      *occupant;
     ngx_http_dynamic_weight_attempt_t  *attempt;
 
     attempt = &rd->first;
@@ -249,28 +249,28 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
         }
     }
 
-    seat = &rd->group->conf.seats[rd->slot];
+    slot_conf = &rd->group->conf.slots[rd->slot];
 
     attempt->next = NULL;
-    attempt->cluster = seat->cluster;
+    attempt->cluster = slot_conf->cluster;
     attempt->state = rd->request->upstream_states->nelts - 1;
 
     *rd->last = attempt;
     rd->last = &attempt->next;
 
-    if (seat->sockaddr) {
-        pc->sockaddr = seat->sockaddr;
-        pc->socklen = seat->socklen;
-        pc->name = &seat->name;
+    if (slot_conf->sockaddr) {
+        pc->sockaddr = slot_conf->sockaddr;
+        pc->socklen = slot_conf->socklen;
+        pc->name = &slot_conf->name;
 
         return NGX_OK;
     }
 
-    tenant = &rd->group->worker.tenants[rd->slot];
+    occupant = &rd->group->worker.occupants[rd->slot];
 
     name = static_cast<ngx_str_t *>(
         ngx_palloc(rd->request->pool,
-                   sizeof(ngx_str_t) + tenant->socklen + tenant->len));
+                   sizeof(ngx_str_t) + occupant->socklen + occupant->len));
     if (name == NULL) {
         return NGX_ERROR;
     }
@@ -278,14 +278,14 @@ ngx_http_dynamic_weight_set_address(ngx_peer_connection_t *pc,
     p = reinterpret_cast<u_char *>(name + 1);
 
     pc->sockaddr = reinterpret_cast<struct sockaddr *>(p);
-    pc->socklen = tenant->socklen;
+    pc->socklen = occupant->socklen;
 
-    p = ngx_cpymem(p, &tenant->sockaddr, tenant->socklen);
+    p = ngx_cpymem(p, &occupant->sockaddr, occupant->socklen);
 
-    name->len = tenant->len;
+    name->len = occupant->len;
     name->data = p;
 
-    ngx_memcpy(p, tenant->text, tenant->len);
+    ngx_memcpy(p, occupant->text, occupant->len);
 
     pc->name = name;
 
@@ -302,7 +302,7 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     bool                              stale;
     dynweight::PeerTable             *table;
-    ngx_http_dynamic_weight_group_t  *group;
+    ngx_dynamic_weight_group_t       *group;
 
     ngx_log_debug2(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                    "free dynamic weight peer %ui %ui", pc->tries, state);
@@ -322,10 +322,10 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
     table = group->zone.table;
 
     table->Release(rd->slot, rd->generation,
-                   ngx_http_dynamic_weight_column);
+                   ngx_dynamic_weight_column);
 
     /*
-     * Another peer may sit in the slot by now; what this request learned is
+     * Another peer may occupy the slot by now; what this request learned is
      * not about it.
      */
 
@@ -399,12 +399,12 @@ ngx_http_dynamic_weight_is_stale(ngx_peer_connection_t *pc,
 static void
 ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_srv_conf_t *dscf,
-    ngx_http_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state)
+    ngx_dynamic_weight_group_t *group, uint32_t slot, ngx_uint_t state)
 {
     bool                            back;
     dynweight::PeerTable           *table = group->zone.table;
     dynweight::PeerHealth          &health = table->health(slot);
-    const dynweight::HealthPolicy  &policy = group->conf.seats[slot].health;
+    const dynweight::HealthPolicy  &policy = group->conf.slots[slot].health;
 
     if (!(state & NGX_PEER_FAILED)) {
 
@@ -421,11 +421,11 @@ ngx_http_dynamic_weight_note_health(ngx_peer_connection_t *pc,
         return;
     }
 
-    ngx_http_dynamic_weight_refresh(dscf);
+    ngx_dynamic_weight_refresh(dscf);
 
     /* as nginx's only server: there is nobody to go to instead */
 
-    if (dscf->lone && group->worker.serving->weight(slot)) {
+    if (dscf->single && group->worker.serving->weight(slot)) {
         return;
     }
 
@@ -462,7 +462,7 @@ ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     }
 
     /*
-     * Of this attempt: headers_in is the former one's until it sends its
+     * Of this attempt: headers_in is the previous one's until it sends its
      * request, and after early hints the only one that knows the answer.
      */
 

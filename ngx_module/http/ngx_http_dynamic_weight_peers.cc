@@ -1,4 +1,4 @@
-// The seats of an upstream's peers, made when the upstream is complete.
+// The slots of an upstream's peers, made when the upstream is complete.
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
 
@@ -7,17 +7,17 @@
 #include "weightcalc/hash.h"
 
 
-static ngx_uint_t ngx_http_dynamic_weight_count_seats(
+static ngx_uint_t ngx_http_dynamic_weight_count_slots(
     const ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup);
-static ngx_http_dynamic_weight_seat_t *ngx_http_dynamic_weight_seat_servers(
+static ngx_dynamic_weight_slot_conf_t *ngx_http_dynamic_weight_assign_servers(
     ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup,
-    ngx_http_dynamic_weight_seat_t *seat, uint64_t *largest);
-static void ngx_http_dynamic_weight_seat_nodes(
+    ngx_dynamic_weight_slot_conf_t *slot_conf, uint64_t *largest);
+static void ngx_http_dynamic_weight_assign_nodes(
     ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup,
-    ngx_http_dynamic_weight_seat_t *seat);
+    ngx_dynamic_weight_slot_conf_t *slot_conf);
 
 
-/* seats: first those of the servers, then those of the lines' slots */
+/* slots: first those of the servers, then those of the lines' slots */
 
 ngx_int_t
 ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
@@ -25,10 +25,10 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
 {
     uint64_t                          largest;
     ngx_uint_t                        n;
-    ngx_http_dynamic_weight_seat_t   *seat;
-    ngx_http_dynamic_weight_group_t  *group;
+    ngx_dynamic_weight_slot_conf_t   *slot_conf;
+    ngx_dynamic_weight_group_t       *group;
 
-    n = ngx_http_dynamic_weight_count_seats(dscf, backup);
+    n = ngx_http_dynamic_weight_count_slots(dscf, backup);
 
     if (n == 0) {
         return NGX_OK;
@@ -43,21 +43,21 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    seat = static_cast<ngx_http_dynamic_weight_seat_t *>(
-        ngx_pmemalign(cf->pool, n * sizeof(ngx_http_dynamic_weight_seat_t),
-                      alignof(ngx_http_dynamic_weight_seat_t)));
-    if (seat == NULL) {
+    slot_conf = static_cast<ngx_dynamic_weight_slot_conf_t *>(
+        ngx_pmemalign(cf->pool, n * sizeof(ngx_dynamic_weight_slot_conf_t),
+                      alignof(ngx_dynamic_weight_slot_conf_t)));
+    if (slot_conf == NULL) {
         return NGX_ERROR;
     }
 
-    std::uninitialized_value_construct_n(seat, n);
+    std::uninitialized_value_construct_n(slot_conf, n);
 
     group = backup ? &dscf->backup : &dscf->primary;
 
-    group->conf.seats = seat;
-    group->conf.nseats = n;
+    group->conf.slots = slot_conf;
+    group->conf.nslots = n;
 
-    seat = ngx_http_dynamic_weight_seat_servers(dscf, backup, seat, &largest);
+    slot_conf = ngx_http_dynamic_weight_assign_servers(dscf, backup, slot_conf, &largest);
 
     if (largest > dynweight::kMaxWeight) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
@@ -69,23 +69,23 @@ ngx_http_dynamic_weight_init_group(ngx_conf_t *cf,
                       dscf->upstream->file_name, dscf->upstream->line);
     }
 
-    ngx_http_dynamic_weight_seat_nodes(dscf, backup, seat);
+    ngx_http_dynamic_weight_assign_nodes(dscf, backup, slot_conf);
 
     return NGX_OK;
 }
 
 
 static ngx_uint_t
-ngx_http_dynamic_weight_count_seats(
+ngx_http_dynamic_weight_count_slots(
     const ngx_http_dynamic_weight_srv_conf_t *dscf, bool backup)
 {
     ngx_uint_t                       i, n;
     ngx_http_upstream_server_t      *server;
-    ngx_http_dynamic_weight_line_t  *line;
+    ngx_dynamic_weight_line_t       *line;
 
     server = static_cast<ngx_http_upstream_server_t *>(
         dscf->upstream->servers->elts);
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
+    line = static_cast<ngx_dynamic_weight_line_t *>(dscf->lines.elts);
 
     n = 0;
 
@@ -105,11 +105,11 @@ ngx_http_dynamic_weight_count_seats(
 }
 
 
-/* each address of each server; returns the first seat behind them */
+/* each address of each server; returns the first slot behind them */
 
-static ngx_http_dynamic_weight_seat_t *
-ngx_http_dynamic_weight_seat_servers(ngx_http_dynamic_weight_srv_conf_t *dscf,
-    bool backup, ngx_http_dynamic_weight_seat_t *seat, uint64_t *largest)
+static ngx_dynamic_weight_slot_conf_t *
+ngx_http_dynamic_weight_assign_servers(ngx_http_dynamic_weight_srv_conf_t *dscf,
+    bool backup, ngx_dynamic_weight_slot_conf_t *slot_conf, uint64_t *largest)
 {
     ngx_uint_t                   i, j;
     ngx_http_upstream_server_t  *server;
@@ -126,39 +126,39 @@ ngx_http_dynamic_weight_seat_servers(ngx_http_dynamic_weight_srv_conf_t *dscf,
         }
 
         for (j = 0; j < server[i].naddrs; j++) {
-            seat->sockaddr = server[i].addrs[j].sockaddr;
-            seat->socklen = server[i].addrs[j].socklen;
-            seat->name = server[i].addrs[j].name;
-            seat->server = server[i].name;
-            seat->weight = server[i].down ? 0
+            slot_conf->sockaddr = server[i].addrs[j].sockaddr;
+            slot_conf->socklen = server[i].addrs[j].socklen;
+            slot_conf->name = server[i].addrs[j].name;
+            slot_conf->server = server[i].name;
+            slot_conf->weight = server[i].down ? 0
                            : dynweight::ServerWeight(server[i].weight,
                                                      dscf->base);
-            *largest = ngx_max(*largest, seat->weight);
-            seat->health.max_fails = server[i].max_fails;
-            seat->health.fail_timeout_ms = 1000
+            *largest = ngx_max(*largest, slot_conf->weight);
+            slot_conf->health.max_fails = server[i].max_fails;
+            slot_conf->health.fail_timeout_ms = 1000
                           * static_cast<int64_t>(server[i].fail_timeout);
-            seat->max_conns = server[i].max_conns;
-            seat->identity = dynweight::HashBytes(
-                                 ngx_http_dynamic_weight_view(seat->name));
-            seat++;
+            slot_conf->max_conns = server[i].max_conns;
+            slot_conf->identity = dynweight::HashBytes(
+                                 ngx_dynamic_weight_view(slot_conf->name));
+            slot_conf++;
         }
     }
 
-    return seat;
+    return slot_conf;
 }
 
 
-/* each slot of each line: who sits there is known later */
+/* each slot of each line: who occupies it is known later */
 
 static void
-ngx_http_dynamic_weight_seat_nodes(ngx_http_dynamic_weight_srv_conf_t *dscf,
-    bool backup, ngx_http_dynamic_weight_seat_t *seat)
+ngx_http_dynamic_weight_assign_nodes(ngx_http_dynamic_weight_srv_conf_t *dscf,
+    bool backup, ngx_dynamic_weight_slot_conf_t *slot_conf)
 {
     uint64_t                         identity;
     ngx_uint_t                       i, j;
-    ngx_http_dynamic_weight_line_t  *line;
+    ngx_dynamic_weight_line_t       *line;
 
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
+    line = static_cast<ngx_dynamic_weight_line_t *>(dscf->lines.elts);
 
     for (i = 0; i < dscf->lines.nelts; i++) {
 
@@ -169,20 +169,20 @@ ngx_http_dynamic_weight_seat_nodes(ngx_http_dynamic_weight_srv_conf_t *dscf,
         /* two lines may share nodes: each gets keys of its own */
 
         identity = dynweight::HashBytes(
-                       ngx_http_dynamic_weight_view(line[i].source),
+                       ngx_dynamic_weight_view(line[i].source),
                        dynweight::HashBytes(
-                           ngx_http_dynamic_weight_view(line[i].cluster)));
+                           ngx_dynamic_weight_view(line[i].cluster)));
 
         for (j = 0; j < line[i].slots; j++) {
-            seat->cluster = &line[i].cluster;
-            seat->server = line[i].cluster;
-            seat->health.max_fails = line[i].max_fails;
-            seat->health.fail_timeout_ms = 1000
+            slot_conf->cluster = &line[i].cluster;
+            slot_conf->server = line[i].cluster;
+            slot_conf->health.max_fails = line[i].max_fails;
+            slot_conf->health.fail_timeout_ms = 1000
                           * static_cast<int64_t>(line[i].fail_timeout);
-            seat->max_conns = line[i].max_conns;
-            seat->slow_start = line[i].slow_start;
-            seat->identity = identity;
-            seat++;
+            slot_conf->max_conns = line[i].max_conns;
+            slot_conf->slow_start = line[i].slow_start;
+            slot_conf->identity = identity;
+            slot_conf++;
         }
     }
 }

@@ -22,9 +22,9 @@ static ngx_int_t ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
     ngx_http_dynamic_weight_srv_conf_t *dscf);
 static dynweight::LineConfig ngx_http_dynamic_weight_resolve_line(
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
-    const ngx_http_dynamic_weight_line_t &line, uint32_t cluster);
-static ngx_uint_t ngx_http_dynamic_weight_servers_seats(
-    const ngx_http_dynamic_weight_group_t *group);
+    const ngx_dynamic_weight_line_t &line, uint32_t cluster);
+static ngx_uint_t ngx_http_dynamic_weight_servers_slots(
+    const ngx_dynamic_weight_group_t *group);
 static void ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
@@ -71,13 +71,13 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
                       dmcf->zone_place.file, dmcf->zone_place.line);
     }
 
-    dmcf->config->state_file = ngx_http_dynamic_weight_view(dmcf->state);
+    dmcf->config->state_file = ngx_dynamic_weight_view(dmcf->state);
 
     return NGX_OK;
 }
 
 
-/* all upstreams of ours have their seats: their groups get their tables */
+/* all upstreams of ours have their slots: their groups get their tables */
 
 static ngx_int_t
 ngx_http_dynamic_weight_number_groups(ngx_conf_t *cf,
@@ -89,22 +89,22 @@ ngx_http_dynamic_weight_number_groups(ngx_conf_t *cf,
     dscf = static_cast<ngx_http_dynamic_weight_srv_conf_t **>(
         dmcf->upstreams.elts);
 
-    dmcf->groups = static_cast<ngx_http_dynamic_weight_group_t **>(
+    dmcf->groups = static_cast<ngx_dynamic_weight_group_t **>(
         ngx_pcalloc(cf->pool,
                     (2 * dmcf->upstreams.nelts + 1)
-                    * sizeof(ngx_http_dynamic_weight_group_t *)));
+                    * sizeof(ngx_dynamic_weight_group_t *)));
     if (dmcf->groups == NULL) {
         return NGX_ERROR;
     }
 
     for (i = 0; i < dmcf->upstreams.nelts; i++) {
 
-        for (ngx_http_dynamic_weight_group_t *group
+        for (ngx_dynamic_weight_group_t *group
              : { &dscf[i]->primary, &dscf[i]->backup })
         {
             group->conf.srv = dscf[i];
 
-            if (group->conf.nseats) {
+            if (group->conf.nslots) {
                 group->conf.id = dmcf->ntables;
                 dmcf->groups[dmcf->ntables++] = group;
             }
@@ -164,22 +164,22 @@ ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
     ngx_http_upstream_srv_conf_t *uscf)
 {
     if (dscf->lines.nelts) {
-        auto *line = static_cast<ngx_http_dynamic_weight_line_t *>(
+        auto *line = static_cast<ngx_dynamic_weight_line_t *>(
             dscf->lines.elts);
 
-        return ngx_http_dynamic_weight_wrong(cf, line->place,
+        return ngx_dynamic_weight_wrong(cf, line->place,
                   "\"ingress_nodes\" in upstream \"%V\" without its method: "
                   "write \"dynamic_weight;\" before it", &uscf->host);
     }
 
     if (dscf->base_place.file) {
-        return ngx_http_dynamic_weight_wrong(cf, dscf->base_place,
+        return ngx_dynamic_weight_wrong(cf, dscf->base_place,
                   "\"dynamic_weight_base\" in upstream \"%V\" without its "
                   "method: write \"dynamic_weight;\" before it", &uscf->host);
     }
 
     if (dscf->keepalive_place.file) {
-        return ngx_http_dynamic_weight_wrong(cf, dscf->keepalive_place,
+        return ngx_dynamic_weight_wrong(cf, dscf->keepalive_place,
                   "\"dynamic_weight_keepalive\" in upstream \"%V\" without "
                   "its method: write \"dynamic_weight;\" before it",
                   &uscf->host);
@@ -198,16 +198,16 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
 {
     uint32_t                          primary, backup, *next;
     ngx_uint_t                        i, c, nclusters;
-    ngx_http_dynamic_weight_line_t   *line;
+    ngx_dynamic_weight_line_t        *line;
 
-    line = static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts);
+    line = static_cast<ngx_dynamic_weight_line_t *>(dscf->lines.elts);
     nclusters = dmcf->config->clusters.size();
     dscf->first_line = dmcf->config->lines.size();
 
     /* where each group's slots begin: behind its servers */
 
-    primary = ngx_http_dynamic_weight_servers_seats(&dscf->primary);
-    backup = ngx_http_dynamic_weight_servers_seats(&dscf->backup);
+    primary = ngx_http_dynamic_weight_servers_slots(&dscf->primary);
+    backup = ngx_http_dynamic_weight_servers_slots(&dscf->backup);
 
     std::set<std::tuple<uint32_t, std::string, in_port_t>>  seen;
 
@@ -215,14 +215,14 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
 
         for (c = 0; c < nclusters; c++) {
             if (dmcf->config->clusters[c].name
-                == ngx_http_dynamic_weight_view(line[i].cluster))
+                == ngx_dynamic_weight_view(line[i].cluster))
             {
                 break;
             }
         }
 
         if (c == nclusters) {
-            return ngx_http_dynamic_weight_wrong(cf, line[i].place,
+            return ngx_dynamic_weight_wrong(cf, line[i].place,
                       "unknown cluster \"%V\" in upstream \"%V\": define it "
                       "with \"dynamic_weight_cluster %V { ... }\" in http, or "
                       "correct the name",
@@ -233,7 +233,7 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
         auto config = ngx_http_dynamic_weight_resolve_line(dscf, line[i], c);
 
         if (!seen.emplace(c, config.source, config.port).second) {
-            return ngx_http_dynamic_weight_wrong(cf, line[i].place,
+            return ngx_dynamic_weight_wrong(cf, line[i].place,
                       "duplicate \"ingress_nodes %V %V port=%ud\" in upstream "
                       "\"%V\": remove one",
                       &line[i].cluster, &line[i].source,
@@ -260,14 +260,14 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
 static dynweight::LineConfig
 ngx_http_dynamic_weight_resolve_line(
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
-    const ngx_http_dynamic_weight_line_t &line, uint32_t cluster)
+    const ngx_dynamic_weight_line_t &line, uint32_t cluster)
 {
     dynweight::LineConfig  config;
 
-    config.upstream = ngx_http_dynamic_weight_view(dscf->upstream->host);
+    config.upstream = ngx_dynamic_weight_view(dscf->upstream->host);
     config.cluster = cluster;
     config.source = dynweight::PodSource::Parse(
-                   ngx_http_dynamic_weight_view(line.source)).value().Key();
+                   ngx_dynamic_weight_view(line.source)).value().Key();
     config.port = line.port;
     config.base = dscf->base;
     config.empty = line.drain ? dynweight::EmptyPolicy::kDrain
@@ -279,13 +279,13 @@ ngx_http_dynamic_weight_resolve_line(
 
 
 static ngx_uint_t
-ngx_http_dynamic_weight_servers_seats(
-    const ngx_http_dynamic_weight_group_t *group)
+ngx_http_dynamic_weight_servers_slots(
+    const ngx_dynamic_weight_group_t *group)
 {
     ngx_uint_t  n;
 
-    for (n = 0; n < group->conf.nseats; n++) {
-        if (group->conf.seats[n].cluster) {
+    for (n = 0; n < group->conf.nslots; n++) {
+        if (group->conf.slots[n].cluster) {
             break;
         }
     }
@@ -299,9 +299,9 @@ ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
     ngx_uint_t                        i;
-    ngx_http_dynamic_weight_place_t  *place;
+    ngx_dynamic_weight_place_t       *place;
 
-    place = static_cast<ngx_http_dynamic_weight_place_t *>(
+    place = static_cast<ngx_dynamic_weight_place_t *>(
         dmcf->cluster_places.elts);
 
     std::set<uint32_t>  used;

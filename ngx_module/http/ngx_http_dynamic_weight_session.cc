@@ -14,7 +14,7 @@
 
 typedef struct {
     ngx_ssl_session_t                    *session;  /* NULL: none behind it */
-    ngx_http_dynamic_weight_way_t         way;
+    ngx_dynamic_weight_connection_key_t   way;
 } ngx_http_dynamic_weight_session_t;
 
 
@@ -35,7 +35,7 @@ ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc, void *data)
         static_cast<ngx_http_dynamic_weight_request_t *>(data);
 
     ngx_uint_t                           i;
-    ngx_http_dynamic_weight_way_t        way;
+    ngx_dynamic_weight_connection_key_t  way;
     ngx_http_dynamic_weight_session_t   *s;
     ngx_http_dynamic_weight_sessions_t  *sessions;
 
@@ -54,7 +54,7 @@ ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc, void *data)
         return NGX_OK;
     }
 
-    if (!ngx_http_dynamic_weight_way(rd, &way)) {
+    if (!ngx_http_dynamic_weight_connection_key(rd, &way)) {
         return NGX_OK;
     }
 
@@ -66,7 +66,7 @@ ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc, void *data)
             break;
         }
 
-        if (ngx_http_dynamic_weight_same_way(&s->way, &way)) {
+        if (ngx_http_dynamic_weight_same_connection_key(&s->way, &way)) {
             ngx_log_debug1(NGX_LOG_DEBUG_HTTP, pc->log, 0,
                            "set session: %p", s->session);
 
@@ -86,11 +86,11 @@ ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc, void *data)
 
     ngx_uint_t                            i;
     ngx_ssl_session_t                    *session;
-    ngx_http_dynamic_weight_way_t         way;
+    ngx_dynamic_weight_connection_key_t   way;
     ngx_http_dynamic_weight_session_t    *latest;
     ngx_http_dynamic_weight_sessions_t  **sessions;
 
-    if (rd->group == NULL || !ngx_http_dynamic_weight_way(rd, &way)) {
+    if (rd->group == NULL || !ngx_http_dynamic_weight_connection_key(rd, &way)) {
         return;
     }
 
@@ -124,7 +124,7 @@ ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc, void *data)
 
     for (i = 0; i < NGX_HTTP_DW_SESSIONS - 1; i++) {
         if (latest[i].session == NULL
-            || ngx_http_dynamic_weight_same_way(&latest[i].way, &way))
+            || ngx_http_dynamic_weight_same_connection_key(&latest[i].way, &way))
         {
             break;
         }

@@ -90,9 +90,9 @@ ngx_http_dynamic_weight_status_handler(ngx_http_request_t *r)
 
     rest = ngx_http_dynamic_weight_rest(r);
 
-    return ngx_http_dynamic_weight_guard(r->connection->log,
-                                         NGX_HTTP_INTERNAL_SERVER_ERROR,
-                                         [&]() -> ngx_int_t {
+    return ngx_dynamic_weight_guard(r->connection->log,
+                                    NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                    [&]() -> ngx_int_t {
         return ngx_http_dynamic_weight_answer(r, rest);
     });
 }
@@ -169,7 +169,7 @@ ngx_http_dynamic_weight_rest(ngx_http_request_t *r)
     clcf = static_cast<ngx_http_core_loc_conf_t *>(
         ngx_http_get_module_loc_conf(r, ngx_http_core_module));
 
-    uri = ngx_http_dynamic_weight_view(r->uri);
+    uri = ngx_dynamic_weight_view(r->uri);
 
     if (!clcf->noname && uri.size() >= clcf->name.len) {
         uri.remove_prefix(clcf->name.len);
@@ -200,7 +200,7 @@ ngx_http_dynamic_weight_arg(ngx_http_request_t *r, std::string_view name,
         return false;
     }
 
-    value->assign(ngx_http_dynamic_weight_view(raw));
+    value->assign(ngx_dynamic_weight_view(raw));
 
     /* as a form sends a space; nginx leaves it alone */
     std::replace(value->begin(), value->end(), '+', ' ');
@@ -226,7 +226,7 @@ ngx_http_dynamic_weight_read_query(ngx_http_request_t *r,
     std::string       value;
     std::string_view  args, name;
 
-    args = ngx_http_dynamic_weight_view(r->args);
+    args = ngx_dynamic_weight_view(r->args);
 
     while (!args.empty()) {
         end = ngx_min(args.find('&'), args.size());

@@ -18,7 +18,7 @@ static dynweight::LineModel ngx_http_dynamic_weight_model_line(
     const ngx_http_dynamic_weight_main_conf_t *dmcf,
     const ngx_http_dynamic_weight_srv_conf_t *dscf, ngx_uint_t i);
 static dynweight::GroupModel ngx_http_dynamic_weight_model_group(
-    const ngx_http_dynamic_weight_group_t *group);
+    const ngx_dynamic_weight_group_t *group);
 
 
 static ngx_http_dynamic_weight_srv_conf_t *
@@ -59,7 +59,7 @@ ngx_http_dynamic_weight_init_query(ngx_http_dynamic_weight_main_conf_t *dmcf,
 
         dscf = ngx_http_dynamic_weight_nth_upstream(dmcf, upstream);
 
-        ngx_http_dynamic_weight_refresh(dscf);
+        ngx_dynamic_weight_refresh(dscf);
 
         return dscf->all_out;
     };
@@ -74,7 +74,7 @@ ngx_http_dynamic_weight_status_model(ngx_http_dynamic_weight_main_conf_t *dmcf)
     ngx_uint_t               i;
     dynweight::StatusModel  *model;
 
-    model = ngx_http_dynamic_weight_own(dmcf->cycle->pool,
+    model = ngx_dynamic_weight_own(dmcf->cycle->pool,
                                         new dynweight::StatusModel);
     if (model == NULL) {
         return NULL;
@@ -86,7 +86,7 @@ ngx_http_dynamic_weight_status_model(ngx_http_dynamic_weight_main_conf_t *dmcf)
         return model;    /* there is no upstream either */
     }
 
-    model->zone = ngx_http_dynamic_weight_view(dmcf->zone->shm.name);
+    model->zone = ngx_dynamic_weight_view(dmcf->zone->shm.name);
     model->decisions = dmcf->decisions;
     model->tuning = dmcf->tuning.status;
     model->ready = &dmcf->root->ready;
@@ -131,9 +131,9 @@ ngx_http_dynamic_weight_model_upstream(
 {
     ngx_uint_t                             i;
     dynweight::UpstreamModel               upstream;
-    const ngx_http_dynamic_weight_root_t  *root = dmcf->root;
+    const ngx_dynamic_weight_root_t       *root = dmcf->root;
 
-    upstream.name = ngx_http_dynamic_weight_view(dscf->upstream->host);
+    upstream.name = ngx_dynamic_weight_view(dscf->upstream->host);
     upstream.method = dscf->least_conn ? "least_conn"
                       : dscf->hash_key ? "hash" : "round_robin";
     upstream.base = dscf->base;
@@ -159,14 +159,14 @@ ngx_http_dynamic_weight_model_line(
 {
     dynweight::LineModel             line;
     const dynweight::LineConfig     *config;
-    ngx_http_dynamic_weight_line_t  *conf;
+    ngx_dynamic_weight_line_t       *conf;
 
-    conf = &static_cast<ngx_http_dynamic_weight_line_t *>(dscf->lines.elts)[i];
+    conf = &static_cast<ngx_dynamic_weight_line_t *>(dscf->lines.elts)[i];
     config = &dmcf->config->lines[dscf->first_line + i];
 
     line.cluster = config->cluster;
     line.cluster_name = dmcf->config->clusters[config->cluster].name;
-    line.source = ngx_http_dynamic_weight_view(conf->source);
+    line.source = ngx_dynamic_weight_view(conf->source);
     line.source_key = config->source;
     line.port = conf->port;
     line.backup = conf->backup;
@@ -183,30 +183,30 @@ ngx_http_dynamic_weight_model_line(
 
 static dynweight::GroupModel
 ngx_http_dynamic_weight_model_group(
-    const ngx_http_dynamic_weight_group_t *group)
+    const ngx_dynamic_weight_group_t *group)
 {
     ngx_uint_t                             i;
     dynweight::GroupModel                  model;
     dynweight::ServerModel                 server;
-    const ngx_http_dynamic_weight_seat_t  *seat;
+    const ngx_dynamic_weight_slot_conf_t  *slot_conf;
 
-    model.slots = group->conf.nseats;
+    model.slots = group->conf.nslots;
     model.table = group->zone.table;
     model.window = group->zone.window;
     model.marks = group->zone.marks;
 
-    for (i = 0; i < group->conf.nseats; i++) {
-        seat = &group->conf.seats[i];
+    for (i = 0; i < group->conf.nslots; i++) {
+        slot_conf = &group->conf.slots[i];
 
-        if (seat->cluster) {
+        if (slot_conf->cluster) {
             break;    /* ingress nodes follow the servers */
         }
 
-        server.address = ngx_http_dynamic_weight_view(seat->name);
-        server.name = ngx_http_dynamic_weight_view(seat->server);
-        server.health = seat->health;
-        server.max_conns = seat->max_conns;
-        server.down = seat->weight == 0;
+        server.address = ngx_dynamic_weight_view(slot_conf->name);
+        server.name = ngx_dynamic_weight_view(slot_conf->server);
+        server.health = slot_conf->health;
+        server.max_conns = slot_conf->max_conns;
+        server.down = slot_conf->weight == 0;
 
         model.servers.push_back(server);
     }

@@ -226,7 +226,7 @@ ngx_http_dynamic_weight_send_piece(ngx_http_request_t *r,
     sending->text.clear();
 
     now.monotonic_ms = ngx_current_msec;
-    now.unix_ms = ngx_http_dynamic_weight_unix_msec();
+    now.unix_ms = ngx_dynamic_weight_unix_msec();
 
     last = sending->document->Piece(now, &sending->text);
 
@@ -288,8 +288,8 @@ ngx_http_dynamic_weight_write_handler(ngx_http_request_t *r)
         return;
     }
 
-    rc = ngx_http_dynamic_weight_guard(r->connection->log, NGX_ERROR,
-                                       [&]() -> ngx_int_t {
+    rc = ngx_dynamic_weight_guard(r->connection->log, NGX_ERROR,
+                                  [&]() -> ngx_int_t {
         return ngx_http_dynamic_weight_send_piece(r, sending);
     });
 

@@ -41,7 +41,7 @@ ngx_http_dynamic_weight_pass_on(ngx_conf_t *cf, std::string_view name,
         for (cmd = module->commands; cmd && cmd->name.len; cmd++) {
 
             if (ngx_http_dynamic_weight_is_for_upstreams(cmd)
-                && ngx_http_dynamic_weight_view(cmd->name) == name)
+                && ngx_dynamic_weight_view(cmd->name) == name)
             {
                 return cmd->set(cf, cmd, ctx->srv_conf[module->ctx_index]);
             }
@@ -72,7 +72,7 @@ ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
     if (dscf->keepalive_place.file) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "both \"dynamic_weight_keepalive\" and \"%V\" in an "
-                           "upstream: remove one of them; the former has "
+                           "upstream: remove one of them; the first has "
                            "\"timeout=\", \"requests=\" and \"time=\"",
                            &cmd->name);
         return NGX_HTTP_DW_CONF_ERROR;
@@ -87,7 +87,7 @@ ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (cmd->offset) {
 
-        rv = ngx_http_dynamic_weight_view(cmd->name) == "keepalive_requests"
+        rv = ngx_dynamic_weight_view(cmd->name) == "keepalive_requests"
              ? ngx_conf_set_num_slot(cf, cmd, conf)
              : ngx_conf_set_msec_slot(cf, cmd, conf);
 
@@ -96,14 +96,14 @@ ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
         }
 
         return ngx_http_dynamic_weight_pass_on(cf,
-                   ngx_http_dynamic_weight_view(cmd->name), false);
+                   ngx_dynamic_weight_view(cmd->name), false);
     }
 
     if (!dscf->enabled) {
         dscf->keepalive_before = 1;
 
         return ngx_http_dynamic_weight_pass_on(cf,
-                   ngx_http_dynamic_weight_view(cmd->name), false);
+                   ngx_dynamic_weight_view(cmd->name), false);
     }
 
     if (dscf->keepalive_total) {
@@ -123,7 +123,7 @@ ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
 
     if (cf->args->nelts == 3) {
 
-        if (ngx_http_dynamic_weight_view(value[2]) != "local") {
+        if (ngx_dynamic_weight_view(value[2]) != "local") {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "invalid parameter \"%V\": write \"local\", or "
                                "nothing", &value[2]);
@@ -204,7 +204,7 @@ ngx_http_dynamic_weight_foreign(ngx_conf_t *cf, bool methods)
 
         for (cmd = module->commands; cmd && cmd->name.len; cmd++) {
 
-            std::string_view  name = ngx_http_dynamic_weight_view(cmd->name);
+            std::string_view  name = ngx_dynamic_weight_view(cmd->name);
 
             if (ngx_http_dynamic_weight_is_for_upstreams(cmd)
                 && !has(other, name)
@@ -336,9 +336,9 @@ ngx_http_dynamic_weight_resolve_stock(ngx_conf_t *cf,
             || dscf->keepalive_time != NGX_CONF_UNSET_MSEC
             || dscf->keepalive_timeout != NGX_CONF_UNSET_MSEC))
     {
-        return ngx_http_dynamic_weight_wrong(cf,
+        return ngx_dynamic_weight_wrong(cf,
                       dscf->stock_place.file ? dscf->stock_place
-                                             : dscf->keepalive_place,
+                                        : dscf->keepalive_place,
                       "no idle connection is kept in upstream \"%V\", and what "
                       "is said of them is without effect: remove it, or write "
                       "another number than 0", &us->host);

@@ -75,7 +75,7 @@ ngx_http_dynamic_weight_read_method(ngx_conf_t *cf,
     }
 
     value = static_cast<ngx_str_t *>(cf->args->elts);
-    method = ngx_http_dynamic_weight_view(value[1]);
+    method = ngx_dynamic_weight_view(value[1]);
 
     if (method == "least_conn" && n == 2) {
         dscf->least_conn = 1;
@@ -166,7 +166,7 @@ ngx_http_dynamic_weight_check_order(ngx_conf_t *cf,
 {
     if (dscf->keepalive_before) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"keepalive\" stands before \"dynamic_weight\" "
+                           "\"keepalive\" must not precede \"dynamic_weight\" "
                            "in upstream \"%V\": write \"keepalive\" after "
                            "\"dynamic_weight\"", &uscf->host);
         return NGX_ERROR;
@@ -176,7 +176,7 @@ ngx_http_dynamic_weight_check_order(ngx_conf_t *cf,
         std::string  names = ngx_http_dynamic_weight_foreign(cf, true);
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "another balancing method stands before "
+                           "another balancing method must not precede "
                            "\"dynamic_weight\" in upstream \"%V\": remove one "
                            "of them (it is one of %s)",
                            &uscf->host, names.c_str());
@@ -228,7 +228,7 @@ ngx_http_dynamic_weight_read_requests(ngx_conf_t *,
 
 using Upstream = ngx_http_dynamic_weight_srv_conf_t;
 
-static constexpr ngx_http_dynamic_weight_parameter_t<Upstream>
+static constexpr ngx_dynamic_weight_parameter_t<Upstream>
     ngx_http_dynamic_weight_keepalive_parameters[] =
 {
     { "timeout=",
@@ -281,7 +281,7 @@ ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *, void *conf)
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        auto *param = ngx_http_dynamic_weight_find_parameter(
+        auto *param = ngx_dynamic_weight_find_parameter(
                           ngx_http_dynamic_weight_keepalive_parameters,
                           value[i], &s);
 
@@ -343,7 +343,7 @@ ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (dscf->primary.conf.nseats == 0) {
+    if (dscf->primary.conf.nslots == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no peer of upstream \"%V\" but backup ones: write a "
                       "\"server\" or \"ingress_nodes\" without \"backup\" in "

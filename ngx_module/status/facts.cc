@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <optional>
 
 #include "ngx_module/status/number_text.h"
 
@@ -14,15 +16,15 @@ uint64_t Load(const std::atomic<uint64_t>& counter) {
   return counter.load(std::memory_order_relaxed);
 }
 
-// Former times out, and the present one, which ends when the peer is due for a
-// probe: from then on it is not kept out any longer.
+// Previous times out, and the present one, which ends when the peer is due for
+// a probe: from then on it is not kept out any longer.
 uint64_t Downtime(const PeerCounters& counters, int64_t due_ms,
                   int64_t now_ms) {
   const int64_t since = counters.down_since_ms.load(std::memory_order_relaxed);
-  const uint64_t former = Load(counters.downtime_ms);
-  if (since == 0) return former;
-  return former + static_cast<uint64_t>(
-                      std::max<int64_t>(std::min(now_ms, due_ms) - since, 0));
+  const uint64_t previous = Load(counters.downtime_ms);
+  if (since == 0) return previous;
+  return previous + static_cast<uint64_t>(
+                        std::max<int64_t>(std::min(now_ms, due_ms) - since, 0));
 }
 
 }  // namespace
@@ -88,7 +90,7 @@ PeerCursor::Found PeerCursor::Next(int64_t now_ms, int* slots,
   }
 }
 
-// False when nobody sits in the slot.
+// False when nobody occupies the slot.
 bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
   const PeerTable& table = *group_->table;
   if (!table.Read(slot_, &facts->peer)) return false;
@@ -149,6 +151,48 @@ void UpstreamSums::Add(const UpstreamModel& upstream, const PeerFacts& facts) {
   } else {
     lines[static_cast<size_t>(facts.line - upstream.lines.data())].Add(facts);
   }
+}
+
+namespace {
+
+// Requests of an upstream below which shares say little.
+constexpr uint64_t kMinRecent = 1000;
+constexpr double kMaxShareError = 0.1;
+
+double Fraction(uint64_t part, uint64_t whole) {
+  return static_cast<double>(part) / static_cast<double>(whole);
+}
+
+bool IsOffTarget(const PeerSum& sum, const PeerSum& whole) {
+  if (whole.weight == 0 || whole.recent == 0) return false;
+  return std::abs(Fraction(sum.weight, whole.weight) -
+                  Fraction(sum.recent, whole.recent)) > kMaxShareError;
+}
+
+}  // namespace
+
+bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums) {
+  // Other methods do not promise the share of the weight alone.
+  const bool shares_tell =
+      upstream.method == "round_robin" &&
+      sums.group[0].recent + sums.group[1].recent >= kMinRecent;
+  bool any_pod = sums.servers[0].peers + sums.servers[1].peers > 0;
+  for (size_t i = 0; i < upstream.lines.size(); ++i) {
+    const std::optional<LineRecord> record = upstream.lines[i].record->Read();
+    if (!record || !record->known) return true;
+    any_pod |= record->pods > 0;
+    const size_t group = upstream.lines[i].backup ? 1 : 0;
+    if (shares_tell && IsOffTarget(sums.lines[i], sums.group[group])) {
+      return true;
+    }
+  }
+  for (const size_t group : {0, 1}) {
+    if (sums.group[group].failed > 0) return true;
+    if (shares_tell && IsOffTarget(sums.servers[group], sums.group[group])) {
+      return true;
+    }
+  }
+  return !any_pod;
 }
 
 ClusterStatus ReadClusterStatus(const ClusterModel& cluster) {

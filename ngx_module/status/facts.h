@@ -125,6 +125,11 @@ struct UpstreamSums {
   void Add(const UpstreamModel& upstream, const PeerFacts& facts);
 };
 
+// Whether an operator should look at the upstream: a peer fails, a weight is
+// not known, no line has a pod and there is no server, or the shares of a
+// thousand requests and more are off what the weights imply.
+bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums);
+
 // The cluster has a status.
 ClusterStatus ReadClusterStatus(const ClusterModel& cluster);
 

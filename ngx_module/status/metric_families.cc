@@ -34,7 +34,7 @@ constexpr ClusterFamily kClusterFamilies[] = {
      }},
     {{"cluster_observed_timestamp_seconds", "gauge",
       "When the oldest part of what is in force was last said, maybe to a "
-      "former run; 0: nothing is known."},
+      "previous run; 0: nothing is known."},
      "",
      false,
      [](const ClusterStatus& status, std::string* out) {
@@ -64,7 +64,7 @@ constexpr ClusterFamily kClusterFamilies[] = {
      "",
      false,
      ClusterCounter<&ClusterStatus::watches>},
-    {{"cluster_events_total", "counter", "Watch events taken up."},
+    {{"cluster_events_total", "counter", "Watch events applied."},
      "",
      false,
      ClusterCounter<&ClusterStatus::events>},
@@ -126,10 +126,10 @@ constexpr LineFamily kLineFamilies[] = {
        return true;
      }},
     {{"upstream_cluster_target_share", "gauge",
-      "Part of the upstream's requests that the weights promise."},
+      "Fraction of the upstream's requests implied by the weights."},
      ShareOf<&PeerSum::weight>},
     {{"upstream_cluster_observed_share", "gauge",
-      "Part of the upstream's requests of the last one to two minutes."},
+      "Fraction of the upstream's requests of the last one to two minutes."},
      ShareOf<&PeerSum::recent>},
 };
 
@@ -163,7 +163,8 @@ constexpr ServerFamily kServerFamilies[] = {
      false,
      false},
     {{"upstream_server_responses_total", "counter",
-      "Responses of the peer by class; a class that never came is left out."},
+      "Responses of the peer by class; a class is absent until its first "
+      "response."},
      kResponses1xx,
      5,
      false,
@@ -185,14 +186,14 @@ constexpr ServerFamily kServerFamilies[] = {
      false,
      false},
     {{"upstream_server_unavail_total", "counter",
-      "Times the peer was taken out by passive health; left out while it never "
-      "was."},
+      "Times the peer was taken out by passive health; absent until the first "
+      "time."},
      kUnavail,
      1,
      false,
      true},
     {{"upstream_server_downtime_seconds_total", "counter",
-      "How long it was taken out; left out while it never was."},
+      "How long it was taken out; absent until the first time."},
      kDowntime,
      1,
      true,

@@ -63,7 +63,7 @@ struct LineSample {
 // Some 200 bytes a peer. Not thread-safe.
 class MetricsSnapshot : public UpstreamVisitor {
  public:
-  // Empty, with room for what the query asks for. It may be a former one: to
+  // Empty, with room for what the query asks for. It may be a previous one: to
   // give megabytes back to the kernel, and get them again, would hold the event
   // loop longer than all the rest.
   static std::unique_ptr<MetricsSnapshot> Take(const StatusQuery& query);

@@ -13,10 +13,10 @@
 #include <string_view>
 #include <vector>
 
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 #include "weightcalc/peer_health.h"
 #include "weightcalc/peer_table.h"
-#include "weightcalc/share_window.h"
+#include "weightcalc/sampling_window.h"
 #include "weightcalc/shared_document.h"
 #include "weightcalc/shared_record.h"
 
@@ -38,7 +38,7 @@ struct ServerModel {
   bool down = false;
 };
 
-// An `ingress_nodes` line: `slots` slots, whoever sits there.
+// An `ingress_nodes` line: `slots` slots, whoever occupies it.
 struct LineModel {
   uint32_t cluster = 0;  // of the model's clusters
   std::string_view cluster_name;
@@ -58,7 +58,7 @@ struct GroupModel {
   uint32_t slots = 0;  // 0: there are no such peers, and nothing of the rest
   std::vector<ServerModel> servers;
   const PeerTable* table = nullptr;
-  const ShareWindow* window = nullptr;
+  const SamplingWindow* window = nullptr;
   // By slot, 1 + the index of the tuning's rule that decides; nullptr: there is
   // no tuning file.
   const std::atomic<uint16_t>* marks = nullptr;
@@ -69,7 +69,7 @@ struct UpstreamModel {
   std::string_view method;
   uint64_t base = 0;
   std::vector<LineModel> lines;  // of both groups
-  GroupModel groups[2];          // primary, backup; the former has peers
+  GroupModel groups[2];          // primary, backup; the primary one has peers
   // Whether each line has, or once had, a weight.
   const std::atomic<uint64_t>* ready = nullptr;
 };
@@ -79,7 +79,7 @@ struct StatusModel {
   std::vector<ClusterModel> clusters;
   std::vector<UpstreamModel> upstreams;  // none without a zone
   // nullptr where there is none.
-  const SharedDocument* decisions = nullptr;  // WeightJournal's
+  const SharedDocument* decisions = nullptr;  // WeightChangeLog's
   const SharedDocument* tuning = nullptr;     // TuningFile::EncodeStatus()
   // Whether all upstreams were ready once; /ready writes it.
   std::atomic<uint64_t>* ready = nullptr;

@@ -13,6 +13,7 @@
 #include "ngx_module/status/facts.h"
 #include "ngx_module/status/html_writer.h"
 #include "ngx_module/status/page_assets.h"
+#include "ngx_module/status/page_rows.h"
 #include "ngx_module/status/upstream_walk.h"
 #include "watcher/cluster_status.h"
 
@@ -26,21 +27,37 @@ constexpr uint64_t kMaxDown = 200;
 // a look; of others few are.
 constexpr int kRowSlots = 4;
 
-// The name of an upstream that a link may carry.
-constexpr size_t kMaxLinkName = 256;
-
-constexpr std::string_view kPeerColumns =
-    "<thead><tr><th>Upstream<th>Cluster<th>Server<th>Node<th>State"
-    "<th class=\"n\">Weight<th class=\"n\">Active<th class=\"n\">Requests"
-    "<th class=\"n\">5xx<th class=\"n\">Fails<th>Last chosen</thead>"
-    "<tbody>\n";
-
 uint64_t SecondsSince(int64_t then_ms, int64_t now_ms) {
   return static_cast<uint64_t>(std::max<int64_t>(now_ms - then_ms, 0)) / 1000;
 }
 
-// Head, clusters and upstreams are told while they are gone through; the rows
-// of peers meanwhile gather, and follow in pieces.
+// Text that gathers, and is given out later in pieces.
+class GatheredRows {
+ public:
+  // Where the next row goes.
+  std::string* Next() {
+    if (pieces_.empty() || pieces_.back().size() >= Document::kPieceBytes) {
+      pieces_.emplace_back().reserve(Document::kPieceBytes + 4096);
+    }
+    return &pieces_.back();
+  }
+  // Appends the next piece; true when it was the last.
+  bool Give(std::string* out) {
+    if (given_ < pieces_.size()) {
+      out->append(pieces_[given_]);
+      pieces_[given_++] = std::string();
+    }
+    return given_ == pieces_.size();
+  }
+
+ private:
+  std::vector<std::string> pieces_;
+  size_t given_ = 0;
+};
+
+// The verdict and the upstreams with problems come first, so all are gone
+// through before anything is told; their rows gather meanwhile, and follow in
+// pieces.
 class Page : public Document, private UpstreamVisitor {
  public:
   explicit Page(const StatusQuery& query)
@@ -52,30 +69,30 @@ class Page : public Document, private UpstreamVisitor {
 
  private:
   enum class Phase : uint8_t {
+    kStale,
+    kScan,
     kHead,
     kClusters,
+    kProblems,
     kUpstreams,
     kPeers,
     kDown,
     kTail,
   };
 
+  void NoteStale(const ClusterModel& cluster);
+  std::string Verdict() const;
   void Head(int64_t now_ms);
   void BeginClusters();
   void Cluster(const ClusterModel& cluster, int64_t now_ms);
   void BeginUpstreams();
   void OnUpstream(const UpstreamModel& upstream,
                   const UpstreamSums& sums) override;
-  void Line(const UpstreamModel& upstream, const UpstreamSums& sums, size_t i);
-  void Servers(const UpstreamModel& upstream, const UpstreamSums& sums,
-               size_t group);
-  void Shares(const PeerSum& sum, const PeerSum& whole);
-  void Counts(const PeerSum& sum);
   void OnPeer(const UpstreamModel& upstream, const UpstreamSums& sums,
               const PeerFacts& facts) override;
   void BeginPeers();
   void BeginDown();
-  bool Rows(const std::string& rows);
+  bool DownRow(std::string* out);
   void EndDown();
   void Decisions();
   void Script();
@@ -85,17 +102,35 @@ class Page : public Document, private UpstreamVisitor {
   const StatusQuery query_;
   UpstreamWalk walk_;
   std::string* out_ = nullptr;
-  Phase phase_ = Phase::kHead;
-  size_t cluster_ = 0;     // the next one
-  std::string peers_;      // rows
-  std::string down_;       // rows
-  uint64_t ndown_ = 0;     // peers, more than rows maybe
-  size_t rows_begin_ = 0;  // what of the rows is next
+  Phase phase_ = Phase::kStale;
+  size_t cluster_ = 0;  // the next one
+  std::vector<std::string_view> stale_;
+  uint64_t failing_ = 0;    // servers
+  uint64_t nproblems_ = 0;  // upstreams
+  GatheredRows problems_;   // upstreams that have some
+  GatheredRows upstreams_;  // the others
+  GatheredRows peers_;      // of the one upstream that is asked for
+  // Of peers that do not serve, kMaxDown of each at most.
+  std::vector<std::string> failing_peers_;
+  std::vector<std::string> other_peers_;
+  uint64_t ndown_ = 0;   // peers, more than rows maybe
+  size_t down_row_ = 0;  // the next one
 };
 
 bool Page::Step(const Moment& now, std::string* out) {
   out_ = out;
   switch (phase_) {
+    case Phase::kStale:
+      if (cluster_ < query_.model->clusters.size()) {
+        NoteStale(query_.model->clusters[cluster_++]);
+        break;
+      }
+      cluster_ = 0;
+      phase_ = Phase::kScan;
+      break;
+    case Phase::kScan:
+      if (walk_.Step(now, this)) phase_ = Phase::kHead;
+      break;
     case Phase::kHead:
       Head(now.unix_ms);
       BeginClusters();
@@ -108,22 +143,25 @@ bool Page::Step(const Moment& now, std::string* out) {
       }
       html().Add("</table></div>\n</section>\n");
       BeginUpstreams();
-      phase_ = Phase::kUpstreams;
+      phase_ = Phase::kProblems;
+      break;
+    case Phase::kProblems:
+      if (problems_.Give(out)) phase_ = Phase::kUpstreams;
       break;
     case Phase::kUpstreams:
-      if (!walk_.Step(now, this)) break;
+      if (!upstreams_.Give(out)) break;
       html().Add("</table></div>\n</section>\n");
       if (query_.upstream) BeginPeers();
       phase_ = Phase::kPeers;
       break;
     case Phase::kPeers:
-      if (!Rows(peers_)) break;
+      if (!peers_.Give(out)) break;
       if (query_.upstream) html().Add("</table></div>\n</section>\n");
       BeginDown();
       phase_ = Phase::kDown;
       break;
     case Phase::kDown:
-      if (!Rows(down_)) break;
+      if (!DownRow(out)) break;
       EndDown();
       phase_ = Phase::kTail;
       break;
@@ -133,6 +171,34 @@ bool Page::Step(const Moment& now, std::string* out) {
       return true;
   }
   return false;
+}
+
+void Page::NoteStale(const ClusterModel& cluster) {
+  if (cluster.status == nullptr || IsUp(ReadClusterStatus(cluster))) return;
+  stale_.push_back(cluster.name);
+}
+
+// As the script has it; "" when all is well. HTML.
+std::string Page::Verdict() const {
+  std::string text;
+  HtmlWriter out(&text);
+  const auto separate = [&] { out.Add(text.empty() ? "" : " · "); };
+  if (!stale_.empty()) {
+    out.Count(stale_.size(), " cluster stale: ", " clusters stale: ");
+    for (size_t i = 0; i < stale_.size(); ++i) {
+      out.Add(i > 0 ? ", " : "").Text(stale_[i]);
+    }
+  }
+  if (failing_ > 0) {
+    separate();
+    out.Count(failing_, " server failing", " servers failing");
+  }
+  if (nproblems_ > 0) {
+    separate();
+    out.Count(nproblems_, " upstream with problems",
+              " upstreams with problems");
+  }
+  return text;
 }
 
 void Page::Head(int64_t now_ms) {
@@ -154,7 +220,11 @@ void Page::Head(int64_t now_ms) {
   if (query_.upstream) {
     out.Add(" <span>/ ").Text(*query_.upstream).Add("</span>");
   }
-  out.Add("</h1>\n<p id=\"verdict\" role=\"status\"></p>\n<p id=\"time\">")
+  const std::string verdict = Verdict();
+  out.Add("</h1>\n<p id=\"verdict\" role=\"status\"")
+      .Add(verdict.empty() ? ">OK" : " class=\"bad\">")
+      .Add(verdict)
+      .Add("</p>\n<p id=\"time\">")
       .Time(now_ms)
       .Add("</p>\n</header>\n");
 }
@@ -184,7 +254,7 @@ void Page::Cluster(const ClusterModel& cluster, int64_t now_ms) {
   if (status.last_success_ms != 0) {
     out.Number(SecondsSince(status.last_success_ms, now_ms)).Add(" s ago");
   } else if (status.observed_ms != 0) {
-    out.Add("never, by a former run ")
+    out.Add("never, by a previous run ")
         .Number(SecondsSince(status.observed_ms, now_ms))
         .Add(" s ago");
   } else {
@@ -208,8 +278,8 @@ void Page::BeginUpstreams() {
            "aria-label=\"Filter by name\" value=\"")
         .Text(query_.filter)
         .Add(
-            "\"> <label hidden><input type=\"checkbox\" id=\"troubled\"> only "
-            "with trouble</label> <span id=\"shown\"></span></form>\n");
+            "\"> <label hidden><input type=\"checkbox\" id=\"problems\"> "
+            "problems only</label> <span id=\"shown\"></span></form>\n");
   } else if (walk_.asked().empty()) {
     out.Add("<p>No upstream of this name has dynamic_weight.</p>\n");
   }
@@ -222,126 +292,25 @@ void Page::BeginUpstreams() {
       "<th class=\"h\">Last minutes</thead>\n");
 }
 
-// A row for each line, and one for the servers of each group.
 void Page::OnUpstream(const UpstreamModel& upstream, const UpstreamSums& sums) {
-  size_t rows = upstream.lines.size();
-  for (const PeerSum& servers : sums.servers) rows += servers.peers > 0 ? 1 : 0;
-  HtmlWriter out = html();
-  out.Add("<tbody><tr><th scope=\"rowgroup\" rowspan=\"")
-      .Number(rows)
-      .Add("\"><a href=\"?upstream=");
-  if (upstream.name.size() <= kMaxLinkName) out.UrlValue(upstream.name);
-  out.Add("\">").Text(upstream.name).Add("</a>");
-  for (size_t i = 0; i < upstream.lines.size(); ++i) Line(upstream, sums, i);
-  for (const size_t group : {0, 1}) {
-    if (sums.servers[group].peers > 0) Servers(upstream, sums, group);
-  }
-  out.Add("</tbody>\n");
-}
-
-void Page::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
-                size_t i) {
-  const LineModel& line = upstream.lines[i];
-  const std::optional<LineRecord> record = line.record->Read();
-  HtmlWriter out = html();
-  out.Add(i > 0 ? "<tr><td class=\"to\">" : "<td class=\"to\">")
-      .Text(line.cluster_name)
-      .Add(line.backup ? " <small>backup</small><td class=\"n w\">"
-                       : "<td class=\"n w\">");
-  if (record && record->known) {
-    out.Number(record->weight)
-        .Add("<td class=\"why\" title=\"")
-        .Text(record->reason.view())
-        .Add("\">")
-        .Count(record->pods, " pod × ", " pods × ")
-        .Number(upstream.base)
-        .Add(" ÷ ")
-        .Count(record->used_nodes, " node", " nodes");
-    if (record->provisional) out.Add(" <small>provisional</small>");
-  } else {
-    out.Add("?<td class=\"why\">")
-        .Text(record ? record->reason.view() : std::string_view());
-  }
-  Shares(sums.lines[i], sums.group[line.backup ? 1 : 0]);
-  Counts(sums.lines[i]);
-}
-
-void Page::Servers(const UpstreamModel& upstream, const UpstreamSums& sums,
-                   size_t group) {
-  const PeerSum& sum = sums.servers[group];
-  const bool first =
-      upstream.lines.empty() && (group == 0 || sums.servers[0].peers == 0);
-  html()
-      .Add(first ? "<td class=\"to\">KVMs" : "<tr><td class=\"to\">KVMs")
-      .Add(group == 1 ? " <small>backup</small><td class=\"n w\">"
-                      : "<td class=\"n w\">")
-      .Number(sum.weight / sum.peers)
-      .Add("<td class=\"why\">")
-      .Count(sum.peers, " server, weight ", " servers, weights ")
-      .Number(sum.weight)
-      .Add(sum.peers == 1 ? "" : " in all");
-  Shares(sum, sums.group[group]);
-  Counts(sum);
-}
-
-void Page::Shares(const PeerSum& sum, const PeerSum& whole) {
-  html()
-      .Add(
-          "<td class=\"share\"><svg class=\"bars\" viewBox=\"0 0 1 12\" "
-          "preserveAspectRatio=\"none\"><rect class=\"t\" height=\"5\" "
-          "width=\"")
-      .Share(sum.weight, whole.weight)
-      .Add("\"/><rect class=\"o\" y=\"7\" height=\"5\" width=\"")
-      .Share(sum.recent, whole.recent)
-      .Add("\"/></svg><span class=\"pct\">")
-      .Percent(sum.weight, whole.weight)
-      .Add(" <b>")
-      .Percent(sum.recent, whole.recent)
-      .Add("</b></span>");
-}
-
-void Page::Counts(const PeerSum& sum) {
-  html()
-      .Add(sum.failed > 0 ? "<td class=\"n up bad\">" : "<td class=\"n up\">")
-      .Number(sum.serving)
-      .Add(" / ")
-      .Number(sum.peers)
-      .Add("<td class=\"h\">");
-}
-
-void AppendPeer(const UpstreamModel& upstream, const PeerFacts& facts,
-                std::string* rows) {
-  const char* verdict = "off";
-  if (facts.state == PeerState::kUp) verdict = "ok";
-  if (facts.state == PeerState::kUnavail) verdict = "bad";
-  HtmlWriter out(rows);
-  out.Add("<tr><td>")
-      .Text(upstream.name)
-      .Add("<td>")
-      .Text(facts.line == nullptr ? "KVM" : facts.cluster())
-      .Add(facts.backup ? " <small>backup</small><td>" : "<td>")
-      .Text(facts.Address())
-      .Add("<td>")
-      .Text(facts.node())
-      .Add("<td><b class=\"")
-      .Add(verdict)
-      .Add("\">")
-      .Add(StateName(facts.state))
-      .Add("</b>");
-  for (const uint64_t value :
-       {uint64_t{facts.weight}, uint64_t{facts.active}, facts.requests,
-        facts.responses[4], facts.fails}) {
-    out.Add("<td class=\"n\">").Number(value);
-  }
-  out.Add("<td>").Time(facts.selected * 1000).Add("\n");
+  const bool problem = HasProblem(upstream, sums);
+  nproblems_ += problem ? 1 : 0;
+  failing_ += sums.group[0].failed + sums.group[1].failed;
+  AppendUpstreamRows(upstream, sums, problem,
+                     (problem ? problems_ : upstreams_).Next());
 }
 
 void Page::OnPeer(const UpstreamModel& upstream, const UpstreamSums&,
                   const PeerFacts& facts) {
-  if (facts.state != PeerState::kUp && ndown_++ < kMaxDown) {
-    AppendPeer(upstream, facts, &down_);
+  if (facts.state != PeerState::kUp) {
+    ++ndown_;
+    const bool failing = facts.state == PeerState::kUnavail;
+    std::vector<std::string>& rows = failing ? failing_peers_ : other_peers_;
+    if (rows.size() < kMaxDown) {
+      AppendPeerRow(upstream, facts, &rows.emplace_back());
+    }
   }
-  if (query_.upstream) AppendPeer(upstream, facts, &peers_);
+  if (query_.upstream) AppendPeerRow(upstream, facts, peers_.Next());
 }
 
 void Page::BeginPeers() {
@@ -360,14 +329,18 @@ void Page::BeginDown() {
       .Add(kPeerColumns);
 }
 
-// The next part of gathered rows; true when it was the last.
-bool Page::Rows(const std::string& rows) {
-  const size_t n = std::min(rows.size() - rows_begin_, kPieceBytes);
-  out_->append(rows, rows_begin_, n);
-  rows_begin_ += n;
-  if (rows_begin_ < rows.size()) return false;
-  rows_begin_ = 0;
-  return true;
+// Those that fail come first; true when that was the last row.
+bool Page::DownRow(std::string* out) {
+  const size_t failing = failing_peers_.size();
+  if (down_row_ < failing) {
+    out->append(failing_peers_[down_row_++]);
+  } else if (down_row_ < kMaxDown &&
+             down_row_ - failing < other_peers_.size()) {
+    out->append(other_peers_[down_row_++ - failing]);
+  } else {
+    return true;
+  }
+  return false;
 }
 
 void Page::EndDown() {
@@ -385,7 +358,7 @@ void Page::EndDown() {
 void Page::Decisions() {
   HtmlWriter out = html();
   out.Add(
-      "<section>\n<h2>Decisions</h2>\n<div class=\"wide\"><table "
+      "<section>\n<h2>Weight changes</h2>\n<div class=\"wide\"><table "
       "id=\"decisions\">\n<thead><tr><th>Time<th>Upstream<th>Cluster"
       "<th class=\"n\">Weight<th>Why</thead><tbody>\n");
   const std::vector<Decision> decisions = ReadDecisions(*query_.model);

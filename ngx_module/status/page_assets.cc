@@ -51,7 +51,7 @@ small, .why, .legend, #shown, #more { color: var(--soft); }
 .legend .t { background: var(--t); } .legend .o { background: var(--o); }
 #upstreams tbody { border-top: 1px solid var(--rule); }
 #upstreams tbody tr + tr td { border-top: 0; }
-#upstreams tbody.trouble th { box-shadow: inset 3px 0 var(--bad);
+#upstreams tbody.problem th { box-shadow: inset 3px 0 var(--bad);
   padding-left: .6rem; }
 #upstreams tbody th { vertical-align: top; overflow-wrap: anywhere;
   min-width: 8em; }
@@ -268,18 +268,15 @@ function draw(entry) {
   });
 }
 
-// Other methods do not promise the share of the weight alone.
-const offTarget = (upstream, part) => upstream.recent >= 1000
-  && upstream.method === 'round_robin'
-  && part.target_share !== null && part.observed_share !== null
-  && Math.abs(part.target_share - part.observed_share) > 0.1;
-
 function updateUpstreams(status) {
+  // Problems first, as the page came.
   const names = Object.keys(status.upstreams);
+  names.sort((a, b) => status.upstreams[b].problem
+    - status.upstreams[a].problem);
   const point = performance.now() - pointed >= POINT;
   if (point) pointed = performance.now();
   let fresh = names.length !== bodies.size;
-  let troubled = 0;
+  let problems = 0;
   for (const name of names) {
     const upstream = status.upstreams[name];
     const parts = partsOf(upstream);
@@ -291,10 +288,10 @@ function updateUpstreams(status) {
     }
     if (point) remember(body, parts);
     parts.forEach((part, i) => updatePart(body.parts[i], part));
-    body.trouble = parts.some(part => part.failed > 0 || part.weight === null
-      || offTarget(upstream, part));
-    body.node.classList.toggle('trouble', body.trouble);
-    troubled += body.trouble;
+    fresh ||= body.problem !== upstream.problem;
+    body.problem = upstream.problem;
+    body.node.classList.toggle('problem', body.problem);
+    problems += body.problem;
     if (body.visible && point) body.parts.forEach(draw);
   }
   if (fresh) {
@@ -309,7 +306,7 @@ function updateUpstreams(status) {
     }
   }
   filter();
-  return troubled;
+  return problems;
 }
 
 function filter() {
@@ -319,7 +316,7 @@ function filter() {
   let shown = 0;
   for (const body of bodies.values()) {
     body.node.hidden = !body.name.toLowerCase().includes(part)
-      || ($('troubled').checked && !body.trouble);
+      || ($('problems').checked && !body.problem);
     shown += !body.node.hidden;
   }
   text($('shown'),
@@ -397,14 +394,14 @@ function updateDecisions(status) {
 
 // ---- The loop.
 
-function verdict(stale, failing, troubled) {
+function verdict(stale, failing, problems) {
   const wrong = [];
   if (stale.length) {
     wrong.push(`${plural(stale.length, 'cluster')} stale: ${stale.join(', ')}`);
   }
   if (failing) wrong.push(plural(failing, 'server') + ' failing');
-  if (troubled) wrong.push(plural(troubled, 'upstream') + ' with trouble');
-  text($('verdict'), wrong.length ? wrong.join(' · ') : 'All well');
+  if (problems) wrong.push(plural(problems, 'upstream') + ' with problems');
+  text($('verdict'), wrong.length ? wrong.join(' · ') : 'OK');
   $('verdict').classList.toggle('bad', wrong.length > 0);
 }
 
@@ -416,8 +413,8 @@ async function look() {
     if (answer.ok) {
       const status = await answer.json();
       const stale = updateClusters(status);
-      const troubled = updateUpstreams(status);
-      verdict(stale, updatePeers(status), troubled);
+      const problems = updateUpstreams(status);
+      verdict(stale, updatePeers(status), problems);
       updateDecisions(status);
       text($('time'), when(status.time));
       $('time').classList.remove('bad');
@@ -437,9 +434,9 @@ async function look() {
 }
 
 if ($('filter')) {
-  $('troubled').parentNode.hidden = false;
+  $('problems').parentNode.hidden = false;
   $('filter').addEventListener('input', filter);
-  $('troubled').addEventListener('change', filter);
+  $('problems').addEventListener('change', filter);
   $('filter').form.addEventListener('submit', event => event.preventDefault());
 }
 look();

@@ -114,6 +114,59 @@ TEST_F(PageTest, PeersOfOneUpstreamOnly) {
   EXPECT_NE(page.find("<p id=\"more\">None.</p>"), std::string::npos);
 }
 
+// A line with `pods` that are known, or without any.
+void KnowPods(UpstreamModel* upstream, uint64_t pods) {
+  LineRecord record;
+  record.known = 1;
+  record.pods = pods;
+  record.used_nodes = 1;
+  record.weight = 10;
+  Estate::Write(upstream->lines[0], record);
+}
+
+TEST_F(PageTest, ProblemsComeFirstWithoutScripts) {
+  ClusterStatus up;
+  up.synced = true;
+  ClusterStatus stale = up;
+  stale.failing_since_ms = 1;
+  const uint32_t bj = estate_.AddCluster("bj", up);
+  estate_.AddCluster("sh", stale);
+  for (const char* name : {"fine", "unknown", "well"}) {
+    UpstreamModel& upstream = estate_.AddUpstream(name);
+    estate_.AddLine(&upstream, false, bj, 1);
+    if (std::string_view(name) != "unknown") KnowPods(&upstream, 1);
+    estate_.Seal(&upstream);
+  }
+  const std::string page = Text(estate_.Query());
+  EXPECT_NE(
+      page.find("<p id=\"verdict\" role=\"status\" class=\"bad\">1 cluster "
+                "stale: sh · 1 upstream with problems</p>"),
+      std::string::npos);
+  const size_t unknown = page.find("?upstream=unknown");
+  EXPECT_LT(unknown, page.find("?upstream=fine"));
+  EXPECT_LT(page.find("?upstream=fine"), page.find("?upstream=well"));
+  EXPECT_EQ(CountOf("<tbody class=\"problem\">", page), 1u);
+}
+
+TEST_F(PageTest, NothingIsWrong) {
+  const uint32_t bj = estate_.AddCluster("bj", [] {
+    ClusterStatus status;
+    status.synced = true;
+    return status;
+  }());
+  UpstreamModel& upstream = estate_.AddUpstream("orders");
+  estate_.AddLine(&upstream, false, bj, 1);
+  KnowPods(&upstream, 1);
+  estate_.Seal(&upstream);
+  EXPECT_NE(
+      Text(estate_.Query()).find("<p id=\"verdict\" role=\"status\">OK</p>"),
+      std::string::npos);
+  KnowPods(&upstream, 0);
+  EXPECT_NE(Text(estate_.Query()).find(">1 upstream with problems</p>"),
+            std::string::npos)
+      << "no pod anywhere, and no server";
+}
+
 TEST_F(PageTest, ListsTwoHundredPeersThatDoNotServe) {
   UpstreamModel& upstream = estate_.AddUpstream("many");
   for (int n = 0; n < 205; ++n) estate_.AddServer(&upstream, false, "x:1");

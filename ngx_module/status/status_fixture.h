@@ -19,7 +19,7 @@
 #include "ngx_module/status/model.h"
 #include "ngx_module/status/query.h"
 #include "watcher/cluster_status.h"
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 
 namespace dynweight {
 
@@ -94,7 +94,7 @@ class Estate {
     SharedRecord<LineRecord>(*line.record).Write(record);
   }
 
-  // Servers sit in their slots; nodes are for the test to seat.
+  // Servers have their slots; nodes are for the test to assign.
   void Seal(UpstreamModel* upstream) {
     for (GroupModel& group : upstream->groups) {
       const bool backup = &group == &upstream->groups[1];
@@ -110,8 +110,8 @@ class Estate {
       }
       group.table = &tables_.emplace_back(table);
       group.window = &windows_.emplace_back(
-          ShareWindow::Create(Memory(ShareWindow::Bytes(group.slots)),
-                              group.slots, kNow.unix_ms - 90'000));
+          SamplingWindow::Create(Memory(SamplingWindow::Bytes(group.slots)),
+                                 group.slots, kNow.unix_ms - 90'000));
     }
   }
 
@@ -164,7 +164,7 @@ class Estate {
   std::deque<std::string> texts_;
   std::deque<std::unique_ptr<void, void (*)(void*)>> memory_;
   std::deque<PeerTable> tables_;
-  std::deque<ShareWindow> windows_;
+  std::deque<SamplingWindow> windows_;
   std::deque<SharedDocument> documents_;
   std::deque<SharedRecord<LineRecord>> records_;
   std::deque<std::vector<std::atomic<uint16_t>>> marks_;

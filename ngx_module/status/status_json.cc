@@ -137,7 +137,7 @@ void StatusJson::Cluster(const ClusterModel& cluster) {
   const ClusterStatus status = ReadClusterStatus(cluster);
   json_.BeginObject();
   json_.Flag("up", IsUp(status));
-  // Before the first answer it is what a former run was told.
+  // Before the first answer it is what a previous run knew.
   const int64_t said =
       status.last_success_ms != 0 ? status.last_success_ms : status.observed_ms;
   json_.Key("age");
@@ -164,6 +164,7 @@ void StatusJson::OnUpstream(const UpstreamModel& upstream,
   json_.Number("generation", primary.table->version());
   json_.Number("window", Since(primary.window->began_ms(), now_ms_));
   json_.Number("recent", sums.group[0].recent + sums.group[1].recent);
+  json_.Flag("problem", HasProblem(upstream, sums));
   json_.Key("clusters");
   json_.BeginArray();
   for (size_t i = 0; i < upstream.lines.size(); ++i) Line(upstream, sums, i);

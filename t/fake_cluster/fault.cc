@@ -311,8 +311,7 @@ bool BreakAnswer(const FakeFault& fault, const Answer& answer,
     uint64_t clears = faults.clears();
     for (char byte : answer.body) {
       if (!connection->Send({&byte, 1}) ||
-          connection->WaitGone(fault.delay_ms) ||
-          faults.clears() != clears) {
+          connection->WaitGone(fault.delay_ms) || faults.clears() != clears) {
         break;
       }
     }

@@ -385,15 +385,15 @@ std::optional<Answer> KubernetesApi::Watch(
 std::string KubernetesApi::ChangeLine(const ResourceType& type,
                                       const Selection& selection,
                                       const Change& change) {
-  const ObjectPtr former = AsServed(type, change.before);
+  const ObjectPtr previous = AsServed(type, change.before);
   const ObjectPtr present = AsServed(type, change.after);
-  const bool before = former != nullptr && selection.Matches(*former);
+  const bool before = previous != nullptr && selection.Matches(*previous);
   if (present != nullptr && selection.Matches(*present)) {
     return EventLine(before ? "MODIFIED" : "ADDED", type, *present);
   }
   // An object that leaves the selection is shown as it was, with the version of
   // the change.
-  return before ? EventLine("DELETED", type, *former) : "";
+  return before ? EventLine("DELETED", type, *previous) : "";
 }
 
 void KubernetesApi::Stream(const ApiRequest& request, const Target& target,

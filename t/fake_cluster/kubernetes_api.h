@@ -57,8 +57,8 @@ class KubernetesApi {
   struct Target {
     const ResourceType* type = nullptr;
     const ResourceType* stored = nullptr;  // what it is made of
-    std::string ns;    // empty: all
-    std::string name;  // empty: the collection
+    std::string ns;                        // empty: all
+    std::string name;                      // empty: the collection
     bool watch = false;
   };
 

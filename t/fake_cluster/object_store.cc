@@ -84,8 +84,8 @@ bool ObjectStore::Transaction::Put(Json object) {
              static_cast<unsigned long long>(++store_->created_));
     // What is there already keeps its identity.
     if (present != nullptr) {
-      Json former = ParseJson(present->content);
-      uid = StringMember(Member(former.get(), "metadata"), "uid");
+      Json previous = ParseJson(present->content);
+      uid = StringMember(Member(previous.get(), "metadata"), "uid");
     } else {
       uid = text;
     }

@@ -25,8 +25,7 @@ Json MakeEndpoints(const cJSON* slice, const std::string& name) {
   Json result(cJSON_CreateObject());
   cJSON* metadata = cJSON_Duplicate(Member(slice, "metadata"), true);
   cJSON_DeleteItemFromObject(metadata, "labels");
-  cJSON_ReplaceItemInObject(metadata, "name",
-                            cJSON_CreateString(name.c_str()));
+  cJSON_ReplaceItemInObject(metadata, "name", cJSON_CreateString(name.c_str()));
   cJSON_AddItemToObject(result.get(), "metadata", metadata);
   cJSON* subset = cJSON_CreateObject();
   cJSON_AddItemToArray(cJSON_AddArrayToObject(result.get(), "subsets"), subset);

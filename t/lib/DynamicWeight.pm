@@ -2,7 +2,7 @@ package DynamicWeight;
 
 # A test's world: an edge (nginx with the module), backends (a second nginx,
 # listening on every loopback address, that logs each request), clusters (fake
-# API servers), and load. Everything lives in a temporary folder and ends with
+# API servers), and load. Everything lives in a temporary directory and ends with
 # the test.
 #
 #   my $t = DynamicWeight->new;
@@ -42,7 +42,7 @@ our $root = abs_path(dirname(__FILE__) . '/../..');
 # ---- The edge.
 
 my @worlds;     # all that new() made; weak
-my %dirs;       # their folders, and the process that made them
+my %dirs;       # their directories, and the process that made them
 
 sub new {
     my ($class, %opt) = @_;

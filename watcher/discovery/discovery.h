@@ -10,8 +10,8 @@
 //                          └─ by its own back-off       OnEvent()
 //
 // A source says what is, at once and as it is; what of that takes effect, and
-// when, is decided by the guards of its Feed. It never takes an answer back:
-// what fails is told by OnError(), and the last answers stay.
+// when, is decided by the guards of its Informer. It never takes an answer
+// back: what fails is told by OnError(), and the last answers stay.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_DISCOVERY_DISCOVERY_H_
 #define DYNAMIC_WEIGHT_WATCHER_DISCOVERY_DISCOVERY_H_
@@ -67,16 +67,18 @@ struct DiscoveryStats {
 
 // What a source asks of the cluster it belongs to, and tells it. Not
 // thread-safe.
-class DiscoveryHost {
+class DiscoveryDelegate {
  public:
-  virtual ~DiscoveryHost() = default;
+  virtual ~DiscoveryDelegate() = default;
   // Base URL of the API server to use now. All sources of a cluster share it.
   virtual std::string ApiBase() = 0;
   virtual const Credentials* credentials() = 0;
-  // The server at `base` does not answer; the host may turn to the next one.
+  // The server at `base` does not answer; the delegate may turn to the next
+  // one.
   virtual void OnApiFailure(const std::string& base) = 0;
   // The server at `base` wants to be left alone for so long (Retry-After); the
-  // host may turn to the next one. Before OnApiFailure() of the same answer.
+  // delegate may turn to the next one. Before OnApiFailure() of the same
+  // answer.
   virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
   // There is a whole new answer. `asked_ms`: when it was asked for, if it is
   // not older than what was seen until then; nothing: it came from a cache that
@@ -92,15 +94,15 @@ class DiscoveryHost {
   virtual void OnTrouble(const std::string& text) = 0;
   // Something failed; the text names what was asked, what happened and the fix
   // where there is one ("HTTP 403: the token may not list ..."). Called for
-  // each failure; the host logs changes only. PermissionDenied: the server
+  // each failure; the delegate logs changes only. PermissionDenied: the server
   // refuses to tell this. ResourceExhausted: it is more than can be kept.
   virtual void OnError(const absl::Status& error) = 0;
 };
 
 class Discovery;
-// Makes a source for its host, which outlives it.
+// Makes a source for its delegate, which outlives it.
 using DiscoveryMaker =
-    std::function<std::unique_ptr<Discovery>(DiscoveryHost* host)>;
+    std::function<std::unique_ptr<Discovery>(DiscoveryDelegate* delegate)>;
 
 // Not thread-safe; lives on the watcher thread. Times are of one monotonic
 // clock in milliseconds.

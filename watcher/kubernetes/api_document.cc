@@ -37,24 +37,22 @@ void ReadStatus(const cJSON* status, ApiRefusal* refusal) {
   refusal->message = Printable(Text(status, "message"));
   // Servers up to 1.18.5 give no cause, those up to 1.16 no details either:
   // the text is all there is (client-go, isTooLargeResourceVersionError).
-  bool too_large = Text(status, "reason") == "ResourceVersionTooLarge" ||
-                   ((Text(status, "reason") == "Timeout" ||
-                     refusal->code == 504) &&
-                    Text(status, "message").find("Too large resource version") !=
-                        std::string_view::npos);
+  bool too_large =
+      Text(status, "reason") == "ResourceVersionTooLarge" ||
+      ((Text(status, "reason") == "Timeout" || refusal->code == 504) &&
+       Text(status, "message").find("Too large resource version") !=
+           std::string_view::npos);
   const bool expired =
       Text(status, "reason") == "Expired" || Text(status, "reason") == "Gone";
 
   JsonReader reader("Status");
   const cJSON* details = reader.Object(status, "details");
-  reader.ForEachObject(reader.Array(details, "causes"), "causes", kMaxCauses,
-                       [&](const cJSON* cause) {
-                         too_large |=
-                             Text(cause, "reason") ==
-                                 "ResourceVersionTooLarge" ||
-                             Text(cause, "message") ==
-                                 "Too large resource version";
-                       });
+  reader.ForEachObject(
+      reader.Array(details, "causes"), "causes", kMaxCauses,
+      [&](const cJSON* cause) {
+        too_large |= Text(cause, "reason") == "ResourceVersionTooLarge" ||
+                     Text(cause, "message") == "Too large resource version";
+      });
   JsonReader delay("Status");
   const uint64_t seconds =
       delay.Count(delay.Object(status, "details"), "retryAfterSeconds")

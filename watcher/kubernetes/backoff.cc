@@ -17,8 +17,7 @@ int64_t Backoff::Failed(int64_t now_ms) {
   healthy_since_ms_.reset();
   const int64_t wait_ms = std::min(next_ms_, cap_ms_);
   next_ms_ = std::min(2 * wait_ms, cap_ms_);
-  return static_cast<int64_t>(static_cast<double>(wait_ms) *
-                              (1 + random_()));
+  return static_cast<int64_t>(static_cast<double>(wait_ms) * (1 + random_()));
 }
 
 void Backoff::Healthy(int64_t now_ms) {

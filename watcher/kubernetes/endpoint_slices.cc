@@ -105,8 +105,8 @@ class Departures {
     std::vector<Counted> counted;
     counted.reserve(serving.size());
     for (const Serving& endpoint : serving) {
-      counted.push_back({endpoint.id, endpoint.address,
-                         endpoint.terminating && !by_list});
+      counted.push_back(
+          {endpoint.id, endpoint.address, endpoint.terminating && !by_list});
     }
     if (!lost_.empty()) {
       for (const Counted& one : counted) lost_.erase(one.id);
@@ -124,14 +124,14 @@ class Departures {
     }
     counted_ = std::move(counted);
     if (by_list || lost_.empty()) return;
-    ForEachEndpoint(slices, [this](const ReducedSlice&,
-                                   const ReducedEndpoint& endpoint) {
-      if (!endpoint.terminating) return;
-      const auto lost = lost_.find(endpoint.id);
-      if (lost == lost_.end()) return;
-      Depart(lost->second);
-      lost_.erase(lost);
-    });
+    ForEachEndpoint(
+        slices, [this](const ReducedSlice&, const ReducedEndpoint& endpoint) {
+          if (!endpoint.terminating) return;
+          const auto lost = lost_.find(endpoint.id);
+          if (lost == lost_.end()) return;
+          Depart(lost->second);
+          lost_.erase(lost);
+        });
   }
 
   Departed Take() { return std::exchange(departed_, Departed()); }
@@ -151,7 +151,7 @@ class Departures {
     }
   }
 
-  std::vector<Counted> counted_;  // by id
+  std::vector<Counted> counted_;                     // by id
   absl::flat_hash_map<EndpointId, IpAddress> lost_;  // without a word
   Departed departed_;
 };
@@ -208,7 +208,7 @@ class SliceTable {
 
 class EndpointSlicesImpl final : public EndpointSlices {
  public:
-  void Want(std::string_view ns, std::string_view service) override {
+  void Interest(std::string_view ns, std::string_view service) override {
     const bool fresh =
         wanted_.try_emplace(ObjectKey(ns, service), names_.size()).second;
     if (!fresh) return;
@@ -328,8 +328,8 @@ class EndpointSlicesImpl final : public EndpointSlices {
       return absl::StrCat("all ", foreign, " EndpointSlices of the Service ",
                           "are about pods of other clusters");
     }
-    return absl::StrCat("no EndpointSlice of a Service ",
-                        std::string(service), " in ", std::string(ns),
+    return absl::StrCat("no EndpointSlice of a Service ", std::string(service),
+                        " in ", std::string(ns),
                         ": is there one of this name?");
   }
 
@@ -398,8 +398,8 @@ class EndpointSlicesImpl final : public EndpointSlices {
   mutable std::vector<std::optional<uint64_t>> counts_;  // once computed
   std::vector<Departures> departures_;
   bool changed_by_list_ = false;  // what stands in queue_
-  std::vector<bool> changed_;    // whether it stands in queue_
-  std::vector<uint32_t> queue_;  // changed since TakeChanged()
+  std::vector<bool> changed_;     // whether it stands in queue_
+  std::vector<uint32_t> queue_;   // changed since TakeChanged()
   bool listed_ = false;
   bool endpoints_ = false;  // the objects are Endpoints
 };

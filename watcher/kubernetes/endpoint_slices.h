@@ -5,7 +5,7 @@
 // pod counts once however many slices and address families it stands in (by
 // targetRef.uid, else by its first address, which may be that of an endpoint
 // with a uid in another slice); slices of addressType FQDN and those about
-// other clusters' pods are passed over; when no endpoint is ready, those that
+// other clusters' pods are skipped; when no endpoint is ready, those that
 // are serving and terminating count.
 //
 // Clusters before Kubernetes 1.21 have them as v1beta1, those before 1.17 have
@@ -34,7 +34,7 @@ class EndpointSlices : public ObjectSink {
   static std::unique_ptr<EndpointSlices> Create();
 
   // Before the first list: `service` in `ns` will be asked for.
-  virtual void Want(std::string_view ns, std::string_view service) = 0;
+  virtual void Interest(std::string_view ns, std::string_view service) = 0;
 
   // Whether a list was ever committed: before that nothing is known.
   virtual bool listed() const = 0;

@@ -46,10 +46,10 @@ TEST_F(EndpointSlicesTest, PodsOfOtherClustersCountWhereTheyRun) {
 
 TEST_F(EndpointSlicesTest, AMirrorWithoutUidsCountsNobodyAgain) {
   List({SliceJson("a", "orders", Endpoints(1, 2)),
-        SliceJson("mirror", "orders",
-                  {R"({"addresses":["10.1.0.1"]})",
-                   R"({"addresses":["10.1.0.2"]})",
-                   R"({"addresses":["10.1.0.3"]})"})});
+        SliceJson(
+            "mirror", "orders",
+            {R"({"addresses":["10.1.0.1"]})", R"({"addresses":["10.1.0.2"]})",
+             R"({"addresses":["10.1.0.3"]})"})});
   EXPECT_EQ(Orders(), 3u);
 }
 
@@ -149,10 +149,10 @@ TEST_F(DeparturesTest, TheLastOnesThatServeWhileTheyTerminateDepartAsTheyGo) {
 }
 
 TEST_F(EndpointSlicesTest, TheUnreadyAreThoseWhomNobodyTakesAway) {
-  List({SliceJson("a", "orders",
-                  {Endpoint("u1", "10.1.0.1", kNotReady),
-                   Endpoint("u2", "10.1.0.2", kGone),
-                   Endpoint("u3", "10.1.0.3", kReady)})});
+  List({SliceJson(
+      "a", "orders",
+      {Endpoint("u1", "10.1.0.1", kNotReady), Endpoint("u2", "10.1.0.2", kGone),
+       Endpoint("u3", "10.1.0.3", kReady)})});
   const auto unready = slices_->Unready("prod", "orders");
   ASSERT_EQ(unready.size(), 1u);
   EXPECT_EQ(unready[0].address, *IpAddress::Parse("10.1.0.1"));
@@ -204,8 +204,8 @@ TEST_F(EndpointSlicesTest, ReadsEndpointsEachPodOnce) {
   slices_->SetResource("endpoints");
   List({kEndpoints});
   EXPECT_EQ(Orders(), 3u);
-  EXPECT_THAT(Addresses(), ElementsAre("node-1@10.0.0.1", "node-2@10.0.0.2",
-                                       "@10.9.0.1"));
+  EXPECT_THAT(Addresses(),
+              ElementsAre("node-1@10.0.0.1", "node-2@10.0.0.2", "@10.9.0.1"));
   const auto unready = slices_->Unready("prod", "orders");
   ASSERT_EQ(unready.size(), 1u);
   EXPECT_EQ(unready[0].address, *IpAddress::Parse("10.0.0.3"));

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/kubernetes/tally.h"
+#include "watcher/kubernetes/object_counter.h"
 
 namespace dynweight {
 namespace {
@@ -17,21 +17,22 @@ class KubernetesDiscovery : public Discovery {
  public:
   KubernetesDiscovery(Subscription subscription, NodeAddressType address_type,
                       const ReflectorFactory& create_reflector,
-                      DiscoveryHost* host)
+                      DiscoveryDelegate* delegate)
       : subscription_(std::move(subscription)),
         address_type_(address_type),
         create_reflector_(create_reflector),
-        tally_(Tally::Create(subscription_, address_type)) {
-    const auto& wants = subscription_.wants;
-    of_want_.resize(wants.size());
-    for (size_t i = 0; i < wants.size(); ++i) {
-      if (!wants[i].pod_source.empty()) {
-        Add(i, {Quantity::Kind::kPods, wants[i].pod_source});
+        counter_(ObjectCounter::Create(subscription_, address_type)) {
+    const auto& interests = subscription_.interests;
+    of_interest_.resize(interests.size());
+    for (size_t i = 0; i < interests.size(); ++i) {
+      if (!interests[i].pod_source.empty()) {
+        Add(i, {Quantity::Kind::kPods, interests[i].pod_source});
       }
-      if (wants[i].nodes) Add(i, {Quantity::Kind::kIngressNodes, ""});
+      if (interests[i].nodes) Add(i, {Quantity::Kind::kIngressNodes, ""});
     }
     departed_.resize(quantities_.size());
-    reflector_ = create_reflector_(subscription_.options, tally_->sink(), host);
+    reflector_ =
+        create_reflector_(subscription_.options, counter_->sink(), delegate);
   }
 
   // The path, and the selector where there is one.
@@ -55,12 +56,12 @@ class KubernetesDiscovery : public Discovery {
   }
   void WithdrawConfirmation() override { reflector_->WithdrawList(); }
 
-  bool listed() const override { return tally_->listed(); }
+  bool listed() const override { return counter_->listed(); }
   std::vector<size_t> TakeChanged() override {
     std::vector<size_t> changed;
-    for (const size_t want : tally_->TakeChanged()) {
-      const Departed departed = tally_->TakeDeparted(want);
-      for (const size_t quantity : of_want_[want]) {
+    for (const size_t interest : counter_->TakeChanged()) {
+      const Departed departed = counter_->TakeDeparted(interest);
+      for (const size_t quantity : of_interest_[interest]) {
         departed_[quantity] = departed;
         changed.push_back(quantity);
       }
@@ -68,21 +69,23 @@ class KubernetesDiscovery : public Discovery {
     return changed;
   }
   Observation Observe(size_t quantity) override {
-    const size_t want = want_of_[quantity];
+    const size_t interest = interest_of_[quantity];
     Observation observation;
     if (quantities_[quantity].kind == Quantity::Kind::kPods) {
-      observation.pods = tally_->Pods(want);
+      observation.pods = counter_->Pods(interest);
     } else {
-      observation.nodes = tally_->Nodes(want);
-      observation.unready_nodes = tally_->UnreadyNodes(want);
+      observation.nodes = counter_->Nodes(interest);
+      observation.unready_nodes = counter_->UnreadyNodes(interest);
     }
     observation.departed = std::exchange(departed_[quantity], {});
     return observation;
   }
-  void Accept(size_t quantity) override { tally_->Accept(want_of_[quantity]); }
+  void Accept(size_t quantity) override {
+    counter_->Accept(interest_of_[quantity]);
+  }
   std::string WhyNone(size_t quantity) const override {
-    return tally_->WhyNone(
-        want_of_[quantity],
+    return counter_->WhyNone(
+        interest_of_[quantity],
         quantities_[quantity].kind == Quantity::Kind::kIngressNodes);
   }
 
@@ -91,19 +94,19 @@ class KubernetesDiscovery : public Discovery {
   std::vector<DiscoveryMaker> Split() const override;
 
  private:
-  void Add(size_t want, Quantity quantity) {
-    of_want_[want].push_back(quantities_.size());
-    want_of_.push_back(want);
+  void Add(size_t interest, Quantity quantity) {
+    of_interest_[interest].push_back(quantities_.size());
+    interest_of_.push_back(interest);
     quantities_.push_back(std::move(quantity));
   }
 
   const Subscription subscription_;
   const NodeAddressType address_type_;
   const ReflectorFactory create_reflector_;
-  const std::unique_ptr<Tally> tally_;
+  const std::unique_ptr<ObjectCounter> counter_;
   std::vector<Quantity> quantities_;
-  std::vector<size_t> want_of_;               // by quantity
-  std::vector<std::vector<size_t>> of_want_;  // quantities
+  std::vector<size_t> interest_of_;               // by quantity
+  std::vector<std::vector<size_t>> of_interest_;  // quantities
   std::vector<Departed> departed_;  // by quantity; since it was observed last
   std::unique_ptr<Reflector> reflector_;  // last: it points to all above
 };
@@ -111,9 +114,10 @@ class KubernetesDiscovery : public Discovery {
 DiscoveryMaker Maker(Subscription subscription, NodeAddressType address_type,
                      ReflectorFactory create_reflector) {
   return [subscription = std::move(subscription), address_type,
-          create_reflector = std::move(create_reflector)](DiscoveryHost* host) {
+          create_reflector =
+              std::move(create_reflector)](DiscoveryDelegate* delegate) {
     return std::make_unique<KubernetesDiscovery>(subscription, address_type,
-                                                 create_reflector, host);
+                                                 create_reflector, delegate);
   };
 }
 

@@ -15,7 +15,7 @@ namespace dynweight {
 
 // Reflector::Create() bound to a transport and a source of jitter.
 using ReflectorFactory = std::function<std::unique_ptr<Reflector>(
-    const ReflectorOptions&, ObjectSink*, DiscoveryHost*)>;
+    const ReflectorOptions&, ObjectSink*, DiscoveryDelegate*)>;
 
 // One for each subscription that `sources` needs.
 std::vector<DiscoveryMaker> KubernetesDiscoveries(

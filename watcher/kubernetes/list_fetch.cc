@@ -139,16 +139,15 @@ void ListFetch::LearnFromFailure(const HttpResult& result) {
   cut_in_a_row_ = cut ? cut_in_a_row_ + 1 : 0;
   // A silence before the answer may be due to the version as well: the next
   // list goes without it, and is no whole one.
-  const bool too_slow =
-      absl::IsDeadlineExceeded(result.transport) &&
-      (began || query_.resource_version.value_or("0") == "0");
-  const bool too_large =
-      began && absl::IsResourceExhausted(result.transport);
+  const bool too_slow = absl::IsDeadlineExceeded(result.transport) &&
+                        (began || query_.resource_version.value_or("0") == "0");
+  const bool too_large = began && absl::IsResourceExhausted(result.transport);
   if (!too_slow && !too_large && cut_in_a_row_ < kCutsBeforePages) return;
   if (Whole()) {
     in_pages_ = true;
   } else {
-    page_limit_ = std::min(page_limit_, std::max(page_limit_ / 4, kMinPageLimit));
+    page_limit_ =
+        std::min(page_limit_, std::max(page_limit_ / 4, kMinPageLimit));
   }
 }
 
@@ -166,9 +165,8 @@ void ListFetch::OnRefused(const ApiRefusal& refusal) {
   }
   // 400: some server's version means nothing to this one. 504: it, or
   // something between, has waited for the version in vain.
-  result_.version_suspect =
-      query_.resource_version.value_or("0") != "0" &&
-      (refusal.code == 400 || refusal.code == 504);
+  result_.version_suspect = query_.resource_version.value_or("0") != "0" &&
+                            (refusal.code == 400 || refusal.code == 504);
   result_.http_status = refusal.code;
   result_.server_failed = refusal.code >= 500;
   result_.retry_after_ms = refusal.retry_after_ms;
@@ -199,7 +197,7 @@ absl::Status ListFetch::TakeNext(std::string next) {
   }
   if (!tokens_.insert(next).second) {
     return absl::InvalidArgumentError(
-        "the pages go round in circles: a continue token came twice");
+        "duplicate continue token: the pages of the list would never end");
   }
   query_.next = std::move(next);
   return absl::OkStatus();

@@ -12,10 +12,10 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/list_scanner.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
-#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/reflector_options.h"
 #include "watcher/transport/http_transport.h"
 
@@ -83,7 +83,7 @@ class ListFetch : private HttpHandler {
   HttpTransport::Id id_ = 0;
   std::string base_;
   const Credentials* credentials_ = nullptr;
-  ListQuery query_;  // of the page under way
+  ListQuery query_;        // of the page under way
   bool in_pages_ = false;  // from now on: whole lists have failed
   uint32_t page_limit_;
   int cut_in_a_row_ = 0;  // lists that broke off

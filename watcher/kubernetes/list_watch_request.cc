@@ -67,7 +67,7 @@ std::string Mend(Verb verb, const Collection& collection, int code) {
     case 415:
       return "the server does not speak JSON; api must name an API server";
     case 429:
-      return "the API server limits requests; asking again when it wants";
+      return "the API server limits requests; asking again when it allows";
     default:
       if (code >= 300 && code < 400) {
         return "redirects are not followed; api must name the server itself";

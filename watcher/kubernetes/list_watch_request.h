@@ -30,8 +30,8 @@ struct ListQuery {
   // Nothing: none is sent, which reads what is newest. "0": whatever the
   // server's cache has. Else: nothing older than this one.
   std::optional<std::string> resource_version;
-  uint32_t limit = 0;                           // 0: none is sent
-  std::string next;                             // the continue token
+  uint32_t limit = 0;  // 0: none is sent
+  std::string next;    // the continue token
 };
 
 // `base` is the API server's URL without a slash at the end. Versions and

@@ -69,7 +69,7 @@ class NodesImpl final : public Nodes {
  public:
   explicit NodesImpl(NodeAddressType type)
       : type_(type == NodeAddressType::kExternalIp ? "ExternalIP"
-                                                           : "InternalIP") {}
+                                                   : "InternalIP") {}
 
   void BeginList() override { table_.BeginList(); }
 
@@ -134,8 +134,7 @@ class NodesImpl final : public Nodes {
     const cJSON* status = reader->Object(object, "status");
     // All of it is read, so that a mistake is one whatever the state.
     const IpAddress address = AddressOf(status, type_, reader);
-    const bool going =
-        AboutToBeDeleted(reader->Object(object, "spec"), reader);
+    const bool going = AboutToBeDeleted(reader->Object(object, "spec"), reader);
     const bool ready = IsConditionReady(status, reader);
     NodeState state = NodeState::kLive;
     if (meta.deleting || going) {

@@ -49,8 +49,7 @@ class NodesTest : public testing::Test {
     return result;
   }
 
-  std::unique_ptr<Nodes> nodes_ =
-      Nodes::Create(NodeAddressType::kInternalIp);
+  std::unique_ptr<Nodes> nodes_ = Nodes::Create(NodeAddressType::kInternalIp);
 };
 
 TEST_F(NodesTest, KnowsNothingBeforeTheFirstList) {
@@ -184,9 +183,8 @@ TEST_F(NodesTest, MistakenEventChangesNothing) {
 TEST_F(NodesTest, WhyThereIsNone) {
   List({});
   EXPECT_EQ(nodes_->WhyNone(), "no Node matches");
-  constexpr char kExclude[] =
-      R"(,"labels":{"node.kubernetes.io/)"
-      R"(exclude-from-external-load-balancers":""})";
+  constexpr char kExclude[] = R"(,"labels":{"node.kubernetes.io/)"
+                              R"(exclude-from-external-load-balancers":""})";
   List({NodeJson("a", "10.0.0.1", kExclude),
         NodeJson("b", "10.0.0.2", kExclude),
         NodeJson("c", "10.0.0.3", kExclude)});

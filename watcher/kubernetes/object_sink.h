@@ -1,4 +1,4 @@
-// What a reflector feeds: the place where the objects of one list+watch are
+// What a reflector informers: the place where the objects of one list+watch are
 // reduced to the little that weights need. One implementation per kind of
 // object (endpoint_slices.h, pods.h, nodes.h, replicas.h).
 

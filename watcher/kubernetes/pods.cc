@@ -119,9 +119,9 @@ class PodsImpl final : public Pods {
                                                  "nodeName", kMaxNameBytes);
     const bool ready = IsConditionReady(status, reader);
     if (meta.deleting || phase != "Running") return PodEntry();
-    return PodEntry{{IpAddress::Parse(address).value_or(IpAddress()),
-                     std::string(node)},
-                    ready ? PodState::kReady : PodState::kNotReady};
+    return PodEntry{
+        {IpAddress::Parse(address).value_or(IpAddress()), std::string(node)},
+        ready ? PodState::kReady : PodState::kNotReady};
   }
 
   bool IsReady(const std::string& key) const {

@@ -153,14 +153,14 @@ TEST_F(PodsTest, WhatTurnsNotReadyHasNotUntilItIsDeleted) {
   }
   EXPECT_EQ(pods_->TakeDeparted().count, 0u);
   EXPECT_EQ(pods_->UnreadyHosts().size(), 1u);
-  EXPECT_TRUE(
-      Apply(EventType::kModified,
-            PodJson("a", "10.0.0.1", "False", "Running", kDeleting)).ok());
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    PodJson("a", "10.0.0.1", "False", "Running", kDeleting))
+                  .ok());
   EXPECT_EQ(pods_->TakeDeparted().count, 1u);
   pods_->Accept();
-  EXPECT_TRUE(
-      Apply(EventType::kModified,
-            PodJson("b", "10.0.0.1", "False", "Running", kDeleting)).ok());
+  EXPECT_TRUE(Apply(EventType::kModified,
+                    PodJson("b", "10.0.0.1", "False", "Running", kDeleting))
+                  .ok());
   EXPECT_EQ(pods_->TakeDeparted().count, 0u);
 }
 

@@ -106,19 +106,20 @@ void ReadEndpoint(const cJSON* json, JsonReader* reader, ReducedSlice* slice) {
 // The addresses of one kind of a subset. A pod that is to go stands in neither.
 void ReadAddresses(const cJSON* subset, const char* key, EndpointState state,
                    JsonReader* reader, ReducedSlice* slice) {
-  reader->ForEachObject(
-      reader->Array(subset, key), key, kMaxEndpointsPerSlice,
-      [state, reader, slice](const cJSON* json) {
-        const std::string_view uid = reader->String(
-            reader->Object(json, "targetRef"), "uid", kMaxUidBytes);
-        const std::string_view ip =
-            reader->RequiredString(json, "ip", kMaxAddressBytes);
-        const std::string_view node =
-            reader->String(json, "nodeName", kMaxNameBytes);
-        ReducedEndpoint endpoint{};
-        endpoint.state = state;
-        if (reader->ok()) AddEndpoint(uid, ip, node, endpoint, slice);
-      });
+  reader->ForEachObject(reader->Array(subset, key), key, kMaxEndpointsPerSlice,
+                        [state, reader, slice](const cJSON* json) {
+                          const std::string_view uid =
+                              reader->String(reader->Object(json, "targetRef"),
+                                             "uid", kMaxUidBytes);
+                          const std::string_view ip = reader->RequiredString(
+                              json, "ip", kMaxAddressBytes);
+                          const std::string_view node =
+                              reader->String(json, "nodeName", kMaxNameBytes);
+                          ReducedEndpoint endpoint{};
+                          endpoint.state = state;
+                          if (reader->ok())
+                            AddEndpoint(uid, ip, node, endpoint, slice);
+                        });
 }
 
 }  // namespace

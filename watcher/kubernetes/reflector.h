@@ -20,8 +20,8 @@
 // went back in time (it takes a watch from a version that it has not come to,
 // and is silent until it has), a list finds out: a minute or two after a server
 // failed, after a second silent watch (the fourth, the eighth, ...), after a
-// quarter of an hour of silence however watches ended, and every hour or two. In poll mode `watching` is replaced by a pause of
-// interval_ms.
+// quarter of an hour of silence however watches ended, and every hour or two.
+// In poll mode `watching` is replaced by a pause of interval_ms.
 //
 // Lists name the version that was seen last ("not older than"), which a server
 // answers from its cache; the first one "0". One names none, and has etcd read
@@ -33,7 +33,7 @@
 // in force. Where versions can be compared (resource_version.h) nothing older
 // than what is in force ever becomes visible: the events that came meanwhile
 // and are newer than the list are applied to it before anybody sees it, and
-// those that the watch brings later and the list holds already are passed over.
+// those that the watch brings later and the list holds already are skipped.
 // Where they can't, a new watch begins at the list's version, and when events
 // had come the list is reported only after it has settled.
 
@@ -61,7 +61,7 @@ class Reflector {
   static std::unique_ptr<Reflector> Create(ReflectorOptions options,
                                            HttpTransport* transport,
                                            ObjectSink* sink,
-                                           DiscoveryHost* host,
+                                           DiscoveryDelegate* delegate,
                                            std::function<double()> random);
   virtual ~Reflector() = default;
 

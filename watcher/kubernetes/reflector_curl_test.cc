@@ -26,12 +26,12 @@ using testing::IsEmpty;
 constexpr char kPath[] =
     "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices";
 
-class ReflectorCurlTest : public testing::Test, public DiscoveryHost {
+class ReflectorCurlTest : public testing::Test, public DiscoveryDelegate {
  protected:
   ReflectorCurlTest() {
     options_.path = kPath;
     options_.interval_ms = options_.timeout_ms = 70000;
-    sink_->Want("prod", "orders");
+    sink_->Interest("prod", "orders");
   }
 
   std::string ApiBase() override { return cluster_->url(); }
@@ -164,9 +164,8 @@ TEST_F(ReflectorCurlTest, FollowsAServerThatWentBackInTime) {
   cluster_->RewindVersion(1);
   cluster_->ClearFaults();
   const uint64_t watches = reflector_->stats().watches;
-  PollUntil([&] {
-    return lists_ > 1 || reflector_->stats().watches > watches;
-  });
+  PollUntil(
+      [&] { return lists_ > 1 || reflector_->stats().watches > watches; });
   // It takes a watch from a version that it has not come to, and says nothing.
   skipped_ms_ += 100000;
   SetPods(30);

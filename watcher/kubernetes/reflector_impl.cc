@@ -15,12 +15,12 @@ namespace dynweight {
 namespace reflector_internal {
 
 ReflectorImpl::ReflectorImpl(ReflectorOptions options, HttpTransport* transport,
-                             ObjectSink* sink, DiscoveryHost* host,
+                             ObjectSink* sink, DiscoveryDelegate* delegate,
                              std::function<double()> random)
     : options_(std::move(options)),
       collections_(options_.fallbacks),
       sink_(sink),
-      host_(host),
+      delegate_(delegate),
       random_(std::move(random)),
       backoff_(options_.watch
                    ? kWatchBackoffCapMs
@@ -69,7 +69,8 @@ void ReflectorImpl::Tick(int64_t now_ms) {
 void ReflectorImpl::RequestFreshList(int64_t now_ms) {
   now_ms_ = std::max(now_ms_, now_ms);
   list_wanted_ = true;
-  // Only noted, as the host may call this from within OnList() or OnEvent().
+  // Only noted, as the delegate may call this from within OnList() or
+  // OnEvent().
   if (wanted_at_ != kNever) return;
   const auto jitter_ms =
       static_cast<int64_t>(static_cast<double>(options_.spread_ms) * random_());
@@ -130,7 +131,7 @@ void ReflectorImpl::BeginList() {
   list_answers_request_ = std::exchange(list_wanted_, false);
   list_floor_ = version_;
   since_list_.Begin();
-  list_.Begin(host_->ApiBase(), host_->credentials(), collection(),
+  list_.Begin(delegate_->ApiBase(), delegate_->credentials(), collection(),
               ListVersion());
 }
 
@@ -216,10 +217,10 @@ void ReflectorImpl::GoOnAfterList() {
   if (watch_at_ == now_ms_) BeginWatch();
 }
 
-// The host may call RequestFreshList().
+// The delegate may call RequestFreshList().
 void ReflectorImpl::TellList() {
   settled_at_ = kNever;
-  host_->OnList(std::exchange(asked_ms_, std::nullopt));
+  delegate_->OnList(std::exchange(asked_ms_, std::nullopt));
 }
 
 // Goes on to where the objects may be instead; false: they are nowhere.
@@ -263,15 +264,15 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
   // Where the last place refuses, the first may be there by now.
   if (list.http_status != 0 && at_ > 0) at_ = absent_ = 0;
   if (list.retry_after_ms >= 0) {
-    host_->OnApiBusy(list_.base(), list.retry_after_ms);
+    delegate_->OnApiBusy(list_.base(), list.retry_after_ms);
   }
-  if (list.server_failed) host_->OnApiFailure(list_.base());
+  if (list.server_failed) delegate_->OnApiFailure(list_.base());
   int64_t wait_ms = list.http_status == 429
                         ? BusyWaitMs(list_.base(), list.retry_after_ms)
                         : FailureWaitMs(list_.base(), list.retry_after_ms);
-  // Another server, if the host has turned to one, is asked without waiting
+  // Another server, if the delegate has turned to one, is asked without waiting
   // for the interval.
-  if (!options_.watch && host_->ApiBase() == list_.base()) {
+  if (!options_.watch && delegate_->ApiBase() == list_.base()) {
     wait_ms = std::max(wait_ms, options_.interval_ms);
   }
   list_at_ = now_ms_ + wait_ms;
@@ -283,10 +284,10 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
 std::unique_ptr<Reflector> Reflector::Create(ReflectorOptions options,
                                              HttpTransport* transport,
                                              ObjectSink* sink,
-                                             DiscoveryHost* host,
+                                             DiscoveryDelegate* delegate,
                                              std::function<double()> random) {
   return std::make_unique<reflector_internal::ReflectorImpl>(
-      std::move(options), transport, sink, host, std::move(random));
+      std::move(options), transport, sink, delegate, std::move(random));
 }
 
 }  // namespace dynweight

@@ -39,8 +39,8 @@ inline constexpr int kUselessWatches = 3;
 inline constexpr int kVersionedFailures = 3;
 // A quiet watch counts as healthy when it lasted this long.
 inline constexpr int64_t kProvenMs = 5000;
-// A list after a server failed: late enough for a fleet to be back, by chance up
-// to half as long again.
+// A list after a server failed: late enough for a fleet to be back, by chance
+// up to half as long again.
 inline constexpr int64_t kDoubtMs = 65000;
 // Each of these up to twice as long by chance.
 inline constexpr int64_t kQuietMs = 900000;
@@ -56,7 +56,7 @@ inline constexpr int64_t kSettleMs = 1500;
 class ReflectorImpl final : public Reflector {
  public:
   ReflectorImpl(ReflectorOptions options, HttpTransport* transport,
-                ObjectSink* sink, DiscoveryHost* host,
+                ObjectSink* sink, DiscoveryDelegate* delegate,
                 std::function<double()> random);
 
   void Start(int64_t now_ms) override;
@@ -110,16 +110,16 @@ class ReflectorImpl final : public Reflector {
   const ReflectorOptions options_;
   std::vector<Collection> collections_;  // the path and its fallbacks
   ObjectSink* const sink_;
-  DiscoveryHost* const host_;
+  DiscoveryDelegate* const delegate_;
   const std::function<double()> random_;
   DiscoveryStats stats_;
   Backoff backoff_;
   int64_t now_ms_ = 0;
 
-  size_t at_ = 0;         // index into collections_
-  uint64_t absent_ = 0;   // bits of those that were not there, this time
+  size_t at_ = 0;              // index into collections_
+  uint64_t absent_ = 0;        // bits of those that were not there, this time
   absl::Status absent_error_;  // what the first of them said
-  std::string version_;   // what was seen last
+  std::string version_;        // what was seen last
   bool version_refused_ = false;  // the server no longer or not yet has it
   bool version_suspect_ = false;  // the next list does without it
   int versioned_failures_ = 0;    // in a row, of lists with a version
@@ -128,19 +128,19 @@ class ReflectorImpl final : public Reflector {
   bool list_wanted_ = false;           // RequestFreshList()
   bool list_answers_request_ = false;  // the list under way began after it
   int64_t list_began_ms_ = 0;
-  int64_t list_ended_ms_ = 0;       // committed
-  int64_t list_of_ms_ = -1;         // when the one that is committed began
-  std::string list_floor_;          // what was seen when it began
-  int64_t wanted_at_ = kNever;      // when one that is wanted begins
+  int64_t list_ended_ms_ = 0;          // committed
+  int64_t list_of_ms_ = -1;            // when the one that is committed began
+  std::string list_floor_;             // what was seen when it began
+  int64_t wanted_at_ = kNever;         // when one that is wanted begins
   int64_t wanted_began_ms_ = -kNever;  // when the last of these began
-  int64_t list_at_ = kNever;        // when another begins
-  int64_t doubt_at_ = kNever;       // after a server failed
-  int64_t quiet_ms_ = kQuietMs;     // after heard_ms_
+  int64_t list_at_ = kNever;           // when another begins
+  int64_t doubt_at_ = kNever;          // after a server failed
+  int64_t quiet_ms_ = kQuietMs;        // after heard_ms_
   int64_t periodic_at_ = kNever;
   bool list_failing_ = false;
   int busy_answers_ = 0;  // in a row
   EventsSinceList since_list_;
-  int64_t settled_at_ = kNever;  // when the committed list may be told
+  int64_t settled_at_ = kNever;      // when the committed list may be told
   std::optional<int64_t> asked_ms_;  // of the list that is to be told
 
   int64_t watch_at_ = kNever;        // when the next watch begins
@@ -150,8 +150,8 @@ class ReflectorImpl final : public Reflector {
   uint64_t watch_heard_ = 0;    // events and bookmarks of this watch
   bool watch_proven_ = false;   // it has lasted
   bool watch_failing_ = false;
-  int useless_watches_ = 0;  // in a row: short, or without an answer
-  unsigned silences_ = 0;    // watches in a row that were renewed
+  int useless_watches_ = 0;     // in a row: short, or without an answer
+  unsigned silences_ = 0;       // watches in a row that were renewed
   bool server_failed_ = false;  // and no watch was answered since
   bool buffered_ = false;
   int64_t buffered_wait_ms_ = kFirstBufferedMs;

@@ -42,7 +42,7 @@ TEST_F(ReflectorListFailureTest, RetryAfterIsObeyed) {
   Start();
   Refuse(List(), 429, StatusObject(429, "TooManyRequests"), 7000);
   EXPECT_EQ(WaitFor(/*watch=*/false), 7000);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorListFailureTest, WhoIsToComeAgainDoesTenTimesBeforeItBacksOff) {
@@ -79,10 +79,10 @@ TEST_F(ReflectorListFailureTest, RetryAfterIsReadFromTheStatusObjectToo) {
 }
 
 TEST_F(ReflectorListFailureTest, ServerFailuresAreToldAndTheNextServerIsAsked) {
-  host_.next_base = "https://b:6443";
+  delegate_.next_base = "https://b:6443";
   Start();
   Break(List(), absl::UnavailableError("refused"));
-  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
+  EXPECT_THAT(delegate_.api_failures, ElementsAre("https://a:6443"));
   WaitFor(/*watch=*/false);
   EXPECT_THAT(List()->request.url, testing::StartsWith("https://b:6443/"));
 }
@@ -98,15 +98,16 @@ TEST_F(ReflectorListFailureTest, OnlyFailuresOfTheWholeServerAreToldAsSuch) {
     SCOPED_TRACE(c.code);
     Start();
     Refuse(List(), c.code);
-    EXPECT_EQ(host_.api_failures.size(), c.failed ? 1u : 0u);
-    EXPECT_EQ(host_.errors.size(), 1u);
-    host_.api_failures.clear();
-    host_.errors.clear();
+    EXPECT_EQ(delegate_.api_failures.size(), c.failed ? 1u : 0u);
+    EXPECT_EQ(delegate_.errors.size(), 1u);
+    delegate_.api_failures.clear();
+    delegate_.errors.clear();
     reflector_.reset();
   }
 }
 
-TEST_F(ReflectorListFailureTest, TransportFailuresAreTheServersButNotOursAreNot) {
+TEST_F(ReflectorListFailureTest,
+       TransportFailuresAreTheServersButNotOursAreNot) {
   const struct {
     absl::Status status;
     bool failed;
@@ -118,11 +119,11 @@ TEST_F(ReflectorListFailureTest, TransportFailuresAreTheServersButNotOursAreNot)
     SCOPED_TRACE(c.status.ToString());
     Start();
     Break(List(), c.status);
-    EXPECT_EQ(host_.api_failures.size(), c.failed ? 1u : 0u);
-    EXPECT_THAT(host_.errors,
+    EXPECT_EQ(delegate_.api_failures.size(), c.failed ? 1u : 0u);
+    EXPECT_THAT(delegate_.errors,
                 ElementsAre(HasSubstr(std::string(c.status.message()))));
-    host_.api_failures.clear();
-    host_.errors.clear();
+    delegate_.api_failures.clear();
+    delegate_.errors.clear();
     reflector_.reset();
   }
 }
@@ -145,11 +146,11 @@ TEST_F(ReflectorListFailureTest, ErrorsNameThePathAndTheMend) {
     SCOPED_TRACE(c.code);
     Start();
     Refuse(List(), c.code, StatusObject(c.code, "Whatever"));
-    ASSERT_EQ(host_.errors.size(), 1u);
-    EXPECT_THAT(host_.errors[0], HasSubstr(options_.path));
-    EXPECT_THAT(host_.errors[0], HasSubstr(absl::StrCat("HTTP ", c.code)));
-    EXPECT_THAT(host_.errors[0], HasSubstr(c.text));
-    host_.errors.clear();
+    ASSERT_EQ(delegate_.errors.size(), 1u);
+    EXPECT_THAT(delegate_.errors[0], HasSubstr(options_.path));
+    EXPECT_THAT(delegate_.errors[0], HasSubstr(absl::StrCat("HTTP ", c.code)));
+    EXPECT_THAT(delegate_.errors[0], HasSubstr(c.text));
+    delegate_.errors.clear();
     reflector_.reset();
   }
 }

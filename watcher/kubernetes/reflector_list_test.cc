@@ -44,7 +44,7 @@ TEST_F(ReflectorListTest, IsCompressedBoundedAndTimed) {
   EXPECT_EQ(request.silence_timeout_ms, 678);
   EXPECT_EQ(request.total_timeout_ms, 12 * 678);
   EXPECT_EQ(request.connect_timeout_ms, 678);
-  EXPECT_EQ(request.credentials, host_.credentials());
+  EXPECT_EQ(request.credentials, delegate_.credentials());
 }
 
 TEST_F(ReflectorListTest, RelistIsNotOlderThanTheLastVersionAndHasNoLimit) {
@@ -64,7 +64,7 @@ TEST_F(ReflectorListTest, After410TheListIsNotOlderThanWhatWasSeen) {
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   EXPECT_EQ(List()->Parameter("limit"), std::nullopt);
   AnswerList(Page({}, "200"));
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
 }
 
 TEST_F(ReflectorListTest, A410ToAListIsFollowedByOneWithoutVersionAtOnce) {
@@ -80,12 +80,12 @@ TEST_F(ReflectorListTest, AVersionTooLargeIsFollowedByOneWithoutVersion) {
   Sync();
   Send(ErrorEvent(500, "InternalError"));
   WaitFor(/*watch=*/false);
-  host_.errors.clear();
+  delegate_.errors.clear();
   Refuse(List(), 504, kTooLarge, 1000);
   ASSERT_NE(List(), nullptr);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorListTest, AVersionThatIsNotAnsweredInTimeIsFollowedByNone) {
@@ -136,11 +136,11 @@ TEST_F(ReflectorListTest, SwapsOnlyAfterTheLastPage) {
   AnswerList(Page({"a"}, "100", "t1"));
   AnswerList(Page({"b"}, "100", "t2"));
   EXPECT_EQ(sink_.commits, 0);
-  EXPECT_THAT(host_.lists, IsEmpty());
+  EXPECT_THAT(delegate_.lists, IsEmpty());
   EXPECT_EQ(Watch(), nullptr);
   AnswerList(Page({"c"}, "100"));
   EXPECT_THAT(sink_.present, ElementsAre("a", "b", "c"));
-  EXPECT_THAT(host_.lists, ElementsAre(false));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false));
 }
 
 TEST_F(ReflectorListTest, A410ToALaterPageRestartsWithoutLimit) {
@@ -165,7 +165,7 @@ TEST_F(ReflectorListTest, A410ToEverythingEndsAsAnError) {
     }
   }
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("HTTP 410")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("HTTP 410")));
 }
 
 TEST_F(ReflectorListTest, ATokenThatRepeatsIsAnError) {
@@ -174,7 +174,7 @@ TEST_F(ReflectorListTest, ATokenThatRepeatsIsAnError) {
   AnswerList(Page({"b"}, "100", "t2"));
   AnswerList(Page({"c"}, "100", "t1"));
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("circles")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("duplicate continue token")));
   EXPECT_EQ(sink_.commits, 0);
   EXPECT_EQ(reflector_->stats().rejected, 1u);
 }
@@ -184,7 +184,7 @@ TEST_F(ReflectorListTest, PagesWithoutEndAreAnError) {
   for (int i = 0; i < 5000 && List() != nullptr; ++i) {
     AnswerList(Page({}, "100", absl::StrCat("t", i)));
   }
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("more than 1000 pages")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("more than 1000 pages")));
   EXPECT_EQ(sink_.commits, 0);
 }
 
@@ -193,7 +193,7 @@ TEST_F(ReflectorListTest, TooManyObjectsAreAnError) {
   Start();
   AnswerList(Page({"a", "b"}, "100", "t1"));
   AnswerList(Page({"c", "d"}, "100"));
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("more than 3 objects")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("more than 3 objects")));
   EXPECT_EQ(sink_.commits, 0);
   EXPECT_THAT(sink_.staged, IsEmpty());
 }
@@ -228,9 +228,9 @@ TEST_F(ReflectorListTest, NothingButAListOfTheRightKindIsEverEmpty) {
     Start();
     AnswerList(body);
     EXPECT_EQ(sink_.commits, 0);
-    ASSERT_EQ(host_.errors.size(), 1u);
-    EXPECT_THAT(host_.errors[0], HasSubstr(options_.path));
-    host_.errors.clear();
+    ASSERT_EQ(delegate_.errors.size(), 1u);
+    EXPECT_THAT(delegate_.errors[0], HasSubstr(options_.path));
+    delegate_.errors.clear();
     reflector_.reset();
   }
 }
@@ -246,7 +246,7 @@ TEST_F(ReflectorListTest, AnObjectThatTheSinkRefusesEndsTheList) {
   Start();
   transport_.Send(List(), Page({"a", "bad", "c"}, "100"));
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("a bad object")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("a bad object")));
   EXPECT_THAT(sink_.staged, IsEmpty());
   EXPECT_EQ(reflector_->stats().rejected, 1u);
 }
@@ -307,10 +307,10 @@ TEST_F(ReflectorListTest, ACutAloneIsNoReasonForPages) {
 }
 
 TEST_F(ReflectorListTest, RetryAfterIsTheServersThatSaidIt) {
-  host_.next_base_when_busy = "https://b:6443";
+  delegate_.next_base_when_busy = "https://b:6443";
   Start();
   Refuse(List(), 503, "", 120000);
-  EXPECT_THAT(host_.api_busy,
+  EXPECT_THAT(delegate_.api_busy,
               ElementsAre(std::make_pair(std::string("https://a:6443"),
                                          int64_t{120000})));
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
@@ -318,8 +318,9 @@ TEST_F(ReflectorListTest, RetryAfterIsTheServersThatSaidIt) {
 }
 
 TEST_F(ReflectorListTest, OldServersAreAskedForWhatTheyHave) {
-  options_.fallbacks = {{"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""},
-                        {"/api/v1/endpoints", "", "metadata.name=x"}};
+  options_.fallbacks = {
+      {"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""},
+      {"/api/v1/endpoints", "", "metadata.name=x"}};
   Start();
   Refuse(List(), 404);
   Advance(0);
@@ -328,7 +329,7 @@ TEST_F(ReflectorListTest, OldServersAreAskedForWhatTheyHave) {
   Advance(0);
   EXPECT_THAT(List()->request.url, HasSubstr("/api/v1/endpoints?"));
   EXPECT_EQ(List()->Parameter("fieldSelector"), "metadata.name%3Dx");
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
   AnswerList(R"({"kind":"EndpointsList","metadata":{"resourceVersion":"100"},)"
              R"("items":[]})");
   EXPECT_EQ(sink_.resource, "endpoints");
@@ -343,7 +344,8 @@ TEST_F(ReflectorListTest, OldServersAreAskedForWhatTheyHave) {
 }
 
 TEST_F(ReflectorListTest, AnUpgradedServerIsFoundOutByIts404) {
-  options_.fallbacks = {{"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""}};
+  options_.fallbacks = {
+      {"/apis/discovery.k8s.io/v1beta1/endpointslices", "", ""}};
   Start();
   Refuse(List(), 404);
   Advance(0);
@@ -356,7 +358,7 @@ TEST_F(ReflectorListTest, AnUpgradedServerIsFoundOutByIts404) {
   EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
   AnswerList(Page({"x"}, "101"));
   EXPECT_THAT(Watch()->request.url, HasSubstr(options_.path));
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorListTest, A404EverywhereIsToldOfTheFirstPlace) {
@@ -365,7 +367,7 @@ TEST_F(ReflectorListTest, A404EverywhereIsToldOfTheFirstPlace) {
   Refuse(List(), 404);
   Advance(0);
   Refuse(List(), 404);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr(options_.path)));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr(options_.path)));
   WaitFor(/*watch=*/false);
   EXPECT_THAT(List()->request.url, HasSubstr(options_.path));
 }

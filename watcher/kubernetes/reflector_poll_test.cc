@@ -96,7 +96,7 @@ TEST_F(ReflectorPollTest, BackOffStaysUnderALongInterval) {
 
 TEST_F(ReflectorPollTest, TheNextServerIsAskedWithoutWaitingForTheInterval) {
   options_.interval_ms = 60000;
-  host_.next_base = "https://b:6443";
+  delegate_.next_base = "https://b:6443";
   Start();
   Break(List(), absl::UnavailableError("refused"));
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
@@ -107,15 +107,15 @@ TEST_F(ReflectorPollTest, RetryAfterIsObeyed) {
   Start();
   Refuse(List(), 429, "", 30000);
   EXPECT_EQ(WaitFor(/*watch=*/false), 30000);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorPollTest, EveryListButTheFirstConfirms) {
   Sync();
   Advance(2000);
   AnswerList(Page({}, "100"));
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
-  EXPECT_EQ(host_.list_asked_ms, now_ms_);
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
+  EXPECT_EQ(delegate_.list_asked_ms, now_ms_);
 }
 
 TEST_F(ReflectorPollTest, ARequestedListDoesNotWaitForTheInterval) {
@@ -124,20 +124,20 @@ TEST_F(ReflectorPollTest, ARequestedListDoesNotWaitForTheInterval) {
   EXPECT_EQ(WaitFor(/*watch=*/false), 0);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   AnswerList(Page({}, "101"));
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
   EXPECT_EQ(WaitFor(/*watch=*/false), 2000);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "101");
 }
 
 TEST_F(ReflectorPollTest, EveryListIsHealth) {
   Sync();
-  EXPECT_EQ(host_.healthy, 1);
+  EXPECT_EQ(delegate_.healthy, 1);
   Advance(2000);
   Refuse(List(), 500);
-  EXPECT_EQ(host_.healthy, 1);
+  EXPECT_EQ(delegate_.healthy, 1);
   WaitFor(/*watch=*/false);
   AnswerList(Page({}, "101"));
-  EXPECT_EQ(host_.healthy, 2);
+  EXPECT_EQ(delegate_.healthy, 2);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Tests of a reflector's lists after the first: which version they ask for, how
-// they meet the watch, and those that the host wants.
+// they meet the watch, and those that the host interests.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ TEST_F(ReflectorRelistTest, TheWatchGoesOnUntilTheListIsCommitted) {
   ASSERT_NE(List(), nullptr);
   Send(Event("ADDED", "y", "107"));
   EXPECT_THAT(sink_.events, ElementsAre("added y"));
-  EXPECT_EQ(host_.events, 1);
+  EXPECT_EQ(delegate_.events, 1);
 }
 
 TEST_F(ReflectorRelistTest, NothingOlderThanTheWatchIsInForceAfterAList) {
@@ -53,7 +53,7 @@ TEST_F(ReflectorRelistTest, NothingOlderThanTheWatchIsInForceAfterAList) {
   AnswerList(Page({"x", "early"}, "105"));
   EXPECT_THAT(sink_.present, ElementsAre("x", "early"));
   EXPECT_THAT(sink_.events, ElementsAre("added y"));
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
   EXPECT_EQ(Watch(), watch);
   EXPECT_EQ(reflector_->stats().resource_version, "107");
 }
@@ -86,7 +86,8 @@ TEST_F(ReflectorRelistTest, AnAnswerThatIsOlderThanAskedForIsNotTaken) {
   Advance(0);
   AnswerList(Page({"old"}, "106"));
   EXPECT_THAT(sink_.present, ElementsAre("x"));
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("older than what was asked")));
+  EXPECT_THAT(delegate_.errors,
+              ElementsAre(HasSubstr("older than what was asked")));
   WaitFor(/*watch=*/false);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
 }
@@ -110,14 +111,14 @@ TEST_F(ReflectorRelistTest, OpaqueVersionsSettleBeforeTheListIsTold) {
   reflector_->RequestFreshList(now_ms_);
   Advance(0);
   Send(Event("ADDED", "y", "bW9yZQ=="));
-  const int events = host_.events;
+  const int events = delegate_.events;
   AnswerList(Page({"x"}, "c29tZQ=="));
   EXPECT_EQ(Watch()->Parameter("resourceVersion"), "c29tZQ%3D%3D");
-  EXPECT_THAT(host_.lists, ElementsAre(false));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false));
   Send(Event("ADDED", "y", "bW9yZQ=="));
-  EXPECT_EQ(host_.events, events);
+  EXPECT_EQ(delegate_.events, events);
   Advance(1500);
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
 }
 
 TEST_F(ReflectorRelistTest, OpaqueVersionsAreToldAtOnceWhenNothingCame) {
@@ -126,7 +127,7 @@ TEST_F(ReflectorRelistTest, OpaqueVersionsAreToldAtOnceWhenNothingCame) {
   reflector_->RequestFreshList(now_ms_);
   Advance(0);
   AnswerList(Page({"x"}, "c29tZQ=="));
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
 }
 
 TEST_F(ReflectorRelistTest, RequestedListsAreSpacedAndSpread) {
@@ -201,8 +202,8 @@ TEST_F(ReflectorRelistTest, AnIllServerIsNotReadByAQuorumAtOnce) {
     versioned.push_back(List()->Parameter("resourceVersion").has_value());
     Refuse(List(), 503);
   }
-  EXPECT_THAT(versioned, ElementsAre(true, true, true, false, true, true, true,
-                                     false));
+  EXPECT_THAT(versioned,
+              ElementsAre(true, true, true, false, true, true, true, false));
 }
 
 TEST_F(ReflectorRelistTest, ARequestedListThatFailsLeavesTheWatchAlone) {
@@ -216,14 +217,15 @@ TEST_F(ReflectorRelistTest, ARequestedListThatFailsLeavesTheWatchAlone) {
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
 }
 
-TEST_F(ReflectorRelistTest, ARequestedListComesSoonAndIsNotOlderThanWhatWasSeen) {
+TEST_F(ReflectorRelistTest,
+       ARequestedListComesSoonAndIsNotOlderThanWhatWasSeen) {
   Sync();
   reflector_->RequestFreshList(now_ms_);
   EXPECT_EQ(reflector_->Deadline(), now_ms_);
   Advance(0);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
   AnswerList(Page({}, "101"));
-  EXPECT_THAT(host_.lists, ElementsAre(false, true));
+  EXPECT_THAT(delegate_.lists, ElementsAre(false, true));
   Advance(1000);
   EXPECT_EQ(List(), nullptr);
 }
@@ -239,17 +241,17 @@ TEST_F(ReflectorRelistTest, ARequestDuringAListIsAnsweredByTheNext) {
 
 TEST_F(ReflectorRelistTest, AListTellsWhenItWasAskedFor) {
   Sync();
-  EXPECT_EQ(host_.list_asked_ms, -1);
+  EXPECT_EQ(delegate_.list_asked_ms, -1);
   reflector_->RequestFreshList(now_ms_);
   Advance(0);
   const int64_t asked_ms = now_ms_;
   Advance(700);
   AnswerList(Page({}, "101"));
-  EXPECT_EQ(host_.list_asked_ms, asked_ms);
+  EXPECT_EQ(delegate_.list_asked_ms, asked_ms);
 }
 
 TEST_F(ReflectorRelistTest, ARequestFromWithinOnListIsTakenUp) {
-  host_.confirm_next_list = true;
+  delegate_.confirm_next_list = true;
   Sync();
   Advance(0);
   ASSERT_NE(List(), nullptr);

@@ -76,7 +76,8 @@ TEST_F(ReflectorSilenceTest, AListThatFollowedAFailureIsNotFollowedByAnother) {
   EXPECT_EQ(List(), nullptr);
 }
 
-TEST_F(ReflectorSilenceTest, WatchesThatAreHeldBackAreReplacedByListsAndSaidSo) {
+TEST_F(ReflectorSilenceTest,
+       WatchesThatAreHeldBackAreReplacedByListsAndSaidSo) {
   options_.interval_ms = 3000;
   Sync();
   int lists = 0;
@@ -87,11 +88,11 @@ TEST_F(ReflectorSilenceTest, WatchesThatAreHeldBackAreReplacedByListsAndSaidSo) 
     AnswerList(Page({"x"}, absl::StrCat(100 + lists)));
   }
   EXPECT_EQ(lists, 9);
-  EXPECT_THAT(host_.errors, IsEmpty());
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
   EXPECT_EQ(reflector_->stats().failures, 0u);
-  EXPECT_THAT(host_.troubles, ElementsAre(HasSubstr("buffers")));
-  EXPECT_EQ(host_.lists.size(), 10u);
+  EXPECT_THAT(delegate_.troubles, ElementsAre(HasSubstr("buffers")));
+  EXPECT_EQ(delegate_.lists.size(), 10u);
   // It is tried now and then, and ends with a watch that is answered.
   while (Watch() == nullptr) {
     WaitFor(/*watch=*/false);
@@ -99,7 +100,7 @@ TEST_F(ReflectorSilenceTest, WatchesThatAreHeldBackAreReplacedByListsAndSaidSo) 
     Advance(1000);
   }
   AnswerWatch();
-  EXPECT_THAT(host_.troubles, ElementsAre(HasSubstr("buffers"), ""));
+  EXPECT_THAT(delegate_.troubles, ElementsAre(HasSubstr("buffers"), ""));
   Advance(10000);
   EXPECT_EQ(List(), nullptr);
 }
@@ -116,7 +117,7 @@ TEST_F(ReflectorSilenceTest, AWatchIsTriedLessAndLessOftenWhereItIsHeldBack) {
   }
   EXPECT_LE(watches, 12);
   EXPECT_GE(watches, 8);
-  EXPECT_THAT(host_.troubles, ElementsAre(HasSubstr("buffers")));
+  EXPECT_THAT(delegate_.troubles, ElementsAre(HasSubstr("buffers")));
 }
 
 TEST_F(ReflectorSilenceTest, SilenceOf150SecondsRenewsTheWatch) {
@@ -130,7 +131,7 @@ TEST_F(ReflectorSilenceTest, SilenceOf150SecondsRenewsTheWatch) {
   ASSERT_NE(Watch(), nullptr);
   EXPECT_EQ(Watch()->Parameter("resourceVersion"), "101");
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorSilenceTest, TheSecondSilentWatchListsAndThenTheFourth) {
@@ -146,19 +147,19 @@ TEST_F(ReflectorSilenceTest, TheSecondSilentWatchListsAndThenTheFourth) {
     EXPECT_NE(Watch(), nullptr);
   }
   EXPECT_THAT(lists, ElementsAre(2, 4));
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorSilenceTest, ARenewedWatchThatLastsIsHealthy) {
   Sync();
   Send(Bookmark("101"));
   Advance(150000);
-  const int healthy = host_.healthy;
+  const int healthy = delegate_.healthy;
   AnswerWatch();
   Advance(4999);
-  EXPECT_EQ(host_.healthy, healthy);
+  EXPECT_EQ(delegate_.healthy, healthy);
   Advance(1);
-  EXPECT_EQ(host_.healthy, healthy + 1);
+  EXPECT_EQ(delegate_.healthy, healthy + 1);
 }
 
 TEST_F(ReflectorSilenceTest, AWatchWithoutAnAnswerFailsWhereAListDoes) {
@@ -169,12 +170,13 @@ TEST_F(ReflectorSilenceTest, AWatchWithoutAnAnswerFailsWhereAListDoes) {
   Advance(10);
   EXPECT_NE(Watch(), nullptr);
   Break(List(), absl::DeadlineExceededError("no answer within timeout"));
-  host_.api_failures.clear();
-  host_.errors.clear();
+  delegate_.api_failures.clear();
+  delegate_.errors.clear();
   Advance(1);
   EXPECT_EQ(Watch(), nullptr);
-  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("no answer within timeout")));
+  EXPECT_THAT(delegate_.api_failures, ElementsAre("https://a:6443"));
+  EXPECT_THAT(delegate_.errors,
+              ElementsAre(HasSubstr("no answer within timeout")));
 }
 
 TEST_F(ReflectorSilenceTest, BookmarksBreakTheSilence) {
@@ -184,7 +186,7 @@ TEST_F(ReflectorSilenceTest, BookmarksBreakTheSilence) {
     Advance(60000);
     Send(Bookmark(absl::StrCat(101 + i)));
   }
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorSilenceTest, BytesThatMakeNoEventDoNotBreakTheSilence) {
@@ -196,7 +198,7 @@ TEST_F(ReflectorSilenceTest, BytesThatMakeNoEventDoNotBreakTheSilence) {
   EXPECT_NE(Watch(), nullptr);
   Advance(1000);
   EXPECT_EQ(Watch(), nullptr);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("only a part of one")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("only a part of one")));
 }
 
 }  // namespace

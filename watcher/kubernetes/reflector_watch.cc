@@ -20,8 +20,8 @@ void ReflectorImpl::BeginWatch() {
   const int seconds =
       kMinWatchSeconds +
       static_cast<int>((kMaxWatchSeconds - kMinWatchSeconds + 1) * random_());
-  watch_.Begin(host_->ApiBase(), host_->credentials(), collection(), version_,
-               seconds);
+  watch_.Begin(delegate_->ApiBase(), delegate_->credentials(), collection(),
+               version_, seconds);
 }
 
 void ReflectorImpl::OnWatchOpen() {
@@ -32,7 +32,7 @@ void ReflectorImpl::OnWatchOpen() {
   }
   if (std::exchange(buffered_, false)) {
     buffered_wait_ms_ = kFirstBufferedMs;
-    host_->OnTrouble("");
+    delegate_->OnTrouble("");
   }
 }
 
@@ -48,7 +48,7 @@ void ReflectorImpl::OnWatchEvent(bool bookmark, std::string_view line) {
     version_ = watch_.resource_version();
   }
   stats_.resource_version = version_;
-  if (!bookmark && settled_at_ == kNever) host_->OnEvent();
+  if (!bookmark && settled_at_ == kNever) delegate_->OnEvent();
   MaybeHealthy();
 }
 
@@ -86,7 +86,7 @@ void ReflectorImpl::EndUnheardWatch() {
   }
   watch_.Cancel();
   if (list_of_ms_ > watch_began_ms_) return SetBuffered();
-  host_->OnApiFailure(watch_.base());
+  delegate_->OnApiFailure(watch_.base());
   server_failed_ = true;
   FailWatch(WatchError(absl::DeadlineExceededError("no answer within timeout")),
             FailureWaitMs(watch_.base(), -1));
@@ -104,7 +104,7 @@ void ReflectorImpl::SetBuffered() {
         "lists are answered and watches are not: something between buffers "
         "answers (in nginx: proxy_buffering off); followed by a list each ",
         options_.interval_ms, " ms meanwhile")));
-    host_->OnTrouble(std::string(trouble.message()));
+    delegate_->OnTrouble(std::string(trouble.message()));
   }
   MaybeHealthy();
 }
@@ -120,7 +120,7 @@ void ReflectorImpl::OnWatchEnd(const WatchEnd& end) {
     if (!end.server_failed) {
       return FailWatch(end.error, FailureWaitMs(watch_.base(), -1));
     }
-    host_->OnApiFailure(watch_.base());
+    delegate_->OnApiFailure(watch_.base());
     return OnWatchUnanswered(end.error, -1);
   }
   // An event that never comes through whole is none, however long it takes.
@@ -141,7 +141,7 @@ void ReflectorImpl::OnShortWatch(const absl::Status& why) {
     return WatchIn(wait_ms);
   }
   const absl::Status short_watch = WatchError(absl::UnavailableError(
-      "it ended at once without an event; does something between forbid long "
+      "it ended immediately without an event; does something between forbid long "
       "answers?"));
   FailWatch(why.ok() ? short_watch : why, wait_ms);
 }
@@ -163,10 +163,10 @@ void ReflectorImpl::OnWatchRefused(const ApiRefusal& refusal,
                                    bool server_failed) {
   if (refusal.retry_after_ms >= 0 &&
       refusal.kind != ApiRefusal::Kind::kTooLarge) {
-    host_->OnApiBusy(watch_.base(), refusal.retry_after_ms);
+    delegate_->OnApiBusy(watch_.base(), refusal.retry_after_ms);
   }
   if (server_failed) {
-    host_->OnApiFailure(watch_.base());
+    delegate_->OnApiFailure(watch_.base());
     return OnWatchUnanswered(error, refusal.retry_after_ms);
   }
   switch (refusal.kind) {
@@ -224,7 +224,7 @@ void ReflectorImpl::RelistIn(int64_t wait_ms) {
 int64_t ReflectorImpl::FailureWaitMs(const std::string& base,
                                      int64_t retry_after_ms) {
   const int64_t wait_ms = backoff_.Failed(now_ms_);
-  if (host_->ApiBase() != base) return wait_ms;
+  if (delegate_->ApiBase() != base) return wait_ms;
   return std::max(wait_ms, std::min(retry_after_ms, kMaxRetryAfterMs));
 }
 
@@ -233,7 +233,7 @@ int64_t ReflectorImpl::FailureWaitMs(const std::string& base,
 // backs off (k8s.io/client-go/rest/request.go).
 int64_t ReflectorImpl::BusyWaitMs(const std::string& base,
                                   int64_t retry_after_ms) {
-  if (retry_after_ms < 0 || host_->ApiBase() != base ||
+  if (retry_after_ms < 0 || delegate_->ApiBase() != base ||
       ++busy_answers_ > kBusyAnswers) {
     return FailureWaitMs(base, retry_after_ms);
   }
@@ -247,7 +247,7 @@ int64_t ReflectorImpl::BusyWaitMs(const std::string& base,
 
 void ReflectorImpl::ReportFailure(const absl::Status& error) {
   ++stats_.failures;
-  host_->OnError(error);
+  delegate_->OnError(error);
 }
 
 absl::Status ReflectorImpl::WatchError(const absl::Status& error) const {
@@ -258,7 +258,7 @@ void ReflectorImpl::MaybeHealthy() {
   if (list_failing_ || watch_failing_) return;
   backoff_.Healthy(now_ms_);
   busy_answers_ = 0;
-  host_->OnHealthy();
+  delegate_->OnHealthy();
 }
 
 }  // namespace dynweight::reflector_internal

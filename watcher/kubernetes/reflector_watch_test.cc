@@ -46,7 +46,7 @@ TEST_F(ReflectorWatchTest, EventsReachTheSinkAndTheHost) {
   Send(Event("ADDED", "a", "101") + Event("MODIFIED", "a", "102") +
        Event("DELETED", "a", "103"));
   EXPECT_THAT(sink_.events, ElementsAre("added a", "modified a", "deleted a"));
-  EXPECT_EQ(host_.events, 3);
+  EXPECT_EQ(delegate_.events, 3);
 }
 
 TEST_F(ReflectorWatchTest, AnEventMayComeInAnyPieces) {
@@ -68,7 +68,7 @@ TEST_F(ReflectorWatchTest, TheVersionIsTakenFromEveryEvent) {
 TEST_F(ReflectorWatchTest, TheVersionIsTakenFromBookmarks) {
   Sync();
   Send(Bookmark("170"));
-  EXPECT_EQ(host_.events, 0);
+  EXPECT_EQ(delegate_.events, 0);
   EXPECT_THAT(sink_.events, IsEmpty());
   Advance(2000);
   EndWatch();
@@ -81,7 +81,7 @@ TEST_F(ReflectorWatchTest, ACleanEndIsFollowedByAWatchAtOnce) {
   EndWatch();
   EXPECT_NE(Watch(), nullptr);
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, HoweverAWatchEndsItGoesOnAtOnce) {
@@ -102,8 +102,8 @@ TEST_F(ReflectorWatchTest, HoweverAWatchEndsItGoesOnAtOnce) {
     }
     EXPECT_EQ(List(), nullptr);
     EXPECT_EQ(reflector_->stats().failures, 0u);
-    EXPECT_THAT(host_.errors, IsEmpty());
-    EXPECT_THAT(host_.api_failures, IsEmpty());
+    EXPECT_THAT(delegate_.errors, IsEmpty());
+    EXPECT_THAT(delegate_.api_failures, IsEmpty());
     reflector_.reset();
   }
 }
@@ -113,26 +113,26 @@ TEST_F(ReflectorWatchTest, AWatchInTheMiddleOfAnEventIsNotQuiet) {
   Send(ErrorEvent(500, "InternalError"));
   WaitFor(/*watch=*/false);
   AnswerList(Page({"x"}, "100"));
-  host_.healthy = 0;
+  delegate_.healthy = 0;
   const std::string event = Event("MODIFIED", "x", "150");
   Send(event.substr(0, 20));
   Advance(20000);
-  EXPECT_EQ(host_.healthy, 0);
+  EXPECT_EQ(delegate_.healthy, 0);
   Send(event.substr(20));
-  EXPECT_EQ(host_.healthy, 1);
+  EXPECT_EQ(delegate_.healthy, 1);
 }
 
 TEST_F(ReflectorWatchTest, WatchesThatAllEndInTheirFirstEventFail) {
   Sync();
   const std::string event = Event("MODIFIED", "x", "150");
   for (int i = 0; i < 3; ++i) {
-    EXPECT_THAT(host_.errors, IsEmpty());
+    EXPECT_THAT(delegate_.errors, IsEmpty());
     WaitFor(/*watch=*/true);
     Send(event.substr(0, 20));
     Advance(20000);
     EndWatch();
   }
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("an event is cut off")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("an event is cut off")));
 }
 
 TEST_F(ReflectorWatchTest, OnlyTheThirdShortWatchInARowThatGaveNothingFails) {
@@ -143,14 +143,14 @@ TEST_F(ReflectorWatchTest, OnlyTheThirdShortWatchInARowThatGaveNothingFails) {
     Advance(999);
     EndWatch();
     EXPECT_EQ(Watch(), nullptr);
-    EXPECT_THAT(host_.errors, IsEmpty());
+    EXPECT_THAT(delegate_.errors, IsEmpty());
     EXPECT_EQ(WaitFor(/*watch=*/true), waits_ms);
     EXPECT_EQ(List(), nullptr);
     waits_ms *= 2;
   }
   AnswerWatch();
   EndWatch();
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("ended at once")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("ended immediately")));
   EXPECT_EQ(WaitFor(/*watch=*/false), waits_ms);
 }
 
@@ -158,7 +158,7 @@ TEST_F(ReflectorWatchTest, AnEndWithinASecondAfterAnEventIsNotStormed) {
   Sync();
   Send(Event("ADDED", "y", "101"));
   EndWatch();
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
   EXPECT_EQ(WaitFor(/*watch=*/true), 800);
   EXPECT_EQ(List(), nullptr);
   EXPECT_EQ(Watch()->Parameter("resourceVersion"), "101");
@@ -170,7 +170,7 @@ TEST_F(ReflectorWatchTest, AnErrorEvent410ListsNothingOlderThanWhatWasSeen) {
   EXPECT_EQ(Watch(), nullptr);
   EXPECT_LE(WaitFor(/*watch=*/false), 800);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, A410AfterA410IsAnError) {
@@ -179,7 +179,7 @@ TEST_F(ReflectorWatchTest, A410AfterA410IsAnError) {
   WaitFor(/*watch=*/false);
   AnswerList(Page({}, "200"));
   Send(ErrorEvent(410, "Expired"));
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("HTTP 410")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("HTTP 410")));
 }
 
 TEST_F(ReflectorWatchTest, AnErrorEventExpiredWithoutCodeIsTheSameAs410) {
@@ -196,7 +196,7 @@ TEST_F(ReflectorWatchTest,
   Send(absl::StrCat(R"({"type":"ERROR","object":)", kTooLarge, "}\n"));
   WaitFor(/*watch=*/false);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, A410IsNoFailureHoweverLongTheServerWasDownBefore) {
@@ -225,8 +225,8 @@ TEST_F(ReflectorWatchTest, AnyOtherErrorEventRelists) {
   Send(ErrorEvent(500, "InternalError"));
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
   EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("HTTP 500")));
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("HTTP 500")));
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, NothingAfterAnErrorEventCounts) {
@@ -240,7 +240,7 @@ TEST_F(ReflectorWatchTest, HttpStatusTooLargeRelistsWithoutVersion) {
   Refuse(Watch(), 504, kTooLarge, 1000);
   WaitFor(/*watch=*/false);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, Http429WatchesAgainWhenTheServerWantsIt) {
@@ -249,7 +249,7 @@ TEST_F(ReflectorWatchTest, Http429WatchesAgainWhenTheServerWantsIt) {
   EXPECT_EQ(WaitFor(/*watch=*/true), 12000);
   EXPECT_EQ(Watch()->Parameter("resourceVersion"), "100");
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, AListDoesNotCutRetryAfterShort) {
@@ -264,7 +264,7 @@ TEST_F(ReflectorWatchTest, AListDoesNotCutRetryAfterShort) {
 TEST_F(ReflectorWatchTest, Http5xxIsTheServersFailureAndListsAtTheThirdTime) {
   Sync();
   Refuse(Watch(), 503);
-  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
+  EXPECT_THAT(delegate_.api_failures, ElementsAre("https://a:6443"));
   EXPECT_EQ(WaitFor(/*watch=*/true), 800);
   Refuse(Watch(), 503);
   EXPECT_EQ(WaitFor(/*watch=*/true), 1600);
@@ -277,8 +277,8 @@ TEST_F(ReflectorWatchTest, Http5xxIsTheServersFailureAndListsAtTheThirdTime) {
 TEST_F(ReflectorWatchTest, RetryAfterOfAWatchIsTheServersThatSaidIt) {
   for (const int code : {429, 503}) {
     SCOPED_TRACE(code);
-    host_.base = "https://a:6443";
-    host_.next_base_when_busy = "https://b:6443";
+    delegate_.base = "https://a:6443";
+    delegate_.next_base_when_busy = "https://b:6443";
     Sync();
     Refuse(Watch(), code, "", 120000);
     EXPECT_EQ(WaitFor(/*watch=*/true), 800);
@@ -290,28 +290,28 @@ TEST_F(ReflectorWatchTest, RetryAfterOfAWatchIsTheServersThatSaidIt) {
 TEST_F(ReflectorWatchTest, Http401And403RelistAndSayWhy) {
   Sync();
   Refuse(Watch(), 403);
-  EXPECT_THAT(host_.errors,
+  EXPECT_THAT(delegate_.errors,
               ElementsAre(HasSubstr("may not watch endpointslices in namespace "
                                     "prod; grant it list and watch")));
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
   AnswerList(Page({}, "101"));
   Refuse(Watch(), 401);
-  EXPECT_THAT(host_.errors[1], HasSubstr("token_file"));
+  EXPECT_THAT(delegate_.errors[1], HasSubstr("token_file"));
   EXPECT_EQ(WaitFor(/*watch=*/false), 1600);
-  EXPECT_THAT(host_.api_failures, IsEmpty());
+  EXPECT_THAT(delegate_.api_failures, IsEmpty());
 }
 
 TEST_F(ReflectorWatchTest, WhileWatchesFailListsDoNotPassForHealth) {
   Sync();
   Refuse(Watch(), 403);
-  const int healthy = host_.healthy;
+  const int healthy = delegate_.healthy;
   for (int i = 0; i < 10; ++i) {
     WaitFor(/*watch=*/false);
     AnswerList(Page({}, "101"));
     Refuse(Watch(), 403);
   }
-  EXPECT_EQ(host_.healthy, healthy);
-  EXPECT_EQ(host_.lists.size(), 11u);
+  EXPECT_EQ(delegate_.healthy, healthy);
+  EXPECT_EQ(delegate_.lists.size(), 11u);
   EXPECT_EQ(WaitFor(/*watch=*/false), 30000);
 }
 
@@ -319,30 +319,30 @@ TEST_F(ReflectorWatchTest, AfterFailuresAQuietWatchIsHealthyWhenItLasts) {
   Sync();
   Refuse(Watch(), 500);
   WaitFor(/*watch=*/true);
-  const int healthy = host_.healthy;
+  const int healthy = delegate_.healthy;
   AnswerWatch();
   Advance(4999);
-  EXPECT_EQ(host_.healthy, healthy);
+  EXPECT_EQ(delegate_.healthy, healthy);
   Advance(1);
-  EXPECT_EQ(host_.healthy, healthy + 1);
+  EXPECT_EQ(delegate_.healthy, healthy + 1);
 }
 
 TEST_F(ReflectorWatchTest, AfterFailuresAWatchThatEndsCleanlyWasHealthy) {
   Sync();
   Refuse(Watch(), 500);
   WaitFor(/*watch=*/true);
-  const int healthy = host_.healthy;
+  const int healthy = delegate_.healthy;
   AnswerWatch();
   Advance(1000);
   EndWatch();
-  EXPECT_EQ(host_.healthy, healthy + 1);
+  EXPECT_EQ(delegate_.healthy, healthy + 1);
   EXPECT_NE(Watch(), nullptr);
 }
 
 TEST_F(ReflectorWatchTest, AWatchThatCannotConnectBlamesTheServer) {
   Sync();
   Break(Watch(), absl::UnavailableError("refused"));
-  EXPECT_THAT(host_.api_failures, ElementsAre("https://a:6443"));
+  EXPECT_THAT(delegate_.api_failures, ElementsAre("https://a:6443"));
 }
 
 TEST_F(ReflectorWatchTest, UselessEventsRelist) {
@@ -363,12 +363,12 @@ TEST_F(ReflectorWatchTest, UselessEventsRelist) {
     Sync();
     Send(line);
     EXPECT_EQ(Watch(), nullptr);
-    ASSERT_EQ(host_.errors.size(), 1u);
-    EXPECT_THAT(host_.errors[0], HasSubstr(options_.path));
+    ASSERT_EQ(delegate_.errors.size(), 1u);
+    EXPECT_THAT(delegate_.errors[0], HasSubstr(options_.path));
     EXPECT_EQ(WaitFor(/*watch=*/false), 800);
     EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
     EXPECT_EQ(reflector_->stats().rejected, 1u);
-    host_.errors.clear();
+    delegate_.errors.clear();
     reflector_.reset();
   }
 }
@@ -379,7 +379,8 @@ TEST_F(ReflectorWatchTest, ALineThatIsTooLongRelists) {
   Send(std::string(600, ' '));
   Send(std::string(600, ' '));
   EXPECT_EQ(Watch(), nullptr);
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("longer than 1000 bytes")));
+  EXPECT_THAT(delegate_.errors,
+              ElementsAre(HasSubstr("longer than 1000 bytes")));
 }
 
 TEST_F(ReflectorWatchTest, AnEventThatIsCutOffIsNotAppliedAndComesAgain) {
@@ -388,7 +389,7 @@ TEST_F(ReflectorWatchTest, AnEventThatIsCutOffIsNotAppliedAndComesAgain) {
   Send(Event("ADDED", "y", "101") + R"({"type":"ADDED","object":{)");
   EndWatch();
   EXPECT_THAT(sink_.events, ElementsAre("added y"));
-  EXPECT_THAT(host_.errors, IsEmpty());
+  EXPECT_THAT(delegate_.errors, IsEmpty());
   ASSERT_NE(Watch(), nullptr);
   EXPECT_EQ(Watch()->Parameter("resourceVersion"), "101");
   Send(Event("ADDED", "z", "102"));
@@ -400,14 +401,14 @@ TEST_F(ReflectorWatchTest, AnObjectOfTooManyValuesRelists) {
   std::string line = R"({"type":"ADDED","object":[)";
   for (int i = 0; i < 300000; ++i) line += "1,";
   Send(line + "1]}\n");
-  EXPECT_THAT(host_.errors, ElementsAre(HasSubstr("values")));
+  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("values")));
 }
 
 TEST_F(ReflectorWatchTest, NestedBracketsRelist) {
   Sync();
   Send(std::string(100000, '[') + "\n");
   EXPECT_EQ(Watch(), nullptr);
-  EXPECT_EQ(host_.errors.size(), 1u);
+  EXPECT_EQ(delegate_.errors.size(), 1u);
 }
 
 TEST_F(ReflectorWatchTest, AWatchThatEndsDuringAListGoesOnFromItsVersion) {

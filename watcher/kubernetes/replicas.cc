@@ -15,7 +15,7 @@ namespace {
 
 class ReplicasImpl final : public Replicas {
  public:
-  void Want(std::string_view ns, std::string_view name) override {
+  void Interest(std::string_view ns, std::string_view name) override {
     const bool fresh =
         wanted_.try_emplace(ObjectKey(ns, name), names_.size()).second;
     if (!fresh) return;

@@ -21,15 +21,14 @@ namespace dynweight {
 class Replicas : public ObjectSink {
  public:
   static std::unique_ptr<Replicas> Create();
-  virtual void Want(std::string_view ns, std::string_view name) = 0;
+  virtual void Interest(std::string_view ns, std::string_view name) = 0;
   virtual bool listed() const = 0;
   // 0 when there is no such object.
   virtual uint64_t Ready(std::string_view ns, std::string_view name) const = 0;
   virtual std::vector<std::pair<std::string, std::string>> TakeChanged() = 0;
   // Ready replicas that events showed to be taken away since the last call.
   // Those that had been lost otherwise before are among them, until Accept().
-  virtual uint64_t TakeDeparted(std::string_view ns,
-                                std::string_view name) = 0;
+  virtual uint64_t TakeDeparted(std::string_view ns, std::string_view name) = 0;
   // What is said of it now is in force: what was lost is past.
   virtual void Accept(std::string_view ns, std::string_view name) = 0;
   // Why nothing is ready, where that looks like a mistake: no such object.

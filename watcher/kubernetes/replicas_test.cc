@@ -24,8 +24,8 @@ std::string Workload(std::string name, std::string status) {
 class ReplicasTest : public testing::Test {
  protected:
   ReplicasTest() {
-    replicas_->Want("prod", "orders");
-    replicas_->Want("prod", "users");
+    replicas_->Interest("prod", "orders");
+    replicas_->Interest("prod", "users");
   }
   absl::Status Apply(EventType type, std::string_view text) {
     return replicas_->Apply(type, ParseJson(text).value().get());

@@ -104,7 +104,7 @@ absl::Status ParseAddresses(std::string_view text, std::string_view list,
     if (addresses->size() == kMaxAddresses) {
       return absl::InvalidArgumentError(absl::StrCat(
           "addresses= has more than ", kMaxAddresses,
-          " addresses; use service=, pods= or nodes= for so many"));
+          " addresses; use service=, pods= or nodes= for more"));
     }
     addresses->push_back(*address);
     if (comma == std::string_view::npos) break;

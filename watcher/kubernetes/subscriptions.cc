@@ -14,7 +14,7 @@ namespace dynweight {
 namespace {
 
 using Sink = KubernetesKind::Sink;
-using Want = Subscription::Want;
+using Interest = Subscription::Interest;
 
 // Pods are 10 to 20 kB each.
 constexpr uint32_t kPodsPage = 250;
@@ -22,13 +22,14 @@ constexpr uint32_t kPodsPage = 250;
 constexpr char kServiceName[] = "kubernetes.io/service-name";
 
 // By namespace and name.
-using Wants = std::map<std::pair<std::string, std::string>, Want>;
+using Interests = std::map<std::pair<std::string, std::string>, Interest>;
 
-Want* Add(Wants* wants, const std::string& ns, const std::string& name) {
-  Want* want = &(*wants)[{ns, name}];
-  want->ns = ns;
-  want->name = name;
-  return want;
+Interest* Add(Interests* interests, const std::string& ns,
+              const std::string& name) {
+  Interest* interest = &(*interests)[{ns, name}];
+  interest->ns = ns;
+  interest->name = name;
+  return interest;
 }
 
 Subscription Subscribe(const ReflectorOptions& like, const KubernetesKind& kind,
@@ -42,9 +43,9 @@ Subscription Subscribe(const ReflectorOptions& like, const KubernetesKind& kind,
 }
 
 // "kubernetes.io/service-name in (a,b)"; nothing: too long for a URL.
-std::optional<std::string> ServicesSelector(const Wants& wants) {
+std::optional<std::string> ServicesSelector(const Interests& interests) {
   std::set<std::string> names;
-  for (const auto& [id, want] : wants) names.insert(want.name);
+  for (const auto& [id, interest] : interests) names.insert(interest.name);
   if (names.size() == 1) {
     return absl::StrCat(kServiceName, "=", *names.begin());
   }
@@ -60,7 +61,7 @@ std::optional<std::string> ServicesSelector(const Wants& wants) {
 // Servers before Kubernetes 1.21 have EndpointSlices as v1beta1, those before
 // 1.17 Endpoints alone, which are named as their Service and can't be selected
 // by a set of names.
-void AddFallbacks(const Wants& wants, const std::string& ns,
+void AddFallbacks(const Interests& interests, const std::string& ns,
                   ReflectorOptions* options) {
   const std::string in = ns.empty() ? "" : absl::StrCat("/namespaces/", ns);
   options->fallbacks.push_back(
@@ -68,65 +69,68 @@ void AddFallbacks(const Wants& wants, const std::string& ns,
        options->label_selector, ""});
   options->fallbacks.push_back(
       {absl::StrCat("/api/v1", in, "/endpoints"), "",
-       wants.size() == 1
-           ? absl::StrCat("metadata.name=", wants.begin()->second.name)
+       interests.size() == 1
+           ? absl::StrCat("metadata.name=", interests.begin()->second.name)
            : ""});
 }
 
 // One subscription for all of these, in `ns` or everywhere.
 Subscription SubscribeToAll(const ReflectorOptions& like,
                             const KubernetesKind& kind, const std::string& ns,
-                            const Wants& wants) {
+                            const Interests& interests) {
   Subscription subscription = Subscribe(like, kind, ns);
   ReflectorOptions& options = subscription.options;
   options.label_selector = options.field_selector = "";
   options.fallbacks.clear();
   if (kind.sink == Sink::kEndpointSlices) {
-    options.label_selector = ServicesSelector(wants).value_or("");
-    AddFallbacks(wants, ns, &options);
-  } else if (wants.size() == 1 && !ns.empty()) {
+    options.label_selector = ServicesSelector(interests).value_or("");
+    AddFallbacks(interests, ns, &options);
+  } else if (interests.size() == 1 && !ns.empty()) {
     options.field_selector =
-        absl::StrCat("metadata.name=", wants.begin()->second.name);
+        absl::StrCat("metadata.name=", interests.begin()->second.name);
   }
-  for (const auto& [id, want] : wants) subscription.wants.push_back(want);
+  for (const auto& [id, interest] : interests)
+    subscription.interests.push_back(interest);
   return subscription;
 }
 
-std::map<std::string, Wants> ByNamespace(const Wants& wants) {
-  std::map<std::string, Wants> namespaces;
-  for (const auto& [id, want] : wants) namespaces[want.ns].insert({id, want});
+std::map<std::string, Interests> ByNamespace(const Interests& interests) {
+  std::map<std::string, Interests> namespaces;
+  for (const auto& [id, interest] : interests)
+    namespaces[interest.ns].insert({id, interest});
   return namespaces;
 }
 
 void SubscribeByNamespace(const ReflectorOptions& like,
-                          const KubernetesKind& kind, const Wants& wants,
+                          const KubernetesKind& kind,
+                          const Interests& interests,
                           std::vector<Subscription>* subscriptions) {
-  for (const auto& [ns, of_ns] : ByNamespace(wants)) {
+  for (const auto& [ns, of_ns] : ByNamespace(interests)) {
     subscriptions->push_back(SubscribeToAll(like, kind, ns, of_ns));
   }
 }
 
 // See PlanSubscriptions().
 void SubscribeByName(const ReflectorOptions& like, const KubernetesKind& kind,
-                     const Wants& wants,
+                     const Interests& interests,
                      std::vector<Subscription>* subscriptions) {
-  const size_t namespaces = ByNamespace(wants).size();
+  const size_t namespaces = ByNamespace(interests).size();
   if (kind.sink == Sink::kEndpointSlices) {
-    if (namespaces > 1 &&
-        (ServicesSelector(wants).has_value() || namespaces > kMaxNamespaces)) {
-      subscriptions->push_back(SubscribeToAll(like, kind, "", wants));
+    if (namespaces > 1 && (ServicesSelector(interests).has_value() ||
+                           namespaces > kMaxNamespaces)) {
+      subscriptions->push_back(SubscribeToAll(like, kind, "", interests));
     } else {
-      SubscribeByNamespace(like, kind, wants, subscriptions);
+      SubscribeByNamespace(like, kind, interests, subscriptions);
     }
-  } else if (wants.size() <= kMaxNamedWatches) {
-    for (const auto& entry : wants) {
+  } else if (interests.size() <= kMaxNamedWatches) {
+    for (const auto& entry : interests) {
       subscriptions->push_back(
-          SubscribeToAll(like, kind, entry.second.ns, Wants{entry}));
+          SubscribeToAll(like, kind, entry.second.ns, Interests{entry}));
     }
   } else if (namespaces <= kMaxNamespaces) {
-    SubscribeByNamespace(like, kind, wants, subscriptions);
+    SubscribeByNamespace(like, kind, interests, subscriptions);
   } else {
-    subscriptions->push_back(SubscribeToAll(like, kind, "", wants));
+    subscriptions->push_back(SubscribeToAll(like, kind, "", interests));
   }
 }
 
@@ -135,10 +139,11 @@ bool IsSelected(const KubernetesKind& kind) {
 }
 
 Subscription SubscribeBySelector(const ReflectorOptions& like,
-                                 const KubernetesKind& kind, const Want& want) {
-  Subscription subscription = Subscribe(like, kind, want.ns);
-  subscription.options.label_selector = want.name;
-  subscription.wants.push_back(want);
+                                 const KubernetesKind& kind,
+                                 const Interest& interest) {
+  Subscription subscription = Subscribe(like, kind, interest.ns);
+  subscription.options.label_selector = interest.name;
+  subscription.interests.push_back(interest);
   return subscription;
 }
 
@@ -161,7 +166,7 @@ const KubernetesKind* KindOfNodes(const NodeSource& nodes) {
 }  // namespace
 
 std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources) {
-  std::map<const KubernetesKind*, Wants> wanted;
+  std::map<const KubernetesKind*, Interests> wanted;
   for (const PodSource& source : sources.pods) {
     Add(&wanted[source.kind], source.ns, source.name)->pod_source =
         source.Key();
@@ -174,13 +179,14 @@ std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources) {
   for (const KubernetesKind& kind : KubernetesKinds()) {
     const auto it = wanted.find(&kind);
     if (it == wanted.end()) continue;
-    const Wants& wants = it->second;
+    const Interests& interests = it->second;
     if (!IsSelected(kind)) {
-      SubscribeByName(sources.options, kind, wants, &subscriptions);
+      SubscribeByName(sources.options, kind, interests, &subscriptions);
       continue;
     }
-    for (const auto& [id, want] : wants) {
-      subscriptions.push_back(SubscribeBySelector(sources.options, kind, want));
+    for (const auto& [id, interest] : interests) {
+      subscriptions.push_back(
+          SubscribeBySelector(sources.options, kind, interest));
     }
   }
   return subscriptions;
@@ -192,11 +198,11 @@ std::vector<Subscription> SplitByNamespace(const Subscription& subscription) {
   if (IsSelected(kind) || subscription.options.path != kind.Path("")) {
     return parts;
   }
-  Wants wants;
-  for (const Want& want : subscription.wants) {
-    wants[{want.ns, want.name}] = want;
+  Interests interests;
+  for (const Interest& interest : subscription.interests) {
+    interests[{interest.ns, interest.name}] = interest;
   }
-  SubscribeByNamespace(subscription.options, kind, wants, &parts);
+  SubscribeByNamespace(subscription.options, kind, interests, &parts);
   return parts;
 }
 

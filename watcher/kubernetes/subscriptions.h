@@ -26,7 +26,7 @@ struct KubernetesSources {
 // One list+watch and what is read from it.
 struct Subscription {
   // One object (or, of pods and nodes, the one selector) and who asks.
-  struct Want {
+  struct Interest {
     std::string ns;
     std::string name;
     std::string pod_source;  // PodSource::Key() that counts it; empty: none
@@ -35,7 +35,7 @@ struct Subscription {
 
   const KubernetesKind* kind = nullptr;
   ReflectorOptions options;
-  std::vector<Want> wants;  // sorted by namespace and name; distinct
+  std::vector<Interest> interests;  // sorted by namespace and name; distinct
 };
 
 // Longest selector, as it stands in a URL: 100 names and more. Proxies take

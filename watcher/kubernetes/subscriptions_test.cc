@@ -43,8 +43,8 @@ TEST(Subscriptions, OneServiceIsReadFromItsNamespaceByName) {
   EXPECT_EQ(plan[0].options.label_selector,
             "kubernetes.io/service-name=orders");
 
-  ASSERT_THAT(plan[0].wants, SizeIs(1));
-  EXPECT_EQ(plan[0].wants[0].pod_source, "service=prod/orders");
+  ASSERT_THAT(plan[0].interests, SizeIs(1));
+  EXPECT_EQ(plan[0].interests[0].pod_source, "service=prod/orders");
 }
 
 TEST(Subscriptions, AFewServicesAreSelectedAsASet) {
@@ -70,7 +70,7 @@ TEST(Subscriptions, ServicesAreSelectedAsLongAsAUrlCanNameThem) {
   EXPECT_EQ(plan[0].options.path,
             "/apis/discovery.k8s.io/v1/namespaces/prod/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector, "");
-  EXPECT_THAT(plan[0].wants, SizeIs(1000));
+  EXPECT_THAT(plan[0].interests, SizeIs(1000));
 }
 
 TEST(Subscriptions, ASelectorIsNeverLongerThanItsLimit) {
@@ -133,7 +133,7 @@ TEST(Subscriptions, MoreDeploymentsAreReadByNamespace) {
   const auto plan = PlanSubscriptions(OneCluster(sources));
   ASSERT_THAT(plan, SizeIs(2));
   EXPECT_EQ(plan[0].options.field_selector, "");
-  EXPECT_THAT(plan[0].wants, SizeIs(kMaxNamedWatches));
+  EXPECT_THAT(plan[0].interests, SizeIs(kMaxNamedWatches));
   EXPECT_EQ(plan[1].options.field_selector, "metadata.name=a");
 }
 
@@ -164,8 +164,8 @@ TEST(Subscriptions, TheWholeClusterIsSplitByNamespace) {
             "kubernetes.io/service-name=orders");
   EXPECT_EQ(parts[0].options.fallbacks[1].path,
             "/api/v1/namespaces/team-a/endpoints");
-  ASSERT_THAT(parts[1].wants, SizeIs(1));
-  EXPECT_EQ(parts[1].wants[0].pod_source, "service=team-b/carts");
+  ASSERT_THAT(parts[1].interests, SizeIs(1));
+  EXPECT_EQ(parts[1].interests[0].pod_source, "service=team-b/carts");
   EXPECT_THAT(SplitByNamespace(parts[0]), IsEmpty());
 }
 
@@ -176,14 +176,14 @@ TEST(Subscriptions, SeveralNamespacesAreReadAsOneCollectionOfTheCluster) {
   EXPECT_EQ(plan[0].options.path, "/apis/discovery.k8s.io/v1/endpointslices");
   EXPECT_EQ(plan[0].options.label_selector,
             "kubernetes.io/service-name=orders");
-  EXPECT_THAT(plan[0].wants, SizeIs(2));
+  EXPECT_THAT(plan[0].interests, SizeIs(2));
 }
 
 TEST(Subscriptions, LinesOfOneSourceShareIt) {
   const auto plan = PlanSubscriptions(
       OneCluster({Service("prod", "orders"), Service("prod", "orders")}));
   ASSERT_THAT(plan, SizeIs(1));
-  EXPECT_THAT(plan[0].wants, SizeIs(1));
+  EXPECT_THAT(plan[0].interests, SizeIs(1));
 }
 
 TEST(Subscriptions, TheControllersServiceSharesTheEndpointSlices) {
@@ -193,10 +193,10 @@ TEST(Subscriptions, TheControllersServiceSharesTheEndpointSlices) {
   asked.nodes.name = "controller";
   const auto plan = PlanSubscriptions(asked);
   ASSERT_THAT(plan, SizeIs(1));
-  ASSERT_THAT(plan[0].wants, SizeIs(2));
-  EXPECT_TRUE(plan[0].wants[0].nodes);
-  EXPECT_EQ(plan[0].wants[0].pod_source, "");
-  EXPECT_FALSE(plan[0].wants[1].nodes);
+  ASSERT_THAT(plan[0].interests, SizeIs(2));
+  EXPECT_TRUE(plan[0].interests[0].nodes);
+  EXPECT_EQ(plan[0].interests[0].pod_source, "");
+  EXPECT_FALSE(plan[0].interests[1].nodes);
 }
 
 TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
@@ -206,9 +206,9 @@ TEST(Subscriptions, AServiceCanBeBothCountedAndTheNodes) {
   asked.nodes.name = "controller";
   const auto plan = PlanSubscriptions(asked);
   ASSERT_THAT(plan, SizeIs(1));
-  ASSERT_THAT(plan[0].wants, SizeIs(1));
-  EXPECT_TRUE(plan[0].wants[0].nodes);
-  EXPECT_EQ(plan[0].wants[0].pod_source, "service=in/controller");
+  ASSERT_THAT(plan[0].interests, SizeIs(1));
+  EXPECT_TRUE(plan[0].interests[0].nodes);
+  EXPECT_EQ(plan[0].interests[0].pod_source, "service=in/controller");
 }
 
 TEST(Subscriptions, PodsAreOneForEachSelectorInSmallPages) {

@@ -21,7 +21,7 @@ class WatchFraming {
   explicit WatchFraming(size_t max_line) : max_line_(max_line) {}
 
   // Calls on_line(line) for each line that `data` completes, without its end
-  // and in order; blank lines are passed over. Stops at the first error, of a
+  // and in order; blank lines are skipped. Stops at the first error, of a
   // line's length (ResourceExhausted) or of on_line, and gives it; nothing
   // but Reset() is of use then. `line` is valid during the call only, and
   // on_line must not call this object.

@@ -38,9 +38,9 @@ void ReadEvent(std::string_view text) {
   if (event.ok()) dynweight::RefusalOfEvent(event->object);
 }
 
-// Feeds `body` to a WatchFraming or ListScanner in pieces of `piece` bytes.
+// Informers `body` to a WatchFraming or ListScanner in pieces of `piece` bytes.
 template <typename Reader>
-Outcome Feed(std::string_view body, size_t piece, Reader* reader) {
+Outcome Informer(std::string_view body, size_t piece, Reader* reader) {
   Outcome outcome;
   while (!body.empty() && !outcome.failed) {
     const std::string_view data = body.substr(0, piece);
@@ -60,14 +60,14 @@ Outcome Feed(std::string_view body, size_t piece, Reader* reader) {
 
 Outcome Watch(std::string_view body, size_t piece) {
   WatchFraming framing(kMaxBytes);
-  Outcome outcome = Feed(body, piece, &framing);
+  Outcome outcome = Informer(body, piece, &framing);
   outcome.complete = !framing.partial();
   return outcome;
 }
 
 Outcome List(std::string_view body, size_t piece) {
   ListScanner scanner(kMaxBytes);
-  Outcome outcome = Feed(body, piece, &scanner);
+  Outcome outcome = Informer(body, piece, &scanner);
   if (!outcome.failed) {
     outcome.complete = scanner.Finish("endpointslices").ok();
   }

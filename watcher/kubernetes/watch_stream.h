@@ -10,10 +10,10 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/api_document.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
-#include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/reflector_options.h"
 #include "watcher/kubernetes/watch_framing.h"
 #include "watcher/transport/http_transport.h"
@@ -41,9 +41,9 @@ class WatchStream : private HttpHandler {
 
   // `on_open` is called when the server has agreed; `on_event` after the sink
   // has taken an event, or for a bookmark, with the text of it. `on_end` is
-  // called once for each Begin() that is not cancelled, never from inside it; it
-  // may call Begin() again. The others may not.
-  // Everything outlives the stream.
+  // called once for each Begin() that is not cancelled, never from inside it;
+  // it may call Begin() again. The others may not. Everything outlives the
+  // stream.
   WatchStream(const ReflectorOptions& options, HttpTransport* transport,
               ObjectSink* sink, DiscoveryStats* stats, OnOpen on_open,
               OnEvent on_event, OnEnd on_end);

@@ -153,8 +153,9 @@ std::optional<NodeSet> ReadNodes(const cJSON* ingress, JsonReader* reader) {
           reader->Fail("address", "must be the IP address of a node");
           return;
         }
-        set.nodes.push_back({*address, std::string(reader->String(
-                                           element, "name", kMaxNodeNameRead))});
+        set.nodes.push_back(
+            {*address,
+             std::string(reader->String(element, "name", kMaxNodeNameRead))});
       });
   SortNodes(&set.nodes);
   const uint64_t total = reader->Count(ingress, "total").value_or(0);
@@ -275,8 +276,7 @@ absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object) {
                        });
   view.api = ReadApi(root, &reader);
   view.lines = ReadLines(root, &reader);
-  view.since_ms =
-      static_cast<int64_t>(reader.Count(root, "since").value_or(0));
+  view.since_ms = static_cast<int64_t>(reader.Count(root, "since").value_or(0));
   if (!reader.ok()) return reader.status();
   return view;
 }
@@ -316,16 +316,15 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
       MaxJsonStringBytes(kMaxNodeNameBytes) + std::string_view("},").size();
   constexpr size_t kAppBytes = kPods.size() + kMaxDigits + kObserved.size() +
                                kMaxDigits + std::string_view("},").size();
-  size_t bytes = kBegin.size() + MaxJsonStringBytes(asked.name.size()) +
-                 kSource.size() +
-                 MaxJsonStringBytes(
-                     std::max(asked.nodes.Key().size(), kMaxForeignKeyBytes)) +
-                 kApi.size() + asked.api.size() * (kMaxDigits + 1) +
-                 std::string_view("]").size() + kProvisional.size() +
-                 kObserved.size() + kMaxDigits + kTotal.size() + kMaxDigits +
-                 kNodes.size() + std::string_view("]").size() + kApps.size() +
-                 kAppsEnd.size() + kLines.size() +
-                 std::string_view("]").size() + kEnd.size();
+  size_t bytes =
+      kBegin.size() + MaxJsonStringBytes(asked.name.size()) + kSource.size() +
+      MaxJsonStringBytes(
+          std::max(asked.nodes.Key().size(), kMaxForeignKeyBytes)) +
+      kApi.size() + asked.api.size() * (kMaxDigits + 1) +
+      std::string_view("]").size() + kProvisional.size() + kObserved.size() +
+      kMaxDigits + kTotal.size() + kMaxDigits + kNodes.size() +
+      std::string_view("]").size() + kApps.size() + kAppsEnd.size() +
+      kLines.size() + std::string_view("]").size() + kEnd.size();
   bytes += MaxUsableNodes(config, cluster) * kNodeBytes;
   for (const std::string& key : UsedSources(config, cluster)) {
     bytes += MaxJsonStringBytes(key.size()) + kAppBytes;
@@ -333,9 +332,8 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
   for (const LineConfig& line : config.lines) {
     if (line.cluster != cluster) continue;
     bytes += kUpstream.size() + MaxJsonStringBytes(line.upstream.size()) +
-             kLineSource.size() +
-             MaxJsonStringBytes(line.source.size()) + kAssumed.size() +
-             kMaxDigits + kObserved.size() + kMaxDigits +
+             kLineSource.size() + MaxJsonStringBytes(line.source.size()) +
+             kAssumed.size() + kMaxDigits + kObserved.size() + kMaxDigits +
              std::string_view("},").size();
   }
   return bytes;

@@ -51,7 +51,7 @@ absl::StatusOr<std::vector<ClusterView>> DecodeClusterViews(
     std::string_view text);
 
 // What EncodeClusterView() wrote. InvalidArgument names the place for
-// anything else: unknown members are passed over, wrong kinds, bad addresses,
+// anything else: unknown members are skipped, wrong kinds, bad addresses,
 // negative or fractional counts are errors. Never reads past `text`.
 absl::StatusOr<ClusterView> DecodeClusterView(std::string_view text);
 
@@ -68,7 +68,7 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster);
 std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
                                                uint32_t cluster);
 
-// Sorted, distinct, of bounded number: a document of a former version or a
+// Sorted, distinct, of bounded number: a document of a previous version or a
 // damaged one can hold anything.
 NodeSet SaneNodes(const NodeSet& held);
 

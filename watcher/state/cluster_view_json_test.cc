@@ -259,7 +259,7 @@ TEST(MaxEncodedViewBytes, BoundsEveryViewOfTheConfiguration) {
     }
     for (const LineConfig& line : config.lines) {
       view.pods[line.source] = {std::numeric_limits<uint64_t>::max(),
-                                      std::numeric_limits<int64_t>::max()};
+                                std::numeric_limits<int64_t>::max()};
     }
     EXPECT_LE(EncodeClusterView(view, MaxUsableNodes(config, 0)).size(),
               MaxEncodedViewBytes(config, 0));

@@ -436,12 +436,12 @@ class Takeover {
                  : view.pods.erase(it);
       }
       if (!view.nodes && view.pods.empty()) continue;
-      view.lines.erase(
-          std::remove_if(view.lines.begin(), view.lines.end(),
-                         [&view](const ViewLine& line) {
-                           return view.pods.count(line.source) == 0;
-                         }),
-          view.lines.end());
+      view.lines.erase(std::remove_if(view.lines.begin(), view.lines.end(),
+                                      [&view](const ViewLine& line) {
+                                        return view.pods.count(line.source) ==
+                                               0;
+                                      }),
+                       view.lines.end());
       for (ViewLine& line : view.lines) line.assumed.reset();
       retained->push_back(std::move(view));
       if (retained->size() == kMaxRetainedViews) break;

@@ -1,5 +1,5 @@
 // What is known outlives a configuration. A new one asks about clusters, nodes
-// and counts that may be those of the former under another name, or others:
+// and counts that may be those of the previous under another name, or others:
 // until its API servers have answered, what is held stands in for that, and
 // what nobody asks for any more is retained for a while, so that a
 // configuration which is rolled back finds it.
@@ -26,13 +26,13 @@ struct TakenOver {
   std::vector<ClusterView> retained;  // the latest first
 };
 
-// `held` is all there is, in any order: views of the former cycle and of the
+// `held` is all there is, in any order: views of the previous cycle and of the
 // state file, and what either retained (since_ms is not 0). Of two words about
 // the same thing the one that was observed later wins; of equals the one that
 // stands first.
 //
 // A cluster is recognised by its name and API servers; else by one API server
-// (it was renamed); else by its name (it has moved); else, when its former
+// (it was renamed); else by its name (it has moved); else, when its previous
 // name has gone, by an upstream that has a line of it. Taken over as known
 // are, by name, the nodes of the same source and the counts of the same
 // sources. Taken over provisionally, so that nodes keep the weight that they

@@ -70,8 +70,8 @@ class TakeOverTest : public ::testing::Test {
     ASSERT_TRUE(retained.ok()) << retained.status();
     std::vector<ClusterView> held = *retained;
     for (size_t i = 0; i < held_.views.size(); ++i) {
-      const size_t room = i < former_.clusters.size()
-                              ? MaxUsableNodes(former_, i)
+      const size_t room = i < previous_.clusters.size()
+                              ? MaxUsableNodes(previous_, i)
                               : kMaxViewNodes;
       const auto view =
           DecodeClusterView(EncodeClusterView(held_.views[i], room));
@@ -79,7 +79,7 @@ class TakeOverTest : public ::testing::Test {
       held.push_back(*view);
     }
     held_ = TakeOver(config_, held, now_);
-    former_ = config_;
+    previous_ = config_;
     // What a worker makes of the documents is the same.
     const std::vector<std::string> documents = Documents();
     held = held_.retained;
@@ -111,12 +111,11 @@ class TakeOverTest : public ::testing::Test {
   std::string Nodes(uint32_t cluster = 0) const {
     const auto& nodes = held_.views[cluster].nodes;
     if (!nodes) return "-";
-    return nodes->nodes[0].address.ToString() +
-           (nodes->provisional ? "?" : "");
+    return nodes->nodes[0].address.ToString() + (nodes->provisional ? "?" : "");
   }
 
   WatcherConfig config_;
-  WatcherConfig former_;
+  WatcherConfig previous_;
   TakenOver held_;
   int64_t now_ = kNow;
 };
@@ -184,11 +183,11 @@ TEST_F(TakeOverTest, FewerSlotsLoseNoNode) {
 }
 
 TEST_F(TakeOverTest, AClusterThatLosesItsLinesLosesNoNode) {
-  const WatcherConfig former = config_;
+  const WatcherConfig previous = config_;
   config_.lines.clear();
   Reload();
   Reload();
-  config_ = former;
+  config_ = previous;
   Reload();
   EXPECT_EQ(Nodes(), "10.0.0.1");
   EXPECT_EQ(Pods(0), "100?");
@@ -291,7 +290,7 @@ TEST_F(TakeOverTest, ALineThatIsAddedCountsAsNoOther) {
 }
 
 TEST_F(TakeOverTest, ARemovedClusterIsFoundAgain) {
-  const WatcherConfig former = config_;
+  const WatcherConfig previous = config_;
   config_ = WatcherConfig();
   AddCluster("sh", "https://sh:6443", "nodes=role=ingress");
   AddLine("users", "service=prod/users");
@@ -299,18 +298,18 @@ TEST_F(TakeOverTest, ARemovedClusterIsFoundAgain) {
   EXPECT_EQ(Pods(0), "-");
   EXPECT_EQ(Nodes(), "-");
   Reload();
-  config_ = former;
+  config_ = previous;
   Reload();
   EXPECT_EQ(Pods(0), "100?");
   EXPECT_EQ(Nodes(), "10.0.0.1?");
 }
 
 TEST_F(TakeOverTest, ARemovedLineIsFoundAgainEvenWithAnotherSource) {
-  const WatcherConfig former = config_;
+  const WatcherConfig previous = config_;
   config_.lines.clear();
   AddLine("users", "service=prod/users");
   Know(0, {{"service=prod/users", 1}});
-  config_ = former;
+  config_ = previous;
   SetSource(0, "deployment=prod/orders");
   Reload();
   EXPECT_EQ(Pods(0), "100?");
@@ -343,9 +342,10 @@ TEST_F(TakeOverTest, TheLaterWordWinsInAnyOrder) {
   ClusterView later = held_.views[0];
   later.nodes = NodeSet{{Node("10.0.0.7")}, now_ + 1};
   later.pods["service=prod/orders"] = {30, now_ + 1};
-  const ClusterView former = held_.views[0];
+  const ClusterView previous = held_.views[0];
   for (const bool later_first : {true, false}) {
-    held_.views = {later_first ? later : former, later_first ? former : later};
+    held_.views = {later_first ? later : previous,
+                   later_first ? previous : later};
     Reload();
     EXPECT_EQ(Pods(0), "30");
     EXPECT_EQ(Nodes(), "10.0.0.7");

@@ -42,11 +42,11 @@ absl::Status Failed(const std::string& path, const char* what, int error,
                     const char* mend) {
   return absl::ErrnoToStatus(
       error, absl::StrCat("state file \"", path, "\": ", what, "; ", mend,
-                          " (the former file stays)"));
+                          " (the previous file stays)"));
 }
 
 struct Place {
-  std::string folder;
+  std::string directory;
   std::string name;
 };
 
@@ -89,24 +89,24 @@ int CreateTemporary(const std::string& path, std::string* temporary) {
 void RemoveLitter(const std::string& path) {
   const Place place = PlaceOf(path);
   const std::string prefix = place.name + std::string(kTemporary);
-  DIR* folder = opendir(place.folder.c_str());
-  if (folder == nullptr) return;
-  while (const dirent* entry = readdir(folder)) {
+  DIR* directory = opendir(place.directory.c_str());
+  if (directory == nullptr) return;
+  while (const dirent* entry = readdir(directory)) {
     const std::string_view name = entry->d_name;
     if (name.size() != prefix.size() + kRandomBytes ||
         name.substr(0, prefix.size()) != prefix) {
       continue;
     }
     const FileDescriptor file(
-        openat(dirfd(folder), entry->d_name,
+        openat(dirfd(directory), entry->d_name,
                O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
     struct stat info;
     if (file.ok() && fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode) &&
         flock(file.get(), LOCK_EX | LOCK_NB) == 0) {
-      unlinkat(dirfd(folder), entry->d_name, 0);
+      unlinkat(dirfd(directory), entry->d_name, 0);
     }
   }
-  closedir(folder);
+  closedir(directory);
 }
 
 // Who wrote what is in force; unknown when there is no such file.
@@ -138,22 +138,22 @@ bool IsNewer(const StateAuthor& a, const StateAuthor& b) {
 bool Install(const std::string& temporary, const std::string& path,
              const StateAuthor& author) {
   // Held from the look to the rename, so that no writer gets between; it goes
-  // with the descriptor. Where a folder cannot be locked (NFS), a newer author
-  // repairs with its next write what an older one did in that instant.
-  const FileDescriptor folder(
-      open(PlaceOf(path).folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.ok()) flock(folder.get(), LOCK_EX);
+  // with the descriptor. Where a directory cannot be locked (NFS), a newer
+  // author repairs with its next write what an older one did in that instant.
+  const FileDescriptor directory(open(PlaceOf(path).directory.c_str(),
+                                      O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.ok()) flock(directory.get(), LOCK_EX);
   if (IsNewer(AuthorOf(path), author)) {
     unlink(temporary.c_str());
     return true;
   }
   if (rename(temporary.c_str(), path.c_str()) != 0) return false;
-  if (!folder.ok()) return true;
-  flock(folder.get(), LOCK_UN);
+  if (!directory.ok()) return true;
+  flock(directory.get(), LOCK_UN);
   // A rename is an atomic change whatever happens next; without this it might
-  // be undone by a power failure, which leaves the former file. So nothing is
+  // be undone by a power failure, which leaves the previous file. So nothing is
   // to be done about an error.
-  fsync(folder.get());
+  fsync(directory.get());
   return true;
 }
 
@@ -225,7 +225,7 @@ absl::Status WriteStateFile(const std::string& path, std::string_view text,
   if (text.size() > kMaxStateBytes) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "state file \"", path, "\": would have ", text.size(),
-        " bytes, more than ", kMaxStateBytes, "; the former file stays"));
+        " bytes, more than ", kMaxStateBytes, "; the previous file stays"));
   }
   // A rename would put a plain file in the place of a device or a link.
   struct stat info;
@@ -240,7 +240,7 @@ absl::Status WriteStateFile(const std::string& path, std::string_view text,
   const FileDescriptor file(CreateTemporary(path, &temporary));
   if (!file.ok()) {
     return Failed(path, "cannot create a temporary file beside it", errno,
-                  "let the worker's user write to the folder");
+                  "let the worker's user write to the directory");
   }
   const char* failed = nullptr;
   if (!WriteAll(file.get(), text)) {
@@ -254,7 +254,7 @@ absl::Status WriteStateFile(const std::string& path, std::string_view text,
     const int error = errno;
     unlink(temporary.c_str());
     return Failed(path, failed, error,
-                  "see to the disk's space and the folder's permissions");
+                  "see to the disk's space and the directory's permissions");
   }
   return absl::OkStatus();
 }

@@ -28,8 +28,8 @@ std::string EncodeState(const std::vector<ClusterView>& views,
                         const StateAuthor& author);
 
 // Replaces the file as a whole by `text` of EncodeState(): a temporary file
-// beside it, fsync, rename, fsync of the folder. Any failure (disk full, no
-// permission) leaves the former file and no litter, and the error names the
+// beside it, fsync, rename, fsync of the directory. Any failure (disk full, no
+// permission) leaves the previous file and no litter, and the error names the
 // file, the errno's text and what to do. A file of a newer author is left as
 // it is, which is no error. Mode 0600. Blocks for as long as the disk does.
 absl::Status WriteStateFile(const std::string& path, std::string_view text,

@@ -12,7 +12,7 @@
 #include <atomic>
 
 #include "absl/strings/str_cat.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 #include "weightcalc/forked_process.h"
 
 namespace dynweight {
@@ -60,8 +60,8 @@ class StateFileTest : public testing::Test {
     return std::string(status.message());
   }
 
-  TemporaryFolder folder_;
-  const std::string path_ = folder_.File("main.json");
+  TemporaryDirectory directory_;
+  const std::string path_ = directory_.File("main.json");
 };
 
 TEST_F(StateFileTest, GivesBackWhatWasWritten) {
@@ -70,7 +70,7 @@ TEST_F(StateFileTest, GivesBackWhatWasWritten) {
   ASSERT_EQ(views.size(), 2u);
   EXPECT_EQ(EncodeClusterView(views[1], 99),
             EncodeClusterView(View("sh", 7), 99));
-  EXPECT_EQ(folder_.Files(), 1u);
+  EXPECT_EQ(directory_.Files(), 1u);
 }
 
 TEST_F(StateFileTest, NoClusterIsAStateToo) {
@@ -82,7 +82,7 @@ TEST_F(StateFileTest, ReplacesTheFormerFile) {
   Write({View("bj", 12, 500)});
   Write({View("bj", 30)});
   EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 30u);
-  EXPECT_EQ(folder_.Files(), 1u);
+  EXPECT_EQ(directory_.Files(), 1u);
 }
 
 TEST_F(StateFileTest, AnOlderAuthorLeavesTheFileOfANewerOne) {
@@ -94,7 +94,7 @@ TEST_F(StateFileTest, AnOlderAuthorLeavesTheFileOfANewerOne) {
   EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 30u);
   EXPECT_TRUE(WriteViews(path_, {View("bj", 31)}, newer).ok());
   EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 31u);
-  EXPECT_EQ(folder_.Files(), 1u);
+  EXPECT_EQ(directory_.Files(), 1u);
 }
 
 TEST_F(StateFileTest, NoAuthorOfAnotherBootIsNewer) {
@@ -103,7 +103,7 @@ TEST_F(StateFileTest, NoAuthorOfAnotherBootIsNewer) {
   EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 30u);
   for (const char* text : {"garbage", R"({"format":1,"clusters":[]})",
                            R"({"format":1,"boot":7,"clusters":[]})"}) {
-    folder_.Write("main.json", text);
+    directory_.Write("main.json", text);
     EXPECT_TRUE(WriteViews(path_, {View("bj", 31)}, {"after", 1000}).ok());
     EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 31u) << text;
   }
@@ -126,16 +126,16 @@ TEST_F(StateFileTest, OnlyItsOwnerMayReadIt) {
 
 TEST_F(StateFileTest, IsNotFoundWhenThereIsNone) {
   EXPECT_TRUE(absl::IsNotFound(ReadStateFile(path_).status()));
-  EXPECT_TRUE(
-      absl::IsNotFound(ReadStateFile(folder_.File("no/such.json")).status()));
+  EXPECT_TRUE(absl::IsNotFound(
+      ReadStateFile(directory_.File("no/such.json")).status()));
 }
 
 TEST_F(StateFileTest, RefusesATextCutOffAnywhere) {
   Write({View("bj", 12)});
-  const std::string text = folder_.Read("main.json");
+  const std::string text = directory_.Read("main.json");
   ASSERT_EQ(text.back(), '\n');
   for (size_t n = 0; n + 1 < text.size(); n++) {
-    folder_.Write("main.json", text.substr(0, n));
+    directory_.Write("main.json", text.substr(0, n));
     UnusableMessage();
   }
 }
@@ -147,20 +147,20 @@ TEST_F(StateFileTest, RefusesCorruptAndForeignTexts) {
         R"({"format":1,"clusters":[7]})", R"({"format":1,"clusters":[{}]})",
         R"({"format":1,"clusters":[{"name":"a","apps":{"b":{"pods":-1}}}]})",
         R"({"format":1,"clusters":[]} x)", R"({"kind":"Config"})"}) {
-    folder_.Write("main.json", text);
+    directory_.Write("main.json", text);
     UnusableMessage();
   }
-  folder_.Write("main.json", std::string(4096, '\0'));
+  directory_.Write("main.json", std::string(4096, '\0'));
   UnusableMessage();
 }
 
 TEST_F(StateFileTest, RefusesOtherFormats) {
-  folder_.Write("main.json", R"({"format":2,"clusters":[]})");
+  directory_.Write("main.json", R"({"format":2,"clusters":[]})");
   EXPECT_THAT(UnusableMessage(), HasSubstr("format 2"));
 }
 
 TEST_F(StateFileTest, RefusesAFileThatIsTooLarge) {
-  folder_.Write("main.json", "{");
+  directory_.Write("main.json", "{");
   ASSERT_EQ(truncate(path_.c_str(), (64 << 20) + 1), 0);
   EXPECT_THAT(UnusableMessage(), HasSubstr("larger than"));
 }
@@ -174,25 +174,25 @@ TEST_F(StateFileTest, RefusesWhatIsNoRegularFile) {
   EXPECT_THAT(UnusableMessage(), HasSubstr("not a regular file"));
   ASSERT_EQ(rmdir(path_.c_str()), 0);
 
-  folder_.Write("other.json", R"({"format":1,"clusters":[]})");
+  directory_.Write("other.json", R"({"format":1,"clusters":[]})");
   ASSERT_EQ(symlink("other.json", path_.c_str()), 0);
   EXPECT_THAT(UnusableMessage(), HasSubstr("not a regular file"));
 }
 
 TEST_F(StateFileTest, NeverReplacesWhatIsNoRegularFile) {
-  folder_.Write("other.json", "kept");
+  directory_.Write("other.json", "kept");
   ASSERT_EQ(symlink("other.json", path_.c_str()), 0);
   EXPECT_TRUE(absl::IsFailedPrecondition(WriteViews(path_, {View("bj", 12)})));
-  EXPECT_EQ(folder_.Read("other.json"), "kept");
-  EXPECT_EQ(folder_.Files(), 2u);
+  EXPECT_EQ(directory_.Read("other.json"), "kept");
+  EXPECT_EQ(directory_.Files(), 2u);
 }
 
 TEST_F(StateFileTest, MissingFolderIsNamedWithTheMend) {
-  const std::string path = folder_.File("no/such.json");
+  const std::string path = directory_.File("no/such.json");
   const absl::Status status = WriteViews(path, {View("bj", 12)});
   EXPECT_TRUE(absl::IsNotFound(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr(path));
-  EXPECT_THAT(std::string(status.message()), HasSubstr("folder"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("directory"));
 }
 
 TEST_F(StateFileTest, FullDiskLeavesTheFormerFileAndNoLitter) {
@@ -210,17 +210,17 @@ TEST_F(StateFileTest, FullDiskLeavesTheFormerFileAndNoLitter) {
   EXPECT_NE(*code, 0);
   EXPECT_NE(*code, 1 + static_cast<int>(absl::StatusCode::kOk));
   EXPECT_EQ(PodsOf(ReadStateFile(path_)->at(0)), 12u);
-  EXPECT_EQ(folder_.Files(), 1u);
+  EXPECT_EQ(directory_.Files(), 1u);
 }
 
 TEST_F(StateFileTest, RemovesWhatAKilledWriterLeft) {
   Write({View("bj", 12)});
-  folder_.Write("main.json.tmp.aB3xyz", "half a file");
-  folder_.Write("main.json.tmp.other-name", "not ours");
-  folder_.Write("other.json.tmp.aB3xyz", "of another file");
+  directory_.Write("main.json.tmp.aB3xyz", "half a file");
+  directory_.Write("main.json.tmp.other-name", "not ours");
+  directory_.Write("other.json.tmp.aB3xyz", "of another file");
   EXPECT_TRUE(ReadStateFile(path_).ok());
-  EXPECT_EQ(folder_.Files(), 3u);
-  EXPECT_EQ(folder_.Read("main.json.tmp.aB3xyz"), "");
+  EXPECT_EQ(directory_.Files(), 3u);
+  EXPECT_EQ(directory_.Read("main.json.tmp.aB3xyz"), "");
 }
 
 TEST_F(StateFileTest, KilledWriterLeavesTheOldFileOrTheNewOne) {
@@ -247,7 +247,7 @@ TEST_F(StateFileTest, KilledWriterLeavesTheOldFileOrTheNewOne) {
     EXPECT_EQ(views[0].nodes->nodes.size(), 300u);
     EXPECT_GE(PodsOf(views[0]), *written);
     EXPECT_LE(PodsOf(views[0]), *begun);
-    EXPECT_EQ(folder_.Files(), 1u);
+    EXPECT_EQ(directory_.Files(), 1u);
     latest = PodsOf(views[0]);
   }
 }

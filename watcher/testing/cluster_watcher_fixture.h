@@ -25,8 +25,8 @@ namespace dynweight {
 class PlayedReflector : public Reflector {
  public:
   PlayedReflector(ReflectorOptions options, ObjectSink* sink,
-                  DiscoveryHost* host)
-      : options_(std::move(options)), sink_(sink), host_(host) {}
+                  DiscoveryDelegate* delegate)
+      : options_(std::move(options)), sink_(sink), delegate_(delegate) {}
 
   void Start(int64_t) override { started = true; }
   int64_t Deadline() const override { return kNever; }
@@ -53,24 +53,24 @@ class PlayedReflector : public Reflector {
     }
     sink_->CommitList();
     ++stats_.lists;
-    host_->OnList(asked_ms);
-    host_->OnHealthy();
+    delegate_->OnList(asked_ms);
+    delegate_->OnHealthy();
   }
   void Event(ObjectSink::EventType type, const std::string& object) {
     ASSERT_TRUE(With(object, [this, type](const cJSON* json) {
                   return sink_->Apply(type, json);
                 }).ok());
-    host_->OnEvent();
-    host_->OnHealthy();
+    delegate_->OnEvent();
+    delegate_->OnHealthy();
   }
   void Modify(const std::string& object) {
     Event(ObjectSink::EventType::kModified, object);
   }
   void Fail(const std::string& reason) {
-    host_->OnApiFailure(host_->ApiBase());
-    host_->OnError(absl::UnavailableError(reason));
+    delegate_->OnApiFailure(delegate_->ApiBase());
+    delegate_->OnError(absl::UnavailableError(reason));
   }
-  DiscoveryHost* host() { return host_; }
+  DiscoveryDelegate* delegate() { return delegate_; }
   const std::string& path() const { return options_.path; }
 
   bool started = false;
@@ -89,7 +89,7 @@ class PlayedReflector : public Reflector {
 
   ReflectorOptions options_;
   ObjectSink* sink_;
-  DiscoveryHost* host_;
+  DiscoveryDelegate* delegate_;
   DiscoveryStats stats_;
 };
 
@@ -135,16 +135,16 @@ class ClusterWatcherTest : public ::testing::Test {
   void Start() {
     watcher_ = std::make_unique<ClusterWatcher>(
         config_, 0,
-        KubernetesDiscoveries(SourcesOf(config_, 0),
-                              [this](const ReflectorOptions& options,
-                                     ObjectSink* sink, DiscoveryHost* host) {
-                                auto reflector =
-                                    std::make_unique<PlayedReflector>(
-                                        options, sink, host);
-                                reflector_ = reflector.get();
-                                reflectors_.push_back(reflector_);
-                                return reflector;
-                              }),
+        KubernetesDiscoveries(
+            SourcesOf(config_, 0),
+            [this](const ReflectorOptions& options, ObjectSink* sink,
+                   DiscoveryDelegate* delegate) {
+              auto reflector =
+                  std::make_unique<PlayedReflector>(options, sink, delegate);
+              reflector_ = reflector.get();
+              reflectors_.push_back(reflector_);
+              return reflector;
+            }),
         &view_, &clock_, &log_, new_credentials_, [this] { return random_; });
     watcher_->Start();
   }

@@ -49,8 +49,8 @@ inline std::vector<std::string> Endpoints(int first, int count) {
 class EndpointSlicesTest : public testing::Test {
  protected:
   EndpointSlicesTest() {
-    slices_->Want("prod", "orders");
-    slices_->Want("prod", "users");
+    slices_->Interest("prod", "orders");
+    slices_->Interest("prod", "users");
   }
 
   absl::Status Stage(std::string_view text) {

@@ -1,5 +1,5 @@
-// A reflector under test: its transport, sink, host, clock and dice are all in
-// the test's hand.
+// A reflector under test: its transport, sink, delegate, clock and dice are all
+// in the test's hand.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_TESTING_REFLECTOR_FIXTURE_H_
 #define DYNAMIC_WEIGHT_WATCHER_TESTING_REFLECTOR_FIXTURE_H_
@@ -120,7 +120,7 @@ class NameSink : public ObjectSink {
   }
 };
 
-class RecordingHost : public DiscoveryHost {
+class RecordingDelegate : public DiscoveryDelegate {
  public:
   std::string ApiBase() override { return base; }
   const Credentials* credentials() override { return &credentials_; }
@@ -174,9 +174,9 @@ class ReflectorTest : public testing::Test {
   }
 
   void Start() {
-    reflector_ = Reflector::Create(options_, &transport_, &sink_, &host_,
+    reflector_ = Reflector::Create(options_, &transport_, &sink_, &delegate_,
                                    [this] { return random_; });
-    host_.reflector = reflector_.get();
+    delegate_.reflector = reflector_.get();
     reflector_->Start(now_ms_);
   }
 
@@ -287,7 +287,7 @@ class ReflectorTest : public testing::Test {
   ReflectorOptions options_;
   ScriptedTransport transport_;
   NameSink sink_;
-  RecordingHost host_;
+  RecordingDelegate delegate_;
   double random_ = 0;
   int64_t now_ms_ = 1000;
   std::unique_ptr<Reflector> reflector_;

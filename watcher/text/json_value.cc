@@ -112,7 +112,7 @@ const cJSON* JsonReader::Member(const cJSON* parent, const char* name) {
   if (!ok() || !cJSON_IsObject(parent)) return nullptr;
   const cJSON* value = FindMember(parent->child, name);
   if (value != nullptr && FindMember(value->next, name) != nullptr) {
-    Fail(name, "must not stand twice");
+    Fail(name, "is a duplicate");
     return nullptr;
   }
   return Absent(value) ? nullptr : value;

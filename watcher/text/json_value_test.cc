@@ -167,7 +167,7 @@ TEST_F(JsonValueTest, AMemberThatStandsTwiceIsAMistake) {
   EXPECT_EQ(reader_.Count(v, "n"), 1u);
   EXPECT_TRUE(reader_.ok());
   EXPECT_EQ(reader_.Count(v, "m"), std::nullopt);
-  EXPECT_THAT(Message(), HasSubstr("member \"m\" must not stand twice"));
+  EXPECT_THAT(Message(), HasSubstr("member \"m\" is a duplicate"));
 }
 
 TEST_F(JsonValueTest, MemberNamesAreCaseSensitive) {

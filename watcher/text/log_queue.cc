@@ -28,7 +28,7 @@ std::string PrintableText(std::string_view text) {
 }
 
 void LogQueue::Add(LogLine::Level level, std::string_view text,
-                    int64_t now_ms) {
+                   int64_t now_ms) {
   CloseWindow(now_ms);
   if (now_ms >= window_end_) {
     window_end_ = now_ms + kWindowMs;

@@ -115,8 +115,9 @@ absl::StatusOr<std::string> CheckToken(std::string_view token,
     }
     if (byte == ' ' || byte > 0x7f) {
       return absl::UnauthenticatedError(
-          absl::StrCat(origin, ": a token is one word of ASCII; write it "
-                               "without \"Bearer\" and without blanks"));
+          absl::StrCat(origin,
+                       ": a token is one word of ASCII; write it "
+                       "without \"Bearer\" and without blanks"));
     }
   }
   return std::string(token);

@@ -11,7 +11,7 @@
 #include <string>
 #include <string_view>
 
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 
 namespace dynweight {
 namespace {
@@ -21,15 +21,15 @@ using testing::Not;
 
 class CredentialFilesTest : public testing::Test {
  protected:
-  void Write(std::string_view content) { folder_.Write("token", content); }
+  void Write(std::string_view content) { directory_.Write("token", content); }
   std::string Error() {
     const absl::Status status = files_.ReadToken(path_).status();
     EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;
     return std::string(status.message());
   }
 
-  TemporaryFolder folder_;
-  const std::string path_ = folder_.File("token");
+  TemporaryDirectory directory_;
+  const std::string path_ = directory_.File("token");
   CredentialFiles files_;
 };
 
@@ -41,14 +41,14 @@ TEST_F(CredentialFilesTest, ATokenIsTrimmed) {
 TEST_F(CredentialFilesTest, AFileReplacedByRenameIsReadAgain) {
   Write("one");
   EXPECT_EQ(*files_.ReadToken(path_), "one");
-  const std::string other = folder_.Write("new", "two");
+  const std::string other = directory_.Write("new", "two");
   ASSERT_EQ(rename(other.c_str(), path_.c_str()), 0);
   EXPECT_EQ(*files_.ReadToken(path_), "two");
 }
 
 TEST_F(CredentialFilesTest, ASymbolicLinkThatMovesIsFollowed) {
-  const std::string a = folder_.Write("a", "one");
-  const std::string b = folder_.Write("b", "two");
+  const std::string a = directory_.Write("a", "one");
+  const std::string b = directory_.Write("b", "two");
   ASSERT_EQ(symlink(a.c_str(), path_.c_str()), 0);
   EXPECT_EQ(*files_.ReadToken(path_), "one");
   unlink(path_.c_str());

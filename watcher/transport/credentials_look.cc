@@ -77,8 +77,8 @@ absl::StatusOr<int> CountCertificates(const Pem& pem, Certificate* first) {
     if (count++ == 0) *first = std::move(certificate);
   }
   if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
-    return Refuse(pem, absl::StrCat("has a damaged certificate, number ",
-                                    count + 1));
+    return Refuse(
+        pem, absl::StrCat("has a damaged certificate, number ", count + 1));
   }
   if (count == 0) return Refuse(pem, "holds no certificate");
   return count;
@@ -95,8 +95,9 @@ absl::Status CheckPair(const Pem& certificate, const Pem& key) {
     return Refuse(key, WhatElse(key.text));
   }
   if (absl::StrContains({key.text.data(), key.text.size()}, "ENCRYPTED")) {
-    return Refuse(key, "has a password: write it without one, as openssl pkey "
-                       "does");
+    return Refuse(key,
+                  "has a password: write it without one, as openssl pkey "
+                  "does");
   }
   const OwnErrors errors;
   const Bio bio = Open(key);

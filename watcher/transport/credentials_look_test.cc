@@ -10,7 +10,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 
 namespace dynweight {
 namespace {
@@ -21,7 +21,7 @@ using ::testing::Not;
 class CredentialsLookTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
+    directory_ = new TemporaryDirectory;
     for (const char* name : {"a", "b"}) {
       const std::string command = absl::StrCat(
           "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 "
@@ -31,16 +31,16 @@ class CredentialsLookTest : public ::testing::Test {
       ASSERT_EQ(std::system(command.c_str()), 0);
     }
   }
-  static void TearDownTestSuite() { delete folder_; }
+  static void TearDownTestSuite() { delete directory_; }
 
   static std::string Path(const std::string& name) {
-    return folder_->File(name);
+    return directory_->File(name);
   }
   static std::string Content(const std::string& name) {
-    return folder_->Read(name);
+    return directory_->Read(name);
   }
   static std::string Write(const std::string& name, const std::string& text) {
-    return folder_->Write(name, text);
+    return directory_->Write(name, text);
   }
   static std::string WhatIsWrong(const Credentials& credentials) {
     return std::string(CheckCredentials(credentials).message());
@@ -63,17 +63,17 @@ class CredentialsLookTest : public ::testing::Test {
         "kubeconfig",
         absl::StrCat("current-context: c\n"
                      "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
-                     "clusters: [{name: k, cluster: {server: \"", server,
-                     "\"", cluster, "}}]\nusers: [{name: u, user: {", user,
-                     "}}]\n"));
+                     "clusters: [{name: k, cluster: {server: \"",
+                     server, "\"", cluster, "}}]\nusers: [{name: u, user: {",
+                     user, "}}]\n"));
     credentials.kubeconfig_server = "https://a";
     return credentials;
   }
 
-  static TemporaryFolder* folder_;
+  static TemporaryDirectory* directory_;
 };
 
-TemporaryFolder* CredentialsLookTest::folder_ = nullptr;
+TemporaryDirectory* CredentialsLookTest::directory_ = nullptr;
 
 TEST_F(CredentialsLookTest, GoodOnesAreTaken) {
   Credentials credentials;
@@ -97,9 +97,9 @@ TEST_F(CredentialsLookTest, AnAuthorityMustBePem) {
   damaged[damaged.size() / 2] = '!';
   EXPECT_THAT(WhatIsWrong(Ca(Content("a.pem") + damaged)),
               HasSubstr("damaged certificate, number 2"));
-  Credentials folder;
-  folder.ca_file = folder_->File("");
-  EXPECT_THAT(WhatIsWrong(folder), HasSubstr("no regular file"));
+  Credentials directory;
+  directory.ca_file = directory_->File("");
+  EXPECT_THAT(WhatIsWrong(directory), HasSubstr("no regular file"));
 }
 
 TEST_F(CredentialsLookTest, AnAuthorityIsForVerification) {
@@ -107,11 +107,10 @@ TEST_F(CredentialsLookTest, AnAuthorityIsForVerification) {
   credentials.tls_verify = false;
   EXPECT_THAT(WhatIsWrong(credentials), HasSubstr("tls_verify off"));
   EXPECT_THAT(
-      WhatIsWrong(Kubeconfig(
-          absl::StrCat(", insecure-skip-tls-verify: true, "
-                       "certificate-authority-data: ",
-                       absl::Base64Escape(Content("a.pem"))),
-          "")),
+      WhatIsWrong(Kubeconfig(absl::StrCat(", insecure-skip-tls-verify: true, "
+                                          "certificate-authority-data: ",
+                                          absl::Base64Escape(Content("a.pem"))),
+                             "")),
       HasSubstr("insecure-skip-tls-verify"));
 }
 
@@ -137,9 +136,8 @@ TEST_F(CredentialsLookTest, ATokenIsOneWordAndNeverShown) {
 }
 
 TEST_F(CredentialsLookTest, WhatAKubeconfigNamesMustBeThere) {
-  EXPECT_THAT(
-      WhatIsWrong(Kubeconfig(", certificate-authority: none.crt", "")),
-      HasSubstr("none.crt"));
+  EXPECT_THAT(WhatIsWrong(Kubeconfig(", certificate-authority: none.crt", "")),
+              HasSubstr("none.crt"));
   EXPECT_THAT(WhatIsWrong(Kubeconfig("", "tokenFile: none.token")),
               HasSubstr("none.token"));
 }
@@ -151,9 +149,9 @@ TEST_F(CredentialsLookTest, ARenewedKubeconfigIsReadAgain) {
   Kubeconfig("", "token: new");
   EXPECT_EQ(ReadCredentials(credentials, &files)->token, "new");
   Kubeconfig("", "token: other", "https://b");
-  EXPECT_THAT(std::string(
-                  ReadCredentials(credentials, &files).status().message()),
-              HasSubstr("another server"));
+  EXPECT_THAT(
+      std::string(ReadCredentials(credentials, &files).status().message()),
+      HasSubstr("another server"));
 }
 
 TEST_F(CredentialsLookTest, ARenewedBundleIsReadAgain) {

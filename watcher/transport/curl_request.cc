@@ -81,7 +81,7 @@ absl::StatusOr<std::optional<std::string>> Pem(const std::string& data,
 
 // Certificates are handed over as text and not as file names: libcurl compares
 // them when it looks for a connection or TLS session to use again, so that
-// one made with a former file is not.
+// one made with a previous file is not.
 absl::Status SetTls(const Credentials& credentials, CredentialFiles* files,
                     Options* options) {
   options->Set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2});

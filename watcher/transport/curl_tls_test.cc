@@ -11,7 +11,7 @@
 #include "t/fake_cluster/fake_cluster.h"
 #include "watcher/testing/recording_handler.h"
 #include "watcher/testing/scripted_server.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 #include "watcher/transport/curl_transport.h"
 
 namespace dynweight {
@@ -23,18 +23,18 @@ using testing::HasSubstr;
 class CertificateFolder : public testing::Environment {
  public:
   void SetUp() override {
-    folder_ = std::make_unique<TemporaryFolder>();
+    directory_ = std::make_unique<TemporaryDirectory>();
     Make("server", "IP:127.0.0.1");
     Make("renamed", "DNS:api.example");
     Make("client", "DNS:client.example");
   }
-  void TearDown() override { folder_.reset(); }
+  void TearDown() override { directory_.reset(); }
 
   std::string File(const std::string& name) const {
-    return folder_->File(name);
+    return directory_->File(name);
   }
   std::string Read(const std::string& name) const {
-    return folder_->Read(name);
+    return directory_->Read(name);
   }
 
  private:
@@ -47,7 +47,7 @@ class CertificateFolder : public testing::Environment {
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
   }
 
-  std::unique_ptr<TemporaryFolder> folder_;
+  std::unique_ptr<TemporaryDirectory> directory_;
 };
 
 CertificateFolder* const certificates = static_cast<CertificateFolder*>(
@@ -175,27 +175,27 @@ TEST_F(CurlTlsTest, ACaFileOfSomethingElseIsExplained) {
 
 TEST_F(CurlTlsTest, AConnectionMadeWithAFormerCaFileIsNotUsedAgain) {
   const auto cluster = Serve("server");
-  TemporaryFolder folder;
+  TemporaryDirectory directory;
   credentials_.ca_file =
-      folder.Write("ca.crt", certificates->Read("server.crt"));
+      directory.Write("ca.crt", certificates->Read("server.crt"));
   EXPECT_TRUE(Get(*cluster).transport.ok()) << handler_.result.transport;
-  folder.Write("ca.crt", certificates->Read("client.crt"));
+  directory.Write("ca.crt", certificates->Read("client.crt"));
   EXPECT_FALSE(Get(*cluster).transport.ok());
-  folder.Write("ca.crt", certificates->Read("server.crt"));
+  directory.Write("ca.crt", certificates->Read("server.crt"));
   EXPECT_TRUE(Get(*cluster).transport.ok()) << handler_.result.transport;
 }
 
 TEST_F(CurlTlsTest, AConnectionMadeWithAFormerClientCertificateIsNotUsedAgain) {
   const auto cluster = Serve("server", "client");
-  TemporaryFolder folder;
+  TemporaryDirectory directory;
   credentials_.ca_file = certificates->File("server.crt");
   credentials_.client_certificate =
-      folder.Write("c.crt", certificates->Read("client.crt"));
+      directory.Write("c.crt", certificates->Read("client.crt"));
   credentials_.client_certificate_key =
-      folder.Write("c.key", certificates->Read("client.key"));
+      directory.Write("c.key", certificates->Read("client.key"));
   EXPECT_TRUE(Get(*cluster).transport.ok()) << handler_.result.transport;
-  folder.Write("c.crt", certificates->Read("renamed.crt"));
-  folder.Write("c.key", certificates->Read("renamed.key"));
+  directory.Write("c.crt", certificates->Read("renamed.crt"));
+  directory.Write("c.key", certificates->Read("renamed.key"));
   EXPECT_FALSE(Get(*cluster).transport.ok());
 }
 

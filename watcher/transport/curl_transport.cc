@@ -65,7 +65,7 @@ class CurlTransportImpl final : public CurlTransport {
     CurlRequest request;
     absl::Status prepared;
     std::string token_file;
-    bool added = false;  // to the multi handle
+    bool added = false;      // to the multi handle
     int64_t silence_ms = 0;  // 0: may be silent for ever
     TimePoint added_at;
     CurlAnswer answer;
@@ -300,8 +300,8 @@ void CurlTransportImpl::AddStarted() {
       transfer->added = true;
       transfer->added_at = std::chrono::steady_clock::now();
       if (transfer->silence_ms > 0) {
-        silences_.insert({transfer->added_at + std::chrono::milliseconds(
-                                                   transfer->silence_ms),
+        silences_.insert({transfer->added_at +
+                              std::chrono::milliseconds(transfer->silence_ms),
                           id});
       }
     } else {
@@ -312,8 +312,8 @@ void CurlTransportImpl::AddStarted() {
 
 // Since when nothing has come, while something should; `now` while there is no
 // connection, which has a timeout of its own.
-TimePoint CurlTransportImpl::SilentSince(
-    const Transfer& transfer, TimePoint now) {
+TimePoint CurlTransportImpl::SilentSince(const Transfer& transfer,
+                                         TimePoint now) {
   if (transfer.answer.heard != TimePoint()) return transfer.answer.heard;
   curl_off_t asked_us = 0;
   curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_PRETRANSFER_TIME_T,

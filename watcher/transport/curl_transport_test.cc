@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/testing/recording_handler.h"
 #include "watcher/testing/scripted_server.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 
 namespace dynweight {
 namespace {
@@ -126,11 +126,11 @@ TEST_F(CurlTransportTest, OffersGzipWhenAsked) {
 
 TEST_F(CurlTransportTest, ReadsTheTokenFileForEveryRequest) {
   AnsweringServer server(Answer("200 OK", ""));
-  TemporaryFolder folder;
-  credentials_.token_file = folder.Write("token", "one\n");
+  TemporaryDirectory directory;
+  credentials_.token_file = directory.Write("token", "one\n");
   Get(server.url());
   EXPECT_THAT(server.last_request(), HasSubstr("Authorization: Bearer one\r"));
-  folder.Write("token", "another\n");
+  directory.Write("token", "another\n");
   handler_.done = 0;
   Get(server.url());
   EXPECT_THAT(server.last_request(),

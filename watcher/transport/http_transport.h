@@ -22,9 +22,9 @@ struct HttpRequest {
   int64_t silence_timeout_ms = 0;  // from the request to the first byte of the
                                    // answer, and between two; 0: none
   int64_t total_timeout_ms = 0;    // 0: none (a watch)
-  size_t max_body = 0;            // bytes after decompression; 0: no limit
-  bool compressed = false;        // offer gzip (lists, never watches)
-  bool fresh_connection = false;  // watches: one connection each
+  size_t max_body = 0;             // bytes after decompression; 0: no limit
+  bool compressed = false;         // offer gzip (lists, never watches)
+  bool fresh_connection = false;   // watches: one connection each
 };
 
 struct HttpResult {

@@ -105,7 +105,7 @@ class KubeconfigReader {
     return true;
   }
 
-  // The file a member names; relative to the kubeconfig's folder.
+  // The file a member names; relative to the kubeconfig's directory.
   std::string File(const Entry& parent, const char* name) {
     const std::string file = Text(parent, name);
     if (file.empty() || file[0] == '/') return file;

@@ -19,7 +19,7 @@ struct Kubeconfig {
 // file's current-context). Takes server, certificate-authority(-data),
 // tls-server-name, insecure-skip-tls-verify, proxy-url,
 // client-certificate(-data), client-key(-data), token and tokenFile (which
-// wins); relative file names are relative to the kubeconfig's folder.
+// wins); relative file names are relative to the kubeconfig's directory.
 // Refuses exec and auth-provider by name. Errors name the file and the place
 // and never quote a secret.
 absl::StatusOr<Kubeconfig> ReadKubeconfig(const std::string& path,

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 
 namespace dynweight {
 namespace {
@@ -55,14 +55,14 @@ class KubeconfigTest : public testing::Test {
  protected:
   absl::StatusOr<Kubeconfig> Read(std::string_view text,
                                   const std::string& context = "") {
-    return ReadKubeconfig(folder_.Write("config", text), context);
+    return ReadKubeconfig(directory_.Write("config", text), context);
   }
   // The message of a mistake, which never quotes the token.
   std::string Error(std::string_view text, const std::string& context = "") {
     const absl::Status status = Read(text, context).status();
     EXPECT_FALSE(status.ok()) << text.substr(0, 200);
     const std::string message(status.message());
-    EXPECT_THAT(message, HasSubstr(folder_.File("config")));
+    EXPECT_THAT(message, HasSubstr(directory_.File("config")));
     EXPECT_THAT(message, Not(HasSubstr("S3CRET")));
     return message;
   }
@@ -72,7 +72,7 @@ class KubeconfigTest : public testing::Test {
                                {{std::string(from), std::string(to)}});
   }
 
-  TemporaryFolder folder_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(KubeconfigTest, ResolvesTheCurrentContext) {
@@ -96,7 +96,7 @@ TEST_F(KubeconfigTest, ResolvesTheContextAskedFor) {
 
 TEST_F(KubeconfigTest, FileNamesAreRelativeToItsFolder) {
   const Kubeconfig config = Read(kTwoContexts, "two").value();
-  EXPECT_EQ(config.credentials.ca_file, folder_.File("pki/ca.crt"));
+  EXPECT_EQ(config.credentials.ca_file, directory_.File("pki/ca.crt"));
   EXPECT_EQ(config.credentials.client_certificate, "/etc/pki/client.crt");
 }
 
@@ -104,7 +104,7 @@ TEST_F(KubeconfigTest, TokenFileWins) {
   const Kubeconfig config =
       Read(Changed("token: S3CRET", "{token: S3CRET, tokenFile: t}")).value();
   EXPECT_EQ(config.credentials.token, "");
-  EXPECT_EQ(config.credentials.token_file, folder_.File("t"));
+  EXPECT_EQ(config.credentials.token_file, directory_.File("t"));
 }
 
 TEST_F(KubeconfigTest, ReadsJson) {
@@ -220,10 +220,10 @@ TEST_F(KubeconfigTest, SurvivesDepthAndAliases) {
 
 TEST_F(KubeconfigTest, RefusesWhatIsNoRegularFileOrTooLarge) {
   EXPECT_TRUE(
-      absl::IsNotFound(ReadKubeconfig(folder_.File("none"), "").status()));
-  ASSERT_EQ(mkfifo(folder_.File("fifo").c_str(), 0600), 0);
+      absl::IsNotFound(ReadKubeconfig(directory_.File("none"), "").status()));
+  ASSERT_EQ(mkfifo(directory_.File("fifo").c_str(), 0600), 0);
   EXPECT_TRUE(absl::IsInvalidArgument(
-      ReadKubeconfig(folder_.File("fifo"), "").status()));
+      ReadKubeconfig(directory_.File("fifo"), "").status()));
   Error(std::string((1 << 20) + 1, ' '));
 }
 

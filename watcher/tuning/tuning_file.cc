@@ -156,7 +156,7 @@ void TuningFile::Log(LogLine::Level level, const std::string& text) {
 
 void TuningFile::LogRules() {
   Log(LogLine::Level::kNotice,
-      absl::StrCat("is taken up: ", tuning_.rules().size(), " rules"));
+      absl::StrCat("is loaded: ", tuning_.rules().size(), " rules"));
   const size_t told = std::min(tuning_.rules().size(), kMaxRulesLogged);
   for (size_t i = 0; i < told; ++i) {
     Log(LogLine::Level::kNotice,

@@ -1,4 +1,4 @@
-// The tuning file while it may change: looked at every moment, taken up when
+// The tuning file while it may change: looked at every moment, loaded when
 // it is good, and reported when it is not.
 //
 //                  another content      the same in the next look
@@ -101,7 +101,7 @@ class TuningFile {
 
   int64_t due_ms_;
   Look last_;   // what the last look found
-  Look acted_;  // what was taken up or reported last
+  Look acted_;  // what was loaded or reported last
   std::string error_;
   int64_t error_ms_ = 0;  // Unix
 };

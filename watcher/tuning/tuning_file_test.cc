@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "watcher/testing/manual_clock.h"
-#include "watcher/testing/temporary_folder.h"
+#include "watcher/testing/temporary_directory.h"
 #include "watcher/testing/tuning_config.h"
 
 namespace dynweight {
@@ -28,11 +28,11 @@ constexpr char kDrain[] = "{\"rules\":[{\"node\":\"n\",\"drain\":true}]}";
 class TuningFileTest : public ::testing::Test {
  protected:
   TuningFileTest() {
-    config_.tuning_file = folder_.File("tuning.json");
+    config_.tuning_file = directory_.File("tuning.json");
     file_ =
         std::make_unique<TuningFile>(config_, ReadTuningFile, &clock_, &log_);
   }
-  void Write(const std::string& text) { folder_.Write("tuning.json", text); }
+  void Write(const std::string& text) { directory_.Write("tuning.json", text); }
   TuningFile::Changes Look() {
     clock_.now += TuningFile::kLookMs;
     return file_->Tick();
@@ -57,7 +57,7 @@ class TuningFileTest : public ::testing::Test {
   }
   size_t Rules() const { return file_->tuning().rules().size(); }
 
-  const TemporaryFolder folder_;
+  const TemporaryDirectory directory_;
   WatcherConfig config_ = TuningConfig();
   ManualClock clock_;
   LogQueue log_;
@@ -72,7 +72,7 @@ TEST_F(TuningFileTest, AContentCountsWhenTwoLooksFindIt) {
   EXPECT_TRUE(changes.status);
   EXPECT_EQ(file_->text(), kFreeze);
   EXPECT_TRUE(file_->tuning().in_force(0));
-  EXPECT_THAT(Log(), HasSubstr("is taken up: 1 rules\n"));
+  EXPECT_THAT(Log(), HasSubstr("is loaded: 1 rules\n"));
   EXPECT_FALSE(LookTwice().status);
 }
 
@@ -83,7 +83,7 @@ TEST_F(TuningFileTest, ManyRulesLeaveTheLogRoomForOtherLines) {
   LookTwice();
   EXPECT_EQ(Rules(), 200u);
   const std::string log = Log();
-  EXPECT_THAT(log, HasSubstr("is taken up: 200 rules\n"));
+  EXPECT_THAT(log, HasSubstr("is loaded: 200 rules\n"));
   EXPECT_THAT(log, HasSubstr("has 175 more rules: see the status\n"));
 }
 
@@ -159,16 +159,16 @@ TEST_F(TuningFileTest, AMissingOrHugeOrOddFileChangesNothing) {
 TEST_F(TuningFileTest, ASwappedLinkIsNoticed) {
   namespace fs = std::filesystem;
   for (const char* name : {"..1", "..2"}) {
-    fs::create_directory(folder_.File(name));
+    fs::create_directory(directory_.File(name));
   }
-  folder_.Write("..1/tuning.json", kFreeze);
-  folder_.Write("..2/tuning.json", kDrain);
-  fs::create_symlink("..1", folder_.File("..data"));
+  directory_.Write("..1/tuning.json", kFreeze);
+  directory_.Write("..2/tuning.json", kDrain);
+  fs::create_symlink("..1", directory_.File("..data"));
   fs::create_symlink("..data/tuning.json", config_.tuning_file);
   LookTwice();
   EXPECT_EQ(file_->text(), kFreeze);
-  fs::create_symlink("..2", folder_.File("..data_tmp"));
-  fs::rename(folder_.File("..data_tmp"), folder_.File("..data"));
+  fs::create_symlink("..2", directory_.File("..data_tmp"));
+  fs::rename(directory_.File("..data_tmp"), directory_.File("..data"));
   EXPECT_TRUE(LookTwice().rules);
   EXPECT_EQ(file_->text(), kDrain);
 }

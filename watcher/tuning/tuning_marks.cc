@@ -4,7 +4,7 @@
 
 #include <utility>
 
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 namespace dynweight {
 

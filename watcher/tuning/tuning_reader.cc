@@ -407,13 +407,13 @@ void RulesReader::CheckNames(const Json::Value& object,
                                          Quoted(rule.cluster)));
   }
   if (!rule.upstream.empty() && !HasLine(rule.upstream)) {
-    const char* const key =
-        !rule.node.empty() ? "node" : rule.freeze ? "freeze" : nullptr;
+    const char* const key = !rule.node.empty() ? "node"
+                            : rule.freeze      ? "freeze"
+                                               : nullptr;
     if (key != nullptr) {
-      Fail(object[key],
-           absl::StrCat("upstream ", Quoted(rule.upstream),
-                        " has no ingress nodes, and \"", key,
-                        "\" is for those"));
+      Fail(object[key], absl::StrCat("upstream ", Quoted(rule.upstream),
+                                     " has no ingress nodes, and \"", key,
+                                     "\" is for those"));
     }
   }
   if (!rule.server.empty()) CheckServer(object, rule);
@@ -434,7 +434,7 @@ void RulesReader::CheckServer(const Json::Value& object,
   Fail(object["server"],
        absl::StrCat("unknown server ", Quoted(rule.server),
                     ": write an address such as \"10.0.0.1\" or "
-                    "\"10.0.0.1:80\", a \"server\" line's name as it stands "
+                    "\"10.0.0.1:80\", a \"server\" line's name as written "
                     "there, or \"node\" for an ingress node's name"));
 }
 

@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/testing/tuning_config.h"
 #include "watcher/tuning/tuning_reader.h"
-#include "weightcalc/weighing.h"
 #include "weightcalc/weight.h"
+#include "weightcalc/weight_computation.h"
 
 namespace dynweight {
 namespace {

@@ -78,14 +78,14 @@ sub make_certificates {
 }
 
 # A new token for the reader, which the edge's file does not have yet. The API
-# server reads its list when it starts: the former token is refused then.
+# server reads its list when it starts: the previous token is refused then.
 sub rotate_token {
     my ($self, $token) = @_;
     $self->{reader_token} = $token;
     return $self->restart('KILL');
 }
 
-# A new authority, which the edge's file does not have yet: the former one no
+# A new authority, which the edge's file does not have yet: the previous one no
 # longer suffices.
 sub rotate_authority {
     my ($self) = @_;

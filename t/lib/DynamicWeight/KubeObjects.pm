@@ -129,8 +129,8 @@ sub app {
     }
     for my $slice ($self->list(EndpointSlice => $ns,
             selector => "kubernetes.io/service-name=$name")) {
-        my $former = $slice->{metadata}{name};
-        $self->delete(EndpointSlice => $ns, $former) unless $keep{$former};
+        my $previous = $slice->{metadata}{name};
+        $self->delete(EndpointSlice => $ns, $previous) unless $keep{$previous};
     }
     $self->pods($ns, $name, $pods) if $more{pod_objects};
     $self->workload(Deployment => $ns, $name, $pods) if $more{deployment};

@@ -1,7 +1,7 @@
 package DynamicWeight::Processes;
 
 # The machine's processes as /proc shows them: whose children they are, and
-# which belong to a test's folder.
+# which belong to a test's directory.
 
 use strict;
 use warnings;
@@ -30,7 +30,7 @@ sub children {
     return @pids;
 }
 
-# The processes that name a folder in their command or have a file in it open.
+# The processes that name a directory in their command or have a file in it open.
 # (nginx's workers have lost both their command and their environment.)
 sub users_of {
     my ($dir) = @_;
@@ -46,7 +46,7 @@ sub users_of {
     return @pids;
 }
 
-# What still runs, after a while, of this process and of its folders: one line
+# What still runs, after a while, of this process and of its directories: one line
 # each. It is killed.
 sub end_all {
     my ($seconds, @dirs) = @_;

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/testing/tuning_config.h"
 #include "watcher/tuning/tuning_reader.h"
-#include "weightcalc/weighing_fixture.h"
+#include "weightcalc/weight_computation_fixture.h"
 
 namespace dynweight {
 namespace {
@@ -57,8 +57,8 @@ TEST_F(TunedWeighingTest, TheOthersTakeTheShareOfADrainedNode) {
   EXPECT_EQ(Weights(), (Map{{1, 60}, {3, 60}}));
   Apply({});
   EXPECT_EQ(Weights(), (Map{{1, 40}, {2, 40}, {3, 40}}));
-  const LineWeight weight =
-      *WeighLine(line_, view_, Rules(R"({"cluster":"bj","drain":true})"));
+  const LineWeight weight = *ComputeLineWeight(
+      line_, view_, Rules(R"({"cluster":"bj","drain":true})"));
   EXPECT_EQ(weight.drained_nodes, 0u);  // there is no other
   Apply(tuning_.Select("orders", "bj"));
   EXPECT_EQ(Weights(), Map{});

@@ -3,13 +3,13 @@
 //
 // Two marks are kept, and the older one is measured from. Roll() once a minute
 // makes that 60 to 120 seconds; Restart() after a change of weights forgets
-// what was served under the former ones.
+// what was served under the previous ones.
 //
 // Numbers for people to look at: a reader that meets the writer may see some
 // peers since the older mark and others since the newer one.
 
-#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SHARE_WINDOW_H_
-#define DYNAMIC_WEIGHT_WEIGHTCALC_SHARE_WINDOW_H_
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SAMPLING_WINDOW_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_SAMPLING_WINDOW_H_
 
 #include <atomic>
 #include <cstddef>
@@ -21,13 +21,13 @@ namespace dynweight {
 
 // A pointer to the shared memory: copy it freely. One writer (worker 0's event
 // loop; the master before any worker runs); any process reads at any time.
-class ShareWindow {
+class SamplingWindow {
  public:
   // Bytes for a table of `capacity` slots, a multiple of 64.
   static size_t Bytes(uint32_t capacity);
 
   // Formats `memory` (64-byte aligned) with marks of 0 at time `now_ms`.
-  static ShareWindow Create(void* memory, uint32_t capacity, int64_t now_ms);
+  static SamplingWindow Create(void* memory, uint32_t capacity, int64_t now_ms);
 
   uint32_t capacity() const { return header_->capacity; }
 
@@ -62,7 +62,7 @@ class ShareWindow {
   };
   using Marks = std::atomic<uint64_t>[2];
 
-  explicit ShareWindow(void* memory);
+  explicit SamplingWindow(void* memory);
 
   Header* header_ = nullptr;
   Marks* marks_ = nullptr;
@@ -70,4 +70,4 @@ class ShareWindow {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_SHARE_WINDOW_H_
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_SAMPLING_WINDOW_H_

@@ -1,6 +1,6 @@
-// See feed.h.
+// See informer.h.
 
-#include "watcher/feed.h"
+#include "watcher/informer.h"
 
 #include <algorithm>
 #include <utility>
@@ -56,7 +56,8 @@ bool HasAddress(const std::vector<IngressNode>& nodes,
 
 }  // namespace
 
-Feed::Feed(const DiscoveryMaker& source, FeedOwner* owner, const Clock* clock)
+Informer::Informer(const DiscoveryMaker& source, InformerDelegate* owner,
+                   const Clock* clock)
     : owner_(owner), clock_(clock), source_(source(this)) {
   const std::vector<Quantity>& quantities = source_->quantities();
   for (size_t i = 0; i < quantities.size(); ++i) {
@@ -69,7 +70,7 @@ Feed::Feed(const DiscoveryMaker& source, FeedOwner* owner, const Clock* clock)
   }
 }
 
-void Feed::Tick() {
+void Informer::Tick() {
   const int64_t now = clock_->MonotonicMs();
   source_->Tick(now);
   UpdateDue(now);
@@ -80,30 +81,30 @@ void Feed::Tick() {
   }
 }
 
-void Feed::UpdateDue(int64_t now_ms) {
+void Informer::UpdateDue(int64_t now_ms) {
   while (!settling_.empty() && settling_.begin()->first <= now_ms) {
     Update(settling_.begin()->second, DropGuard::kNotConsistent);
   }
 }
 
-int64_t Feed::DeadlineMs() const {
+int64_t Informer::DeadlineMs() const {
   const int64_t settled = settling_.empty() ? kNever : settling_.begin()->first;
   return std::min({source_->DeadlineMs(), AskDeadlineMs(), settled});
 }
 
-int64_t Feed::AskDeadlineMs() const {
+int64_t Informer::AskDeadlineMs() const {
   if (to_ask_.empty() || asked_ms_) return kNever;
   return std::max(to_ask_.begin()->first, next_ask_ms_);
 }
 
 // Between two lists of poll mode nothing is seen of a mass failure: there a
 // fall settles by a list only, which is asked for if none comes.
-int64_t Feed::AskAtMs(const Guarded& guarded) const {
+int64_t Informer::AskAtMs(const Guarded& guarded) const {
   const int64_t fall = source_->pushes() ? kNever : guarded.guard.SettleByMs();
   return std::min(guarded.guard.ConfirmAtMs(), fall);
 }
 
-void Feed::OnList(std::optional<int64_t> asked_ms) {
+void Informer::OnList(std::optional<int64_t> asked_ms) {
   refused_ = false;
   if (asked_ms && asked_ms >= asked_ms_) asked_ms_.reset();
   std::vector<size_t> quantities = source_->TakeChanged();
@@ -118,14 +119,14 @@ void Feed::OnList(std::optional<int64_t> asked_ms) {
   owner_->OnStatusChanged(/*at_once=*/source_->stats().lists <= 1);
 }
 
-void Feed::OnEvent() {
+void Informer::OnEvent() {
   for (const size_t quantity : source_->TakeChanged()) {
     Update(quantity, DropGuard::kNotConsistent);
   }
   owner_->OnStatusChanged(/*at_once=*/false);
 }
 
-void Feed::OnHealthy() {
+void Informer::OnHealthy() {
   const std::optional<LogLine> recovered = health_.OnHealthy(name(), *clock_);
   Log(recovered);
   owner_->OnStatusChanged(/*at_once=*/recovered.has_value());
@@ -139,7 +140,7 @@ void Feed::OnHealthy() {
   }
 }
 
-void Feed::OnError(const absl::Status& error) {
+void Informer::OnError(const absl::Status& error) {
   refused_ = absl::IsPermissionDenied(error) ||
              (!source_->listed() && absl::IsResourceExhausted(error));
   const absl::string_view reason = error.message();
@@ -149,12 +150,12 @@ void Feed::OnError(const absl::Status& error) {
   owner_->OnStatusChanged(/*at_once=*/line.has_value());
 }
 
-void Feed::OnTrouble(const std::string& text) {
+void Informer::OnTrouble(const std::string& text) {
   Log(health_.OnTrouble(text));
   owner_->OnStatusChanged(/*at_once=*/true);
 }
 
-void Feed::Update(size_t index, int64_t asked_ms) {
+void Informer::Update(size_t index, int64_t asked_ms) {
   Guarded& guarded = guarded_[index];
   const int64_t now = clock_->MonotonicMs();
   to_ask_.erase({AskAtMs(guarded), index});
@@ -175,7 +176,7 @@ void Feed::Update(size_t index, int64_t asked_ms) {
   }
 }
 
-void Feed::UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
+void Informer::UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
   const std::string& source = guarded->quantity->source;
   const Observation seen = source_->Observe(guarded->index);
   if (Admit(guarded, seen.pods, seen.departed.count, now_ms, asked_ms)) {
@@ -186,7 +187,7 @@ void Feed::UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
   }
 }
 
-void Feed::UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
+void Informer::UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
   Observation seen = source_->Observe(guarded->index);
   const std::vector<IpAddress>& departed = seen.departed.addresses;
   std::vector<IngressNode> nodes =
@@ -228,7 +229,7 @@ void Feed::UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
 // Nowhere to send anything is never an answer, however certain: passive health
 // decides which of the last nodes still serve. They are also what the first
 // nodes to come back are measured against.
-void Feed::KeepLastNodes(Guarded* guarded) {
+void Informer::KeepLastNodes(Guarded* guarded) {
   guarded->guard = DropGuard(owner_->config().guard,
                              HeldSize(owner_->view(), *guarded->quantity));
   const uint64_t last = SizeInForce(*guarded);
@@ -240,20 +241,20 @@ void Feed::KeepLastNodes(Guarded* guarded) {
   if (last == 0) owner_->OnNodes({});
 }
 
-void Feed::Warn(Guarded* guarded, const std::string& warning) {
+void Informer::Warn(Guarded* guarded, const std::string& warning) {
   if (guarded->warning == warning) return;
   guarded->warning = warning;
   owner_->OnStatusChanged(/*at_once=*/true);
   if (warning.empty()) {
     owner_->OnLog(LogLine::Level::kNotice,
-                  absl::StrCat(NameOf(*guarded), " found: all well again"));
+                  absl::StrCat(NameOf(*guarded), " found: OK again"));
   } else {
     owner_->OnLog(LogLine::Level::kWarn,
                   absl::StrCat(NameOf(*guarded), ": ", warning));
   }
 }
 
-std::vector<std::string> Feed::Warnings() const {
+std::vector<std::string> Informer::Warnings() const {
   std::vector<std::string> warnings;
   for (const Guarded& guarded : guarded_) {
     if (guarded.warning.empty()) continue;
@@ -262,8 +263,8 @@ std::vector<std::string> Feed::Warnings() const {
   return warnings;
 }
 
-bool Feed::Admit(Guarded* guarded, uint64_t size, uint64_t departed,
-                 int64_t now_ms, int64_t asked_ms) {
+bool Informer::Admit(Guarded* guarded, uint64_t size, uint64_t departed,
+                     int64_t now_ms, int64_t asked_ms) {
   using Verdict = DropGuard::Verdict;
   const bool waited = guarded->guard.pending();
   const Verdict verdict =
@@ -277,8 +278,8 @@ bool Feed::Admit(Guarded* guarded, uint64_t size, uint64_t departed,
   return verdict == Verdict::kApply || verdict == Verdict::kConfirm;
 }
 
-void Feed::TellDrop(Guarded* guarded, uint64_t in_force, uint64_t size,
-                    DropGuard::Verdict verdict, int64_t now_ms) {
+void Informer::TellDrop(Guarded* guarded, uint64_t in_force, uint64_t size,
+                        DropGuard::Verdict verdict, int64_t now_ms) {
   const std::string name = NameOf(*guarded);
   if (guarded->guard.pending()) {
     guarded->drop_told = now_ms >= guarded->next_drop_log_ms;
@@ -301,7 +302,7 @@ void Feed::TellDrop(Guarded* guarded, uint64_t in_force, uint64_t size,
   }
 }
 
-uint64_t Feed::SizeInForce(const Guarded& guarded) const {
+uint64_t Informer::SizeInForce(const Guarded& guarded) const {
   const std::optional<NodeSet>& nodes = owner_->view().nodes;
   if (nodes && IsNodes(*guarded.quantity)) {
     return nodes->nodes.size() + nodes->cut;
@@ -309,14 +310,14 @@ uint64_t Feed::SizeInForce(const Guarded& guarded) const {
   return HeldSize(owner_->view(), *guarded.quantity).value_or(0);
 }
 
-std::string Feed::NameOf(const Guarded& guarded) const {
+std::string Informer::NameOf(const Guarded& guarded) const {
   if (IsNodes(*guarded.quantity)) {
     return absl::StrCat("ingress nodes (", owner_->config().nodes.Key(), ")");
   }
   return absl::StrCat(guarded.quantity->source, ": pods");
 }
 
-void Feed::Log(const std::optional<LogLine>& line) {
+void Informer::Log(const std::optional<LogLine>& line) {
   if (line) owner_->OnLog(line->level, line->text);
 }
 

@@ -1,12 +1,12 @@
 // Tests of the way from views to slot writes.
 
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
-#include "weightcalc/weighing_fixture.h"
+#include "weightcalc/weight_computation_fixture.h"
 
 namespace dynweight {
 namespace {
@@ -16,51 +16,51 @@ using testing::SizeIs;
 
 TEST_F(WeighingTest, IsProvisionalWhileNodesOrPodsAreHeldFromBefore) {
   Know(12, 3);
-  EXPECT_FALSE(WeighLine(line_, view_)->provisional);
+  EXPECT_FALSE(ComputeLineWeight(line_, view_)->provisional);
   view_.nodes->provisional = true;
-  EXPECT_TRUE(WeighLine(line_, view_)->provisional);
+  EXPECT_TRUE(ComputeLineWeight(line_, view_)->provisional);
   view_.nodes->provisional = false;
   view_.pods.clear();
   view_.lines = {{"", "service=prod/orders", PodCount{6, 1}}};
-  EXPECT_TRUE(WeighLine(line_, view_)->provisional);
-  EXPECT_EQ(WeighLine(line_, view_)->weight, 20u);
+  EXPECT_TRUE(ComputeLineWeight(line_, view_)->provisional);
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 20u);
   view_.lines[0].upstream = "another";
-  EXPECT_FALSE(WeighLine(line_, view_).has_value());
+  EXPECT_FALSE(ComputeLineWeight(line_, view_).has_value());
 }
 
 TEST_F(WeighingTest, WeighsByTheFormula) {
   Know(12, 3);
-  EXPECT_EQ(WeighLine(line_, view_), (LineWeight{12, 3, 3, 40}));
+  EXPECT_EQ(ComputeLineWeight(line_, view_), (LineWeight{12, 3, 3, 40}));
 }
 
 TEST_F(WeighingTest, TheLinesBaseCounts) {
   Know(12, 3);
   line_.base = 100;
-  EXPECT_EQ(WeighLine(line_, view_)->weight, 400u);
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 400u);
 }
 
 TEST_F(WeighingTest, ZeroPodsWeighOneOrDrain) {
   Know(0, 3);
-  EXPECT_EQ(WeighLine(line_, view_)->weight, 1u);
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 1u);
   line_.empty = EmptyPolicy::kDrain;
-  EXPECT_EQ(WeighLine(line_, view_)->weight, 0u);
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 0u);
 }
 
 TEST_F(WeighingTest, MoreNodesThanSlotsShareTheWholeWeight) {
   Know(40, 20);
   line_.range.count = 4;
-  EXPECT_EQ(WeighLine(line_, view_), (LineWeight{40, 20, 4, 100}));
+  EXPECT_EQ(ComputeLineWeight(line_, view_), (LineWeight{40, 20, 4, 100}));
   EXPECT_THAT(Plan(), SizeIs(4));
 }
 
 TEST_F(WeighingTest, WhatIsNotKnownChangesNothing) {
-  EXPECT_FALSE(WeighLine(line_, view_).has_value());
+  EXPECT_FALSE(ComputeLineWeight(line_, view_).has_value());
   Know(12, 3);
   view_.nodes.reset();
-  EXPECT_FALSE(WeighLine(line_, view_).has_value());
+  EXPECT_FALSE(ComputeLineWeight(line_, view_).has_value());
   Know(12, 3);
   view_.pods.clear();
-  EXPECT_FALSE(WeighLine(line_, view_).has_value());
+  EXPECT_FALSE(ComputeLineWeight(line_, view_).has_value());
   EXPECT_THAT(Plan(), IsEmpty());
 }
 
@@ -68,7 +68,7 @@ TEST_F(WeighingTest, AnEmptySetOfNodesLeavesTheSlotsAsTheyAre) {
   Know(12, 3);
   ApplySlotWrites(table_, Plan());
   view_.nodes->nodes.clear();
-  EXPECT_FALSE(WeighLine(line_, view_).has_value());
+  EXPECT_FALSE(ComputeLineWeight(line_, view_).has_value());
   EXPECT_THAT(Plan(), IsEmpty());
 }
 
@@ -77,7 +77,7 @@ TEST_F(WeighingTest, PlansOnlyWhatDiffers) {
   const std::vector<SlotWrite> writes = Plan();
   ASSERT_THAT(writes, SizeIs(3));
   for (const SlotWrite& write : writes) {
-    EXPECT_TRUE(write.seat);
+    EXPECT_TRUE(write.assign);
     EXPECT_EQ(write.weight, 40u);
     EXPECT_EQ(write.identity.port, 80);
     EXPECT_GE(write.slot, 4u);

@@ -1,6 +1,6 @@
 // See weight_journal.h.
 
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 
 #include <algorithm>
 #include <cstring>
@@ -17,7 +17,7 @@ namespace {
 std::string Reason(const LineConfig& line, const LineWeight& weight) {
   if (weight.frozen) return "frozen by tuning: the numbers of that time hold";
   if (weight.provisional) {
-    return "provisional: the former numbers hold until the API has answered";
+    return "provisional: the previous numbers hold until the API has answered";
   }
   if (weight.pods == 0) {
     return weight.weight == 0 ? "no ready pod, empty=drain: no request"
@@ -28,7 +28,7 @@ std::string Reason(const LineConfig& line, const LineWeight& weight) {
     absl::StrAppend(&reason, ", ", weight.drained_nodes,
                     " of them drained by tuning");
   }
-  if (weight.seated_nodes() < weight.ingress_nodes) {
+  if (weight.assigned_nodes() < weight.ingress_nodes) {
     absl::StrAppend(&reason, ", slots=", line.range.count,
                     " of them are used: raise slots=");
   }
@@ -87,11 +87,13 @@ std::vector<Decision> DecodeDecisions(std::string_view bytes) {
   return decisions;
 }
 
-WeightJournal::WeightJournal(const WatcherConfig& config, const Clock* clock)
+WeightChangeLog::WeightChangeLog(const WatcherConfig& config,
+                                 const Clock* clock)
     : config_(config), clock_(clock), records_(config.lines.size()) {}
 
-void WeightJournal::Restore(const std::vector<std::optional<LineRecord>>& lines,
-                            std::string_view decisions) {
+void WeightChangeLog::Restore(
+    const std::vector<std::optional<LineRecord>>& lines,
+    std::string_view decisions) {
   for (size_t i = 0; i < std::min(lines.size(), records_.size()); ++i) {
     if (lines[i]) records_[i] = *lines[i];
   }
@@ -99,9 +101,9 @@ void WeightJournal::Restore(const std::vector<std::optional<LineRecord>>& lines,
   decisions_.assign(decoded.begin(), decoded.end());
 }
 
-bool WeightJournal::Note(uint32_t index,
-                         const std::optional<LineWeight>& before,
-                         const std::optional<LineWeight>& after) {
+bool WeightChangeLog::Note(uint32_t index,
+                           const std::optional<LineWeight>& before,
+                           const std::optional<LineWeight>& after) {
   // What is not known any more holds, and so does what explains it.
   if (!after) return false;
   const LineConfig& line = config_.lines[index];
@@ -130,7 +132,7 @@ bool WeightJournal::Note(uint32_t index,
   return !same;
 }
 
-bool WeightJournal::NoteUnknown(uint32_t index, const ClusterView& view) {
+bool WeightChangeLog::NoteUnknown(uint32_t index, const ClusterView& view) {
   LineRecord& record = records_[index];
   if (record.known != 0) return false;
   LineRecord fresh = MakeLineRecord(config_.lines[index], std::nullopt);
@@ -142,7 +144,7 @@ bool WeightJournal::NoteUnknown(uint32_t index, const ClusterView& view) {
   return !same;
 }
 
-std::string WeightJournal::EncodeDecisions() {
+std::string WeightChangeLog::EncodeDecisions() {
   if (!std::exchange(changed_, false)) return std::string();
   std::string bytes;
   bytes.reserve(decisions_.size() * sizeof(Decision));

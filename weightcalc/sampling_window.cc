@@ -1,6 +1,6 @@
 // See share_window.h.
 
-#include "weightcalc/share_window.h"
+#include "weightcalc/sampling_window.h"
 
 #include <new>
 
@@ -15,21 +15,21 @@ uint64_t Requests(const PeerTable& table, uint32_t slot) {
 
 }  // namespace
 
-size_t ShareWindow::Bytes(uint32_t capacity) {
+size_t SamplingWindow::Bytes(uint32_t capacity) {
   static_assert(sizeof(Header) % kLine == 0);
   const size_t marks = size_t{capacity} * sizeof(Marks);
   return sizeof(Header) + (marks + kLine - 1) / kLine * kLine;
 }
 
-ShareWindow::ShareWindow(void* memory)
+SamplingWindow::SamplingWindow(void* memory)
     : header_(static_cast<Header*>(memory)),
       marks_(reinterpret_cast<Marks*>(header_ + 1)) {}
 
-ShareWindow ShareWindow::Create(void* memory, uint32_t capacity,
-                                int64_t now_ms) {
+SamplingWindow SamplingWindow::Create(void* memory, uint32_t capacity,
+                                      int64_t now_ms) {
   Header* header = new (memory) Header();
   header->capacity = capacity;
-  ShareWindow window(memory);
+  SamplingWindow window(memory);
   for (uint32_t slot = 0; slot < capacity; slot++) {
     for (std::atomic<uint64_t>& mark : window.marks_[slot]) {
       new (&mark) std::atomic<uint64_t>(0);
@@ -39,7 +39,8 @@ ShareWindow ShareWindow::Create(void* memory, uint32_t capacity,
   return window;
 }
 
-void ShareWindow::Roll(const PeerTable& table, uint32_t first, uint32_t count) {
+void SamplingWindow::Roll(const PeerTable& table, uint32_t first,
+                          uint32_t count) {
   for (uint32_t slot = first; slot < first + count; slot++) {
     Marks& marks = marks_[slot];
     marks[0].store(marks[1].load(std::memory_order_relaxed),
@@ -48,8 +49,8 @@ void ShareWindow::Roll(const PeerTable& table, uint32_t first, uint32_t count) {
   }
 }
 
-void ShareWindow::Restart(const PeerTable& table, uint32_t first,
-                          uint32_t count) {
+void SamplingWindow::Restart(const PeerTable& table, uint32_t first,
+                             uint32_t count) {
   for (uint32_t slot = first; slot < first + count; slot++) {
     for (std::atomic<uint64_t>& mark : marks_[slot]) {
       mark.store(Requests(table, slot), std::memory_order_relaxed);
@@ -57,7 +58,7 @@ void ShareWindow::Restart(const PeerTable& table, uint32_t first,
   }
 }
 
-void ShareWindow::Finish(bool restarted, int64_t now_ms) {
+void SamplingWindow::Finish(bool restarted, int64_t now_ms) {
   header_->began_ms[0].store(
       restarted ? now_ms : header_->began_ms[1].load(std::memory_order_relaxed),
       std::memory_order_relaxed);

@@ -1,6 +1,6 @@
-// See tally.h.
+// See counter.h.
 
-#include "watcher/kubernetes/tally.h"
+#include "watcher/kubernetes/object_counter.h"
 
 #include <map>
 #include <string>
@@ -17,50 +17,52 @@ namespace {
 
 // Sinks that follow many objects, each by namespace and name.
 template <typename Sink>
-class NamedTally : public Tally {
+class NamedTally : public ObjectCounter {
  public:
   explicit NamedTally(const Subscription& subscription)
-      : wants_(subscription.wants), sink_(Sink::Create()) {
+      : wants_(subscription.interests), sink_(Sink::Create()) {
     for (size_t i = 0; i < wants_.size(); ++i) {
-      sink_->Want(wants_[i].ns, wants_[i].name);
+      sink_->Interest(wants_[i].ns, wants_[i].name);
       index_[{wants_[i].ns, wants_[i].name}] = i;
     }
   }
 
   ObjectSink* sink() override { return sink_.get(); }
   bool listed() const override { return sink_->listed(); }
-  uint64_t Pods(size_t want) const override {
-    return sink_->Ready(wants_[want].ns, wants_[want].name);
+  uint64_t Pods(size_t interest) const override {
+    return sink_->Ready(wants_[interest].ns, wants_[interest].name);
   }
-  std::vector<IngressNode> Nodes(size_t want) const override {
+  std::vector<IngressNode> Nodes(size_t interest) const override {
     if constexpr (std::is_same_v<Sink, EndpointSlices>) {
-      return sink_->Addresses(wants_[want].ns, wants_[want].name);
+      return sink_->Addresses(wants_[interest].ns, wants_[interest].name);
     } else {
       return {};
     }
   }
-  std::vector<IngressNode> UnreadyNodes(size_t want) const override {
+  std::vector<IngressNode> UnreadyNodes(size_t interest) const override {
     if constexpr (std::is_same_v<Sink, EndpointSlices>) {
-      return sink_->Unready(wants_[want].ns, wants_[want].name);
+      return sink_->Unready(wants_[interest].ns, wants_[interest].name);
     } else {
       return {};
     }
   }
-  Departed TakeDeparted(size_t want) override {
+  Departed TakeDeparted(size_t interest) override {
     if constexpr (std::is_same_v<Sink, EndpointSlices>) {
-      return sink_->TakeDeparted(wants_[want].ns, wants_[want].name);
+      return sink_->TakeDeparted(wants_[interest].ns, wants_[interest].name);
     } else {
       Departed departed;
-      departed.count = sink_->TakeDeparted(wants_[want].ns, wants_[want].name);
+      departed.count =
+          sink_->TakeDeparted(wants_[interest].ns, wants_[interest].name);
       return departed;
     }
   }
-  void Accept(size_t want) override {
-    sink_->Accept(wants_[want].ns, wants_[want].name);
+  void Accept(size_t interest) override {
+    sink_->Accept(wants_[interest].ns, wants_[interest].name);
   }
   // An application without a ready endpoint may be scaled to zero.
-  std::string WhyNone(size_t want, bool nodes) const override {
-    std::string why = sink_->WhyNone(wants_[want].ns, wants_[want].name);
+  std::string WhyNone(size_t interest, bool nodes) const override {
+    std::string why =
+        sink_->WhyNone(wants_[interest].ns, wants_[interest].name);
     return why.empty() && nodes ? "no endpoint is ready" : why;
   }
   std::vector<size_t> TakeChanged() override {
@@ -73,14 +75,14 @@ class NamedTally : public Tally {
   }
 
  private:
-  std::vector<Subscription::Want> wants_;
+  std::vector<Subscription::Interest> wants_;
   std::unique_ptr<Sink> sink_;
   std::map<std::pair<std::string, std::string>, size_t> index_;
 };
 
-// Sinks whose one want is everything that the selector matches.
+// Sinks whose one interest is everything that the selector matches.
 template <typename Sink>
-class SelectedTally : public Tally {
+class SelectedTally : public ObjectCounter {
  public:
   explicit SelectedTally(std::unique_ptr<Sink> sink) : sink_(std::move(sink)) {}
 
@@ -133,8 +135,8 @@ class SelectedTally : public Tally {
 
 }  // namespace
 
-std::unique_ptr<Tally> Tally::Create(const Subscription& subscription,
-                                     NodeAddressType address_type) {
+std::unique_ptr<ObjectCounter> ObjectCounter::Create(
+    const Subscription& subscription, NodeAddressType address_type) {
   using Sink = KubernetesKind::Sink;
   switch (subscription.kind->sink) {
     case Sink::kEndpointSlices:

@@ -1,8 +1,8 @@
 // One source of a cluster at work: the guards of the quantities that it tells,
 // and whether it goes well.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_FEED_H_
-#define DYNAMIC_WEIGHT_WATCHER_FEED_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_INFORMER_H_
+#define DYNAMIC_WEIGHT_WATCHER_INFORMER_H_
 
 #include <cstdint>
 #include <memory>
@@ -23,17 +23,17 @@
 
 namespace dynweight {
 
-// The cluster a feed belongs to.
-class FeedOwner {
+// The cluster a informer belongs to.
+class InformerDelegate {
  public:
-  virtual ~FeedOwner() = default;
+  virtual ~InformerDelegate() = default;
 
   virtual const ClusterConfig& config() const = 0;
   // What is in force.
   virtual const ClusterView& view() const = 0;
   // What to prove who we are with; changed in place.
   virtual const Credentials* credentials() = 0;
-  // As DiscoveryHost has them.
+  // As DiscoveryDelegate has them.
   virtual std::string ApiBase() = 0;
   virtual void OnApiFailure(const std::string& base) = 0;
   virtual void OnApiBusy(const std::string& base, int64_t retry_after_ms) = 0;
@@ -50,9 +50,10 @@ class FeedOwner {
 };
 
 // Not thread-safe; lives on the watcher thread. All pointers outlive it.
-class Feed : private DiscoveryHost {
+class Informer : private DiscoveryDelegate {
  public:
-  Feed(const DiscoveryMaker& source, FeedOwner* owner, const Clock* clock);
+  Informer(const DiscoveryMaker& source, InformerDelegate* owner,
+           const Clock* clock);
 
   void Start() { source_->Start(clock_->MonotonicMs()); }
   // Instead of Start(): why there can be no request yet.
@@ -119,7 +120,7 @@ class Feed : private DiscoveryHost {
   int64_t AskDeadlineMs() const;
   int64_t AskAtMs(const Guarded& guarded) const;
 
-  FeedOwner* owner_;
+  InformerDelegate* owner_;
   const Clock* clock_;
   SourceHealth health_;
   std::vector<Guarded> guarded_;  // one for each of the source's quantities
@@ -136,4 +137,4 @@ class Feed : private DiscoveryHost {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_FEED_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_INFORMER_H_

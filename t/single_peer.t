@@ -38,7 +38,7 @@ sub servers {
 my $long = 'fail_timeout=1h';
 
 # Where one peer is left: how, and which.
-my %lone = (
+my %single = (
     a_node   => ["ingress_nodes bj service=prod/orders port=%%BACKEND%% $long;",
         $node[0]],
     a_server => [servers($long, $kvm[0]), $kvm[0]],
@@ -51,7 +51,7 @@ my %lone = (
         $kvm[3]],
 );
 my %upstream = (
-    (map { $_ => ['', $lone{$_}[0]] } keys %lone),
+    (map { $_ => ['', $single{$_}[0]] } keys %single),
     two_rr     => ['', servers($long, @kvm[4, 5])],
     two_least  => ['least_conn', servers($long, @kvm[4, 5])],
     two_hash   => ['hash $arg_k', servers($long, @kvm[4, 5])],
@@ -128,10 +128,10 @@ sub peer {
     return $peer;
 }
 
-# ---- Whoever is left is asked again after a failure, as stock's lone server.
+# ---- Whoever is left is asked again after a failure, as stock's single server.
 
-for my $name (sort keys %lone) {
-    my $address = $lone{$name}[1];
+for my $name (sort keys %single) {
+    my $address = $single{$name}[1];
     load($name, 2, 20);     # others are found out
     for my $case (['closes without an answer', 'deaf'], ['refuses', 'refuse']) {
         my ($what, $mode) = @$case;
@@ -157,7 +157,7 @@ is(statuses(load('both', 1, 4)), '200 200 200 200', 'one was never out');
 # same peer on a new connection, and nothing is thought of the peer.
 
 my %stays = (two_rr => 1, two_least => 1, two_hash => 1, with_backup => 1,
-    many => 1, map { $_ => 1 } keys %lone);
+    many => 1, map { $_ => 1 } keys %single);
 for my $name (sort keys %stays) {
     my $uri = sub { "/?k=$_[0]" };
     load($name, 4, 40, uri => $uri);    # several are kept of each

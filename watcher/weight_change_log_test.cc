@@ -1,6 +1,6 @@
 // Tests of what explains the weights.
 
-#include "watcher/weight_journal.h"
+#include "watcher/weight_change_log.h"
 
 #include <gtest/gtest.h>
 
@@ -32,13 +32,13 @@ class WeightJournalTest : public testing::Test {
 
   WatcherConfig config_ = TwoLines();
   ManualClock clock_;
-  WeightJournal journal_{config_, &clock_};
+  WeightChangeLog change_log_{config_, &clock_};
 };
 
 TEST_F(WeightJournalTest, ADecisionSaysWhatChangedAndWhy) {
-  EXPECT_TRUE(journal_.Note(1, std::nullopt, Weigh(12, 3, 40)));
-  EXPECT_TRUE(journal_.Note(1, Weigh(12, 3, 40), Weigh(30, 3, 100)));
-  const auto decisions = DecodeDecisions(journal_.EncodeDecisions());
+  EXPECT_TRUE(change_log_.Note(1, std::nullopt, Weigh(12, 3, 40)));
+  EXPECT_TRUE(change_log_.Note(1, Weigh(12, 3, 40), Weigh(30, 3, 100)));
+  const auto decisions = DecodeDecisions(change_log_.EncodeDecisions());
   ASSERT_EQ(decisions.size(), 2u);
   EXPECT_EQ(decisions[0].first, 1u);
   EXPECT_EQ(decisions[0].new_weight, 40u);
@@ -49,33 +49,33 @@ TEST_F(WeightJournalTest, ADecisionSaysWhatChangedAndWhy) {
   EXPECT_EQ(decisions[1].upstream.view(), "orders");
   EXPECT_EQ(decisions[1].cluster.view(), "bj");
   EXPECT_EQ(decisions[1].why.view(), "pods 12 -> 30, nodes 3");
-  EXPECT_EQ(journal_.EncodeDecisions(), "");  // nothing new
+  EXPECT_EQ(change_log_.EncodeDecisions(), "");  // nothing new
 }
 
 TEST_F(WeightJournalTest, TheGenerationMovesWithTheWeightOnly) {
-  journal_.Note(0, std::nullopt, Weigh(12, 3, 40));
-  EXPECT_EQ(journal_.record(0).generation, 1u);
-  journal_.Note(0, Weigh(12, 3, 40), Weigh(24, 6, 40));
-  EXPECT_EQ(journal_.record(0).generation, 1u);
-  EXPECT_EQ(journal_.record(0).ingress_nodes, 6u);
-  journal_.Note(0, Weigh(24, 6, 40), Weigh(6, 6, 10));
-  EXPECT_EQ(journal_.record(0).generation, 2u);
-  EXPECT_EQ(journal_.record(0).changed_ms, clock_.UnixMs());
-  EXPECT_FALSE(journal_.Note(0, Weigh(6, 6, 10), Weigh(6, 6, 10)));
+  change_log_.Note(0, std::nullopt, Weigh(12, 3, 40));
+  EXPECT_EQ(change_log_.record(0).generation, 1u);
+  change_log_.Note(0, Weigh(12, 3, 40), Weigh(24, 6, 40));
+  EXPECT_EQ(change_log_.record(0).generation, 1u);
+  EXPECT_EQ(change_log_.record(0).ingress_nodes, 6u);
+  change_log_.Note(0, Weigh(24, 6, 40), Weigh(6, 6, 10));
+  EXPECT_EQ(change_log_.record(0).generation, 2u);
+  EXPECT_EQ(change_log_.record(0).changed_ms, clock_.UnixMs());
+  EXPECT_FALSE(change_log_.Note(0, Weigh(6, 6, 10), Weigh(6, 6, 10)));
 }
 
 TEST_F(WeightJournalTest, WhatIsNotKnownAnyMoreHolds) {
-  journal_.Note(0, std::nullopt, Weigh(12, 3, 40));
-  EXPECT_FALSE(journal_.Note(0, Weigh(12, 3, 40), std::nullopt));
-  EXPECT_EQ(journal_.record(0).known, 1u);
-  EXPECT_EQ(journal_.record(0).weight, 40u);
+  change_log_.Note(0, std::nullopt, Weigh(12, 3, 40));
+  EXPECT_FALSE(change_log_.Note(0, Weigh(12, 3, 40), std::nullopt));
+  EXPECT_EQ(change_log_.record(0).known, 1u);
+  EXPECT_EQ(change_log_.record(0).weight, 40u);
 }
 
 TEST_F(WeightJournalTest, KeepsTheLast256) {
   for (uint32_t i = 0; i < 300; i++) {
-    journal_.Note(0, Weigh(i, 1, i), Weigh(i + 1, 1, i + 1));
+    change_log_.Note(0, Weigh(i, 1, i), Weigh(i + 1, 1, i + 1));
   }
-  const std::string bytes = journal_.EncodeDecisions();
+  const std::string bytes = change_log_.EncodeDecisions();
   EXPECT_EQ(bytes.size(), kMaxDecisionBytes);
   const auto decisions = DecodeDecisions(bytes);
   EXPECT_EQ(decisions.front().new_weight, 45u);
@@ -83,10 +83,10 @@ TEST_F(WeightJournalTest, KeepsTheLast256) {
 }
 
 TEST_F(WeightJournalTest, ASuccessorGoesOn) {
-  journal_.Note(0, std::nullopt, Weigh(12, 3, 40));
-  WeightJournal successor(config_, &clock_);
-  successor.Restore({journal_.record(0), std::nullopt},
-                    journal_.EncodeDecisions());
+  change_log_.Note(0, std::nullopt, Weigh(12, 3, 40));
+  WeightChangeLog successor(config_, &clock_);
+  successor.Restore({change_log_.record(0), std::nullopt},
+                    change_log_.EncodeDecisions());
   successor.Note(0, Weigh(12, 3, 40), Weigh(6, 3, 20));
   EXPECT_EQ(successor.record(0).generation, 2u);
   EXPECT_EQ(DecodeDecisions(successor.EncodeDecisions()).size(), 2u);
@@ -98,8 +98,8 @@ TEST_F(WeightJournalTest, DecodesNoHalfDecision) {
 
 TEST_F(WeightJournalTest, LongNamesAreCut) {
   config_.lines[0].upstream = std::string(500, 'x');
-  journal_.Note(0, std::nullopt, Weigh(12, 3, 40));
-  const auto decisions = DecodeDecisions(journal_.EncodeDecisions());
+  change_log_.Note(0, std::nullopt, Weigh(12, 3, 40));
+  const auto decisions = DecodeDecisions(change_log_.EncodeDecisions());
   EXPECT_EQ(decisions[0].upstream.view(), std::string(63, 'x'));
 }
 
@@ -123,8 +123,9 @@ TEST_F(WeightJournalTest, AReasonForEachCase) {
             "upstream: too large");
   LineWeight held = Weigh(12, 3, 40);
   held.provisional = true;
-  EXPECT_EQ(reason(held),
-            "provisional: the former numbers hold until the API has answered");
+  EXPECT_EQ(
+      reason(held),
+      "provisional: the previous numbers hold until the API has answered");
   EXPECT_EQ(reason(LineWeight{12, 6, 4, 30}),
             "pods * base / ingress_nodes, slots=4 of them are used: raise "
             "slots=");

@@ -1,7 +1,7 @@
 // A line of 16 slots and a view, for tests of the way from one to the other.
 
-#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_FIXTURE_H_
-#define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_FIXTURE_H_
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_COMPUTATION_FIXTURE_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_COMPUTATION_FIXTURE_H_
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "weightcalc/forked_process.h"
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 namespace dynweight {
 
@@ -47,4 +47,4 @@ class WeighingTest : public testing::Test {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_FIXTURE_H_
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_COMPUTATION_FIXTURE_H_

@@ -2,8 +2,8 @@
 // thread uses it for every change, the master once when it carries the last
 // view into a new cycle.
 
-#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_H_
-#define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_H_
+#ifndef DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_COMPUTATION_H_
+#define DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_COMPUTATION_H_
 
 #include <cstdint>
 #include <optional>
@@ -34,7 +34,7 @@ struct LineWeight {
   // Of each node, before tuning, as the table has it.
   uint32_t in_force() const { return ScaledWeight(weight, scale); }
 
-  uint64_t seated_nodes() const { return used_nodes + drained_nodes; }
+  uint64_t assigned_nodes() const { return used_nodes + drained_nodes; }
 
   friend bool operator==(const LineWeight& a, const LineWeight& b) {
     return a.pods == b.pods && a.ingress_nodes == b.ingress_nodes &&
@@ -48,9 +48,9 @@ struct LineWeight {
 // slots then stay as they are. An empty set of nodes counts as not known:
 // nothing the API says may empty an upstream. A drained node is not live: the
 // others take its share; unless all are drained.
-std::optional<LineWeight> WeighLine(const LineConfig& line,
-                                    const ClusterView& view,
-                                    const Tuning::Selection& rules = {});
+std::optional<LineWeight> ComputeLineWeight(
+    const LineConfig& line, const ClusterView& view,
+    const Tuning::Selection& rules = {});
 
 // What a line's slots should hold. The nodes are those of the view, or of what
 // is held, and last as long.
@@ -85,13 +85,13 @@ uint64_t LargestWeight(const LineConfig& line, const LineTarget& target,
                        const Tuning::Selection& rules);
 
 // The target, tuned and divided by its weight's scale, as writes to the line's
-// table; empty when nothing is to change. `former_scale` is the scale of the
+// table; empty when nothing is to change. `previous_scale` is the scale of the
 // weights that the table has.
 std::vector<SlotWrite> PlanLine(const LineConfig& line,
                                 const LineTarget& target,
                                 const Tuning::Selection& rules,
                                 const PeerTable& table,
-                                uint64_t former_scale = 1);
+                                uint64_t previous_scale = 1);
 
 // The weight of a server, tuned.
 uint64_t TunedWeight(const ServerConfig& server,
@@ -100,9 +100,8 @@ uint64_t TunedWeight(const ServerConfig& server,
 // The same, divided by the table's scale, as a write if it is to change.
 std::optional<SlotWrite> PlanServer(const ServerConfig& server,
                                     const Tuning::Selection& rules,
-                                    const PeerTable& table,
-                                    uint64_t scale = 1);
+                                    const PeerTable& table, uint64_t scale = 1);
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHING_H_
+#endif  // DYNAMIC_WEIGHT_WEIGHTCALC_WEIGHT_COMPUTATION_H_

@@ -175,30 +175,30 @@ sub refused { http_get($t->port, '/')->{status} == 502 }
 
 my $held = hold();
 ok(refused(), 'max_conns=1: one at a time');
-my ($former) = $t->workers;
+my ($previous) = $t->workers;
 my $elder = $t->master;
 kill 'USR2', $elder;
 my $younger;
 wait_ok { ($younger = $t->master) && $younger != $elder && $t->workers }
     'a new binary serves';
 kill 'WINCH', $elder;
-wait_ok { !grep { $_ != $former && $_ != $younger }
+wait_ok { !grep { $_ != $previous && $_ != $younger }
     DynamicWeight::Processes::children($elder) } 'the elder winds down';
 wait_ok { my $name = '';
-    if (open my $f, '<', "/proc/$former/cmdline") { $name = <$f> // '' }
+    if (open my $f, '<', "/proc/$previous/cmdline") { $name = <$f> // '' }
     $name =~ /shutting down/ } 'its worker finishes what it has';
 kill 'HUP', $elder;
 my $second;
-wait_ok { ($second) = grep { $_ != $former && $_ != $younger }
+wait_ok { ($second) = grep { $_ != $previous && $_ != $younger }
     DynamicWeight::Processes::children($elder) } 'the elder serves again';
 kill 'QUIT', $younger;
 wait_ok { !kill 0, $younger } 'the new binary ends';
 wait_ok { ($t->master // 0) == $elder } 'the elder is the master';
-ok(kill(0, $former), 'the former worker still has its request');
+ok(kill(0, $previous), 'the previous worker still has its request');
 ok(refused(), 'which counts');
 
-kill 'KILL', $former;
-$t->allow("$former exited on signal 9");
+kill 'KILL', $previous;
+$t->allow("$previous exited on signal 9");
 wait_ok { !refused() } 'until its process is gone, however it went';
 my $other = hold();
 ok(refused(), 'one at a time');

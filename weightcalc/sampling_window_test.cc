@@ -1,6 +1,6 @@
 // Tests of the marks that observed shares are measured from.
 
-#include "weightcalc/share_window.h"
+#include "weightcalc/sampling_window.h"
 
 #include <gtest/gtest.h>
 
@@ -27,8 +27,9 @@ class ShareWindowTest : public testing::Test {
 
   SharedMapping table_memory_{PeerTable::Bytes(kCapacity, 1)};
   PeerTable table_ = PeerTable::Create(table_memory_.get(), kCapacity, 1);
-  SharedMapping memory_{ShareWindow::Bytes(kCapacity)};
-  ShareWindow window_ = ShareWindow::Create(memory_.get(), kCapacity, 1000);
+  SharedMapping memory_{SamplingWindow::Bytes(kCapacity)};
+  SamplingWindow window_ =
+      SamplingWindow::Create(memory_.get(), kCapacity, 1000);
 };
 
 TEST_F(ShareWindowTest, CountsFromItsBeginning) {

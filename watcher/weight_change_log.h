@@ -3,8 +3,8 @@
 // lie in shared memory as plain values, so that every worker shows them
 // without parsing anything.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_WEIGHT_JOURNAL_H_
-#define DYNAMIC_WEIGHT_WATCHER_WEIGHT_JOURNAL_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_WEIGHT_CHANGE_LOG_H_
+#define DYNAMIC_WEIGHT_WATCHER_WEIGHT_CHANGE_LOG_H_
 
 #include <array>
 #include <cstddef>
@@ -19,7 +19,7 @@
 #include "watcher/config/config.h"
 #include "watcher/state/cluster_view_json.h"
 #include "weightcalc/clock.h"
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 namespace dynweight {
 
@@ -47,7 +47,7 @@ struct LineRecord {
   uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
   uint32_t frozen = 0;         // by tuning
   uint32_t provisional = 0;    // nodes or pods are held from before
-  uint64_t scale = 1;  // what the upstream's weights are divided by
+  uint64_t scale = 1;          // what the upstream's weights are divided by
   FixedText<120> reason;
 };
 static_assert(std::has_unique_object_representations_v<LineRecord>);
@@ -78,9 +78,9 @@ std::optional<LineWeight> FrozenWeight(const LineRecord& record);
 std::vector<Decision> DecodeDecisions(std::string_view bytes);
 
 // Not thread-safe; both references outlive it.
-class WeightJournal {
+class WeightChangeLog {
  public:
-  WeightJournal(const WatcherConfig& config, const Clock* clock);
+  WeightChangeLog(const WatcherConfig& config, const Clock* clock);
 
   // What a predecessor left in shared memory; its decisions go on.
   void Restore(const std::vector<std::optional<LineRecord>>& lines,
@@ -115,4 +115,4 @@ class WeightJournal {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_WEIGHT_JOURNAL_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_WEIGHT_CHANGE_LOG_H_

@@ -1,6 +1,6 @@
 // From views to slot writes.
 
-#include "weightcalc/weighing.h"
+#include "weightcalc/weight_computation.h"
 
 #include <algorithm>
 
@@ -26,9 +26,9 @@ uint64_t DrainedNodes(const LineConfig& line,
 
 }  // namespace
 
-std::optional<LineWeight> WeighLine(const LineConfig& line,
-                                    const ClusterView& view,
-                                    const Tuning::Selection& rules) {
+std::optional<LineWeight> ComputeLineWeight(const LineConfig& line,
+                                            const ClusterView& view,
+                                            const Tuning::Selection& rules) {
   if (!view.nodes.has_value() || view.nodes->nodes.empty()) return std::nullopt;
   bool assumed;
   const PodCount* count = CountOf(view, line, &assumed);
@@ -39,10 +39,10 @@ std::optional<LineWeight> WeighLine(const LineConfig& line,
   result.provisional = assumed || view.nodes->provisional;
   result.ingress_nodes = view.nodes->nodes.size() + view.nodes->cut;
   // The cluster's whole share goes to the nodes that have a slot.
-  const auto seated =
+  const auto assigned =
       std::min<uint64_t>(view.nodes->nodes.size(), line.range.count);
-  result.drained_nodes = DrainedNodes(line, view.nodes->nodes, seated, rules);
-  result.used_nodes = seated - result.drained_nodes;
+  result.drained_nodes = DrainedNodes(line, view.nodes->nodes, assigned, rules);
+  result.used_nodes = assigned - result.drained_nodes;
   result.weight =
       IngressNodeWeight(result.pods, result.used_nodes, line.base, line.empty);
   return result;
@@ -55,7 +55,8 @@ std::optional<LineTarget> TargetOf(const LineConfig& line,
   const bool freeze = LineFreeze(rules) != nullptr;
   if (!freeze) held->reset();
   if (!held->has_value()) {
-    const std::optional<LineWeight> weight = WeighLine(line, view, rules);
+    const std::optional<LineWeight> weight =
+        ComputeLineWeight(line, view, rules);
     if (!weight.has_value()) return std::nullopt;
     if (!freeze) return LineTarget{view.nodes->nodes, *weight};
     *held = HeldTarget{view.nodes->nodes, *weight};
@@ -93,8 +94,9 @@ uint64_t LargestWeight(const LineConfig& line, const LineTarget& target,
     identity.address = node.address;
     identity.port = line.port;
     identity.set_node(node.name);
-    largest = std::max(largest, EffectOn(rules, AsTunedPeer(identity))
-                                    .OnNode(target.weight.weight));
+    largest = std::max(
+        largest,
+        EffectOn(rules, AsTunedPeer(identity)).OnNode(target.weight.weight));
   }
   return largest;
 }
@@ -103,26 +105,25 @@ std::vector<SlotWrite> PlanLine(const LineConfig& line,
                                 const LineTarget& target,
                                 const Tuning::Selection& rules,
                                 const PeerTable& table,
-                                uint64_t former_scale) {
+                                uint64_t previous_scale) {
   const uint64_t scale = target.weight.scale;
   if (rules.empty()) {
     return PlanSlots(table, line.range, line.port, target.nodes,
                      target.weight.in_force());
   }
-  return PlanSlots(table, line.range, line.port, target.nodes,
-                   [&](const PeerIdentity& identity, uint32_t present) {
-                     const TuningEffect effect =
-                         EffectOn(rules, AsTunedPeer(identity));
-                     // Frozen alone, in a line that is not: the weight it has,
-                     // if any.
-                     if (effect.freeze != nullptr && !target.weight.frozen &&
-                         effect.drain == nullptr && effect.weight == nullptr &&
-                         present != 0) {
-                       return ScaledWeight(present * former_scale, scale);
-                     }
-                     return ScaledWeight(effect.OnNode(target.weight.weight),
-                                         scale);
-                   });
+  return PlanSlots(
+      table, line.range, line.port, target.nodes,
+      [&](const PeerIdentity& identity, uint32_t present) {
+        const TuningEffect effect = EffectOn(rules, AsTunedPeer(identity));
+        // Frozen alone, in a line that is not: the weight it has,
+        // if any.
+        if (effect.freeze != nullptr && !target.weight.frozen &&
+            effect.drain == nullptr && effect.weight == nullptr &&
+            present != 0) {
+          return ScaledWeight(present * previous_scale, scale);
+        }
+        return ScaledWeight(effect.OnNode(target.weight.weight), scale);
+      });
 }
 
 uint64_t TunedWeight(const ServerConfig& server,

@@ -1,7 +1,7 @@
-// For tests: a folder of their own, gone when they end.
+// For tests: a directory of their own, gone when they end.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_TESTING_TEMPORARY_FOLDER_H_
-#define DYNAMIC_WEIGHT_WATCHER_TESTING_TEMPORARY_FOLDER_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_TESTING_TEMPORARY_DIRECTORY_H_
+#define DYNAMIC_WEIGHT_WATCHER_TESTING_TEMPORARY_DIRECTORY_H_
 
 #include <cstdlib>
 #include <filesystem>
@@ -12,19 +12,19 @@
 
 namespace dynweight {
 
-class TemporaryFolder {
+class TemporaryDirectory {
  public:
-  TemporaryFolder() {
+  TemporaryDirectory() {
     std::string pattern =
         (std::filesystem::temp_directory_path() / "dynamic_weight.XXXXXX");
     path_ = mkdtemp(pattern.data()) == nullptr ? "" : pattern;
   }
-  ~TemporaryFolder() {
+  ~TemporaryDirectory() {
     std::error_code ignored;
     if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
   }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
 
   std::string File(std::string_view name) const {
     return path_ + "/" + std::string(name);
@@ -52,4 +52,4 @@ class TemporaryFolder {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_TESTING_TEMPORARY_FOLDER_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_TESTING_TEMPORARY_DIRECTORY_H_

@@ -8,25 +8,25 @@
 #include <string>
 
 
-static std::optional<ngx_http_dynamic_weight_former_line_t>
-    ngx_http_dynamic_weight_find_line(
+static std::optional<ngx_dynamic_weight_previous_line_t>
+    ngx_dynamic_weight_find_line(
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line,
-    const ngx_http_dynamic_weight_former_t &former);
-static std::optional<ngx_http_dynamic_weight_former_line_t>
-    ngx_http_dynamic_weight_open_line(
-    const ngx_http_dynamic_weight_former_t &former, uint64_t i);
-static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_stand_in(
-    const ngx_http_dynamic_weight_former_line_t &old,
+    const ngx_dynamic_weight_previous_t &previous);
+static std::optional<ngx_dynamic_weight_previous_line_t>
+    ngx_dynamic_weight_open_line(
+    const ngx_dynamic_weight_previous_t &previous, uint64_t i);
+static std::optional<dynweight::LineWeight> ngx_dynamic_weight_stand_in(
+    const ngx_dynamic_weight_previous_line_t &old,
     const dynweight::LineConfig &line, dynweight::PeerTable table,
     uint64_t scale);
-static std::optional<dynweight::LineWeight> ngx_http_dynamic_weight_copy_line(
-    const ngx_http_dynamic_weight_former_line_t &old,
+static std::optional<dynweight::LineWeight> ngx_dynamic_weight_copy_line(
+    const ngx_dynamic_weight_previous_line_t &old,
     const dynweight::LineConfig &line, dynweight::PeerTable table);
 
 
 uint64_t
-ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
+ngx_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line)
 {
     return std::hash<std::string>()(
@@ -36,11 +36,11 @@ ngx_http_dynamic_weight_line_hash(ngx_http_dynamic_weight_main_conf_t *dmcf,
 
 
 std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+ngx_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
     dynweight::PeerTable table, uint64_t scale,
-    const std::optional<ngx_http_dynamic_weight_former_line_t> &stand_in,
-    const ngx_http_dynamic_weight_former_t &former)
+    const std::optional<ngx_dynamic_weight_previous_line_t> &stand_in,
+    const ngx_dynamic_weight_previous_t &previous)
 {
     bool                                   freeze = false;
     std::optional<dynweight::HeldTarget>   held;
@@ -52,10 +52,10 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
 
     freeze = dynweight::LineFreeze(rules) != NULL;
 
-    auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
+    auto old = ngx_dynamic_weight_find_line(dmcf, line, previous);
 
     if (freeze && old) {
-        frozen = ngx_http_dynamic_weight_copy_line(*old, line, table);
+        frozen = ngx_dynamic_weight_copy_line(*old, line, table);
     }
 
     if (frozen) {
@@ -65,8 +65,8 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     target = dynweight::TargetOf(line, view, rules, &held);
 
     if (!target) {
-        return stand_in ? ngx_http_dynamic_weight_stand_in(*stand_in, line,
-                                                           table, scale)
+        return stand_in ? ngx_dynamic_weight_stand_in(*stand_in, line,
+                                                      table, scale)
                         : std::nullopt;
     }
 
@@ -84,10 +84,10 @@ ngx_http_dynamic_weight_seed_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
 
 
 uint64_t
-ngx_http_dynamic_weight_largest(ngx_http_dynamic_weight_main_conf_t *dmcf,
+ngx_dynamic_weight_largest(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line, const dynweight::ClusterView &view,
-    const std::optional<ngx_http_dynamic_weight_former_line_t> &stand_in,
-    const ngx_http_dynamic_weight_former_t &former)
+    const std::optional<ngx_dynamic_weight_previous_line_t> &stand_in,
+    const ngx_dynamic_weight_previous_t &previous)
 {
     uint64_t                               largest;
     std::optional<dynweight::HeldTarget>   held;
@@ -107,7 +107,7 @@ ngx_http_dynamic_weight_largest(ngx_http_dynamic_weight_main_conf_t *dmcf,
     }
 
     if (dynweight::LineFreeze(rules)) {
-        auto old = ngx_http_dynamic_weight_find_line(dmcf, line, former);
+        auto old = ngx_dynamic_weight_find_line(dmcf, line, previous);
 
         if (old) {
             frozen = dynweight::FrozenWeight(old->record.Read()
@@ -123,20 +123,20 @@ ngx_http_dynamic_weight_largest(ngx_http_dynamic_weight_main_conf_t *dmcf,
 }
 
 
-static std::optional<ngx_http_dynamic_weight_former_line_t>
-ngx_http_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
+static std::optional<ngx_dynamic_weight_previous_line_t>
+ngx_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const dynweight::LineConfig &line,
-    const ngx_http_dynamic_weight_former_t &former)
+    const ngx_dynamic_weight_previous_t &previous)
 {
     uint64_t                         i, hash;
-    ngx_http_dynamic_weight_area_t  *a;
-    ngx_http_dynamic_weight_root_t  *root = former.root;
+    ngx_dynamic_weight_area_t       *a;
+    ngx_dynamic_weight_root_t       *root = previous.root;
 
     if (root == NULL) {
         return std::nullopt;
     }
 
-    hash = ngx_http_dynamic_weight_line_hash(dmcf, line);
+    hash = ngx_dynamic_weight_line_hash(dmcf, line);
     a = &root->areas[1 + root->nviews + root->ntables];
 
     for (i = 0; i < root->nlines && a->hash != hash; i++) {
@@ -147,17 +147,17 @@ ngx_http_dynamic_weight_find_line(ngx_http_dynamic_weight_main_conf_t *dmcf,
         return std::nullopt;
     }
 
-    return ngx_http_dynamic_weight_open_line(former, i);
+    return ngx_dynamic_weight_open_line(previous, i);
 }
 
 
-static std::optional<ngx_http_dynamic_weight_former_line_t>
-ngx_http_dynamic_weight_open_line(
-    const ngx_http_dynamic_weight_former_t &former, uint64_t i)
+static std::optional<ngx_dynamic_weight_previous_line_t>
+ngx_dynamic_weight_open_line(
+    const ngx_dynamic_weight_previous_t &previous, uint64_t i)
 {
-    u_char                          *base = former.zone->shm.addr;
-    ngx_http_dynamic_weight_root_t  *root = former.root;
-    ngx_http_dynamic_weight_area_t  *a, *t;
+    u_char                          *base = previous.zone->shm.addr;
+    ngx_dynamic_weight_root_t       *root = previous.root;
+    ngx_dynamic_weight_area_t       *a, *t;
 
     a = &root->areas[1 + root->nviews + root->ntables + i];
     t = &root->areas[a->table];
@@ -170,24 +170,24 @@ ngx_http_dynamic_weight_open_line(
         return std::nullopt;
     }
 
-    return ngx_http_dynamic_weight_former_line_t{
+    return ngx_dynamic_weight_previous_line_t{
                *table, static_cast<uint32_t>(a->first),
                static_cast<uint32_t>(a->count), *record };
 }
 
 
-std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
-ngx_http_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
+std::vector<std::optional<ngx_dynamic_weight_previous_line_t>>
+ngx_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
     const std::vector<dynweight::ClusterView> &views,
-    const ngx_http_dynamic_weight_former_t &former)
+    const ngx_dynamic_weight_previous_t &previous)
 {
     std::set<uint64_t>               asked;
     std::set<size_t>                 used;
-    ngx_http_dynamic_weight_root_t  *root = former.root;
+    ngx_dynamic_weight_root_t       *root = previous.root;
 
     const std::vector<dynweight::LineConfig>  &lines = dmcf->config->lines;
 
-    std::vector<std::optional<ngx_http_dynamic_weight_former_line_t>>
+    std::vector<std::optional<ngx_dynamic_weight_previous_line_t>>
         found(lines.size());
 
     if (root == NULL) {
@@ -195,7 +195,7 @@ ngx_http_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
     }
 
     for (const dynweight::LineConfig &line : lines) {
-        asked.insert(ngx_http_dynamic_weight_line_hash(dmcf, line));
+        asked.insert(ngx_dynamic_weight_line_hash(dmcf, line));
     }
 
     auto known = [](const auto &old) {
@@ -205,11 +205,11 @@ ngx_http_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
 
     for (size_t n = 0; n < lines.size(); n++) {
 
-        if (dynweight::WeighLine(lines[n], views[lines[n].cluster])) {
+        if (dynweight::ComputeLineWeight(lines[n], views[lines[n].cluster])) {
             continue;
         }
 
-        auto own = ngx_http_dynamic_weight_find_line(dmcf, lines[n], former);
+        auto own = ngx_dynamic_weight_find_line(dmcf, lines[n], previous);
 
         if (known(own)) {
             found[n] = own;
@@ -222,15 +222,15 @@ ngx_http_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
             uint64_t  owner = root->areas[a.table].hash;
 
             if (asked.count(a.hash) || used.count(i)
-                || (owner != ngx_http_dynamic_weight_table_hash(
+                || (owner != ngx_dynamic_weight_table_hash(
                                  lines[n].upstream, false)
-                    && owner != ngx_http_dynamic_weight_table_hash(
+                    && owner != ngx_dynamic_weight_table_hash(
                                     lines[n].upstream, true)))
             {
                 continue;
             }
 
-            auto old = ngx_http_dynamic_weight_open_line(former, i);
+            auto old = ngx_dynamic_weight_open_line(previous, i);
 
             if (known(old)) {
                 found[n] = old;
@@ -246,32 +246,32 @@ ngx_http_dynamic_weight_stand_ins(ngx_http_dynamic_weight_main_conf_t *dmcf,
 /* the slots as they are there, and the weight, in this table's scale */
 
 static std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_stand_in(
-    const ngx_http_dynamic_weight_former_line_t &old,
+ngx_dynamic_weight_stand_in(
+    const ngx_dynamic_weight_previous_line_t &old,
     const dynweight::LineConfig &line, dynweight::PeerTable table,
     uint64_t scale)
 {
     uint32_t               i, slot;
-    uint64_t               former;
+    uint64_t               previous;
     dynweight::LineWeight  weight;
 
     auto record = old.record.Read().value_or(dynweight::LineRecord());
 
-    former = ngx_max(record.scale, static_cast<uint64_t>(1));
+    previous = ngx_max(record.scale, static_cast<uint64_t>(1));
 
-    (void) ngx_http_dynamic_weight_copy_line(old, line, table);
+    (void) ngx_dynamic_weight_copy_line(old, line, table);
 
     for (i = 0; i < line.range.count; i++) {
         slot = line.range.first + i;
         table.SetWeight(slot, dynweight::ScaledWeight(
-                                  table.weight(slot) * former, scale));
+                                  table.weight(slot) * previous, scale));
     }
 
     weight.pods = record.pods;
     weight.ingress_nodes = record.ingress_nodes;
     weight.used_nodes = record.used_nodes;
     weight.drained_nodes = record.drained_nodes;
-    weight.weight = record.weight * former;
+    weight.weight = record.weight * previous;
     weight.scale = scale;
     weight.provisional = true;
 
@@ -280,20 +280,20 @@ ngx_http_dynamic_weight_stand_in(
 
 
 uint64_t
-ngx_http_dynamic_weight_table_hash(std::string_view upstream, bool backup)
+ngx_dynamic_weight_table_hash(std::string_view upstream, bool backup)
 {
     return std::hash<std::string_view>()(upstream) * 2 + backup;
 }
 
 
 /*
- * What is frozen is not computed again: the slots as the former cycle has
+ * What is frozen is not computed again: the slots as the previous cycle has
  * them; and its weight, if the whole line was frozen then.
  */
 
 static std::optional<dynweight::LineWeight>
-ngx_http_dynamic_weight_copy_line(
-    const ngx_http_dynamic_weight_former_line_t &old,
+ngx_dynamic_weight_copy_line(
+    const ngx_dynamic_weight_previous_line_t &old,
     const dynweight::LineConfig &line, dynweight::PeerTable table)
 {
     uint32_t         i;
