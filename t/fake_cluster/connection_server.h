@@ -4,13 +4,14 @@
 #ifndef DYNAMIC_WEIGHT_T_FAKE_CLUSTER_CONNECTION_SERVER_H_
 #define DYNAMIC_WEIGHT_T_FAKE_CLUSTER_CONNECTION_SERVER_H_
 
-#include <httplib.h>
+#include <openssl/ssl.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -20,18 +21,49 @@
 
 namespace dynweight::fake {
 
+struct CaseInsensitiveLess {
+  bool operator()(const std::string& a, const std::string& b) const;
+};
+using Headers = std::multimap<std::string, std::string, CaseInsensitiveLess>;
+
+struct HttpServerRequest {
+  std::string method;
+  std::string target;                         // as it was sent
+  std::string path;                           // of it, decoded
+  std::map<std::string, std::string> params;  // of its query, decoded
+  Headers headers;
+  std::string body;
+
+  // Of the first of that name; "" without one.
+  std::string Header(const std::string& name) const;
+};
+
+struct HttpServerResponse {
+  int status = 200;
+  Headers headers;
+  std::string content_type;
+  std::string body;
+
+  void Set(std::string content, const std::string& type) {
+    body = std::move(content);
+    content_type = type;
+  }
+};
+
 // One client. Belongs to the thread that serves it.
-class Connection : public httplib::Stream {
+class Connection {
  public:
   Connection(int fd, SSL_CTX* tls);
-  ~Connection() override;
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   bool Handshake();
   // Until there is something to read; false: the client has gone.
   bool WaitReadable();
 
-  // From now on only Send() reaches the client: what the HTTP library writes
-  // is dropped. The connection is closed when the handler returns.
+  // From now on only Send() reaches the client: the handler's response is
+  // dropped. The connection is closed when the handler returns.
   void TakeOver() { taken_over_ = true; }
   bool taken_over() const { return taken_over_; }
 
@@ -47,28 +79,28 @@ class Connection : public httplib::Stream {
   // Ends reads and writes that block. Any thread.
   void Shutdown() const;
 
-  bool is_readable() const override { return true; }
-  bool is_writable() const override { return true; }
-  ssize_t read(char* data, size_t size) override;
-  ssize_t write(const char* data, size_t size) override;
-  void get_remote_ip_and_port(std::string& ip, int& port) const override;
-  void get_local_ip_and_port(std::string& ip, int& port) const override;
-  socket_t socket() const override { return fd_; }
+  // Reads a request; false: the client has gone, or what it says is no HTTP.
+  bool Read(HttpServerRequest* request, bool* keep_alive);
+  bool Write(const HttpServerRequest& request,
+             const HttpServerResponse& response, bool keep_alive);
 
  private:
   const int fd_;
   SSL* ssl_ = nullptr;
   bool taken_over_ = false;
   bool broken_ = false;
-  std::string buffer_;
-  size_t position_ = 0;
+  std::string buffer_;  // read, not yet parsed
+
+  // Appends to buffer_; false at the end.
+  bool Fill();
 };
 
 // Threads as they are needed, so that requests that hang block no other one.
-class GrowingThreadPool : public httplib::TaskQueue {
+class GrowingThreadPool {
  public:
-  void enqueue(std::function<void()> task) override;
-  void shutdown() override;
+  void Run(std::function<void()> task);
+  // Waits for all tasks.
+  void Shutdown();
 
  private:
   void Work();
@@ -81,14 +113,14 @@ class GrowingThreadPool : public httplib::TaskQueue {
   bool stopping_ = false;
 };
 
-class ConnectionServer : public httplib::Server {
+class ConnectionServer {
  public:
-  using RequestHandler = std::function<void(const httplib::Request&,
-                                            httplib::Response&, Connection*)>;
+  using RequestHandler = std::function<void(const HttpServerRequest&,
+                                            HttpServerResponse*, Connection*)>;
 
   // `tls` may be null and outlives the server.
   ConnectionServer(SSL_CTX* tls, RequestHandler handler);
-  ~ConnectionServer() override = default;
+  ~ConnectionServer();
 
   // Listens; a port of 0 becomes a free one. The port, or -1 with errno set.
   int Bind(const std::string& address, int port);
@@ -102,13 +134,14 @@ class ConnectionServer : public httplib::Server {
   int open_connections() const;
 
  private:
-  bool process_and_close_socket(socket_t fd) override;
+  void ServeConnection(int fd);
 
   SSL_CTX* const tls_;
   const RequestHandler handler_;
   mutable std::mutex mutex_;
   std::set<Connection*> connections_;
   std::atomic<bool> stopping_{false};
+  int listener_ = -1;
 };
 
 }  // namespace dynweight::fake

@@ -248,9 +248,9 @@ class FakeClusterImpl : public FakeCluster {
   std::unique_ptr<ConnectionServer> MakeServer() {
     return std::make_unique<ConnectionServer>(
         tls_.get(),
-        [this](const httplib::Request& request, httplib::Response& response,
+        [this](const HttpServerRequest& request, HttpServerResponse* response,
                Connection* connection) {
-          Handle(request, &response, connection);
+          Handle(request, response, connection);
         });
   }
 
@@ -297,14 +297,14 @@ class FakeClusterImpl : public FakeCluster {
     store_.Wake();
   }
 
-  void Handle(const httplib::Request& request, httplib::Response* response,
+  void Handle(const HttpServerRequest& request, HttpServerResponse* response,
               Connection* connection) {
     if (StartsWith(request.path, "/_fake/")) {
       own_connection = connection;
       auto [status, json] = Control(request.method, request.path, request.body);
       own_connection = nullptr;
       response->status = status;
-      response->set_content(json, "application/json");
+      response->Set(json, "application/json");
       return;
     }
     ApiRequest api_request;
@@ -314,8 +314,8 @@ class FakeClusterImpl : public FakeCluster {
     for (const auto& [key, value] : request.params) {
       api_request.query[key] = value;
     }
-    api_request.authorization = request.get_header_value("Authorization");
-    api_request.user_agent = request.get_header_value("User-Agent");
+    api_request.authorization = request.Header("Authorization");
+    api_request.user_agent = request.Header("User-Agent");
     if (!options_.prefix.empty()) {
       if (!StartsWith(request.path, options_.prefix + "/")) {
         api_request.path.clear();
@@ -334,9 +334,9 @@ class FakeClusterImpl : public FakeCluster {
     if (!answer.has_value()) return;  // through the connection itself
     response->status = answer->status;
     for (const auto& [name, value] : answer->headers) {
-      response->set_header(name, value);
+      response->headers.emplace(name, value);
     }
-    response->set_content(answer->body, answer->content_type);
+    response->Set(answer->body, answer->content_type);
   }
 
   // The connection whose control request this thread serves: it must live to

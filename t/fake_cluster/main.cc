@@ -28,6 +28,8 @@ using dynweight::FakeCluster;
 using dynweight::FakeClusterOptions;
 using dynweight::fake::Connection;
 using dynweight::fake::ConnectionServer;
+using dynweight::fake::HttpServerRequest;
+using dynweight::fake::HttpServerResponse;
 
 // "--flag=value" or "--flag value".
 const char* FlagValue(const char* flag, int argc, char** argv, int* index) {
@@ -102,12 +104,12 @@ int main(int argc, char** argv) {
     cluster->RewindVersion(static_cast<uint64_t>(time(nullptr)) * 1000);
   }
   ConnectionServer control(
-      nullptr, [&](const httplib::Request& request, httplib::Response& response,
-                   Connection*) {
+      nullptr, [&](const HttpServerRequest& request,
+                   HttpServerResponse* response, Connection*) {
         auto [status, json] =
             cluster->Control(request.method, request.path, request.body);
-        response.status = status;
-        response.set_content(json, "application/json");
+        response->status = status;
+        response->Set(json, "application/json");
       });
   int control_port = control.Bind(options.address, 0);
   if (control_port <= 0) {
