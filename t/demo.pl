@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 
-# The demo: two clusters, two KVMs and an edge under constant load. After each
+# The demo: two clusters, two VMs and an edge under constant load. After each
 # change in the clusters: who should get which share of the requests, and who
 # got it. Exit status 0 when every share is within 1 % and nothing failed.
 
@@ -110,7 +110,7 @@ sub show {
 
     printf "  %-8s %5s %6s %7s %9s %9s %7s\n", 'cluster', 'pods', 'nodes',
         'weight', 'expected', 'observed', 'failed';
-    for my $row (['A', @{$nodes{A}}], ['B', @{$nodes{B}}], ['KVMs', @kvms]) {
+    for my $row (['A', @{$nodes{A}}], ['B', @{$nodes{B}}], ['VMs', @kvms]) {
         my ($name, @addresses) = @$row;
         my ($expected, $observed) = (0, 0);
         $expected += $weight{$_} // 0 for @addresses;
@@ -121,7 +121,7 @@ sub show {
         $bad++ if $wrong;
         printf "  %-8s %5s %6s %7s %8.2f%% %8.2f%% %7s%s\n", $name,
             $pods{$name} // '-', scalar @addresses,
-            $name eq 'KVMs' ? 10 : weight($name),
+            $name eq 'VMs' ? 10 : weight($name),
             100 * $expected / $total, 100 * $observed / $sum,
             $new_failures, $wrong ? '  WRONG' : '';
     }
@@ -129,7 +129,7 @@ sub show {
 }
 
 $t->start_load(2);
-show('The start: 12 pods on 3 ingress nodes, 7 pods on 2, two KVMs');
+show('The start: 12 pods on 3 ingress nodes, 7 pods on 2, two VMs');
 $pods{A} = 30; apply('A');
 show('A scales up to 30 pods');
 $nodes{A} = [map "127.0.0.$_", 11 .. 14]; apply('A');

@@ -168,7 +168,7 @@ const seen = new IntersectionObserver(entries => {
 
 const partsOf = upstream => [
   ...upstream.clusters.map(line => ({line, name: line.cluster, ...line})),
-  ...upstream.servers.map(all => ({name: 'KVMs', ...all})),
+  ...upstream.servers.map(all => ({name: 'servers', ...all})),
 ];
 
 function makeBody(name, parts) {
@@ -358,7 +358,7 @@ function updateClusters(status) {
 }
 
 function peerRow([upstream, peer]) {
-  const to = make('td', '', peer.cluster ?? 'KVM');
+  const to = make('td', '', peer.cluster ?? '–');
   if (peer.backup) to.append(' ', make('small', '', 'backup'));
   return make('tr', '', make('td', '', upstream), to,
     make('td', '', peer.server), make('td', '', peer.node ?? ''),

@@ -74,7 +74,7 @@ void AppendServers(const UpstreamModel& upstream, const UpstreamSums& sums,
   const bool first =
       upstream.lines.empty() && (group == 0 || sums.servers[0].peers == 0);
   HtmlWriter(rows)
-      .Add(first ? "<td class=\"to\">KVMs" : "<tr><td class=\"to\">KVMs")
+      .Add(first ? "<td class=\"to\">servers" : "<tr><td class=\"to\">servers")
       .Add(group == 1 ? " <small>backup</small><td class=\"n w\">"
                       : "<td class=\"n w\">")
       .Number(sum.weight / sum.peers)
@@ -121,7 +121,7 @@ void AppendPeerRow(const UpstreamModel& upstream, const PeerFacts& facts,
   out.Add("<tr><td>")
       .Text(upstream.name)
       .Add("<td>")
-      .Text(facts.line == nullptr ? "KVM" : facts.cluster())
+      .Text(facts.line == nullptr ? "–" : facts.cluster())
       .Add(facts.backup ? " <small>backup</small><td>" : "<td>")
       .Text(facts.Address())
       .Add("<td>")
