@@ -95,6 +95,8 @@ my %version = (
         ['jsoncpp', 'jsoncpp', qr/\d+\.\d+/],
         ['yaml-cpp', 'yaml-cpp', qr/\d+\.\d+/],
         ['Abseil', 'absl_base', qr/\d+/]),
+    'protozero' => 'protozero ' . (slurp('/usr/include/protozero/version.hpp')
+        =~ /VERSION_STRING "(\d+\.\d+)/)[0],
     'GCC' => 'GCC ' . (`g++ -dumpversion` =~ /^(\d+)/)[0],
     'clang' => 'clang ' . ($setup =~ /libclang-rt-(\d+)-dev/)[0],
     'the newest clang' => 'clang ' . ($setup =~ /\[variants\]='clang-(\d+)'/)[0],

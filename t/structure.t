@@ -19,6 +19,7 @@ my @order = qw(
     watcher/files
     watcher/transport
     watcher/discovery
+    watcher/kubernetes/protobuf
     watcher/kubernetes
     watcher/config
     watcher/state

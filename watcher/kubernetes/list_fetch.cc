@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "watcher/kubernetes/api_document.h"
+#include "watcher/kubernetes/protobuf/object_json.h"
 
 namespace dynweight {
 namespace {
@@ -37,6 +38,7 @@ ListFetch::ListFetch(const ReflectorOptions& options, HttpTransport* transport,
       stats_(stats),
       on_result_(std::move(on_result)),
       page_limit_(options.page_limit),
+      items_(options.max_line_bytes),
       scanner_(options.max_line_bytes) {}
 
 void ListFetch::Begin(std::string base, const Credentials* credentials,
@@ -63,6 +65,7 @@ void ListFetch::Cancel() {
 }
 
 void ListFetch::Restart(std::optional<std::string> version, uint32_t limit) {
+  kind_ = FindProtobufKind(collection_->path);
   result_.asked_version = version;
   query_ = {std::move(version), limit, ""};
   tokens_.clear();
@@ -79,9 +82,12 @@ bool ListFetch::Whole() const {
 
 void ListFetch::RequestPage() {
   scanner_.Reset();
+  items_.Reset(kind_);
+  protobuf_ = false;
   HttpRequest request;
   request.url = ListUrl(base_, *collection_, query_);
   request.credentials = credentials_;
+  if (kind_ != nullptr) request.accept = kAcceptProtobuf;
   request.connect_timeout_ms = options_.timeout_ms;
   request.silence_timeout_ms = options_.timeout_ms;
   request.total_timeout_ms = kTotalTimeouts * options_.timeout_ms;
@@ -91,14 +97,26 @@ void ListFetch::RequestPage() {
   id_ = transport_->Start(request, this);
 }
 
+void ListFetch::OnStatus(int /*http_status*/, std::string_view content_type) {
+  protobuf_ = kind_ != nullptr && IsProtobuf(content_type);
+}
+
 bool ListFetch::OnBody(std::string_view data) {
   stats_->bytes += data.size();
-  const absl::Status status = scanner_.Append(
-      data, [this](std::string_view object) { return Stage(object); });
+  const absl::Status status =
+      protobuf_
+          ? items_.Append(
+                data, [this](std::string_view text) { return TakeJson(text); })
+          : TakeJson(data);
   if (status.ok()) return true;
   transport_->Cancel(id_);
   Reject(status);
   return false;
+}
+
+absl::Status ListFetch::TakeJson(std::string_view text) {
+  return scanner_.Append(
+      text, [this](std::string_view object) { return Stage(object); });
 }
 
 absl::Status ListFetch::Stage(std::string_view text) {
@@ -114,8 +132,9 @@ void ListFetch::OnDone(const HttpResult& result, std::string_view error_body) {
   if (result.transport.ok() && result.http_status == 200) return OnPage();
   if (result.transport.ok()) {
     stats_->bytes += error_body.size();
-    return OnRefused(
-        RefusalOfAnswer(result.http_status, result.retry_after_ms, error_body));
+    return OnRefused(RefusalOfAnswer(
+        result.http_status, result.retry_after_ms,
+        protobuf_ ? StatusJson(error_body) : std::string(error_body)));
   }
   LearnFromFailure(result);
   if (absl::IsResourceExhausted(result.transport)) {
@@ -174,6 +193,11 @@ void ListFetch::OnRefused(const ApiRefusal& refusal) {
 }
 
 void ListFetch::OnPage() {
+  if (protobuf_) {
+    const absl::Status status =
+        items_.Finish([this](std::string_view text) { return TakeJson(text); });
+    if (!status.ok()) return Reject(status);
+  }
   absl::StatusOr<ListEnvelope> page = scanner_.Finish(collection_->resource());
   if (!page.ok()) return Reject(page.status());
   // Later pages are of the same version; should a server think otherwise, a
@@ -212,6 +236,7 @@ void ListFetch::Reject(const absl::Status& error) {
 void ListFetch::Finish(const absl::Status& error) {
   active_ = false;
   scanner_.Reset();
+  items_.Reset(nullptr);
   tokens_ = {};
   if (!error.ok()) sink_->BeginList();  // gives up what was staged
   result_.error = error;

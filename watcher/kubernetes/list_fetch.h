@@ -16,6 +16,7 @@
 #include "watcher/kubernetes/list_scanner.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
+#include "watcher/kubernetes/protobuf/list_items.h"
 #include "watcher/kubernetes/reflector_options.h"
 #include "watcher/transport/http_transport.h"
 
@@ -57,7 +58,7 @@ class ListFetch : private HttpHandler {
   const std::string& base() const { return base_; }
 
  private:
-  void OnStatus(int) override {}
+  void OnStatus(int http_status, std::string_view content_type) override;
   bool OnBody(std::string_view data) override;
   void OnDone(const HttpResult& result, std::string_view error_body) override;
 
@@ -65,6 +66,7 @@ class ListFetch : private HttpHandler {
   bool Whole() const;
   void LearnFromFailure(const HttpResult& result);
   void RequestPage();
+  absl::Status TakeJson(std::string_view text);
   absl::Status Stage(std::string_view text);
   void OnRefused(const ApiRefusal& refusal);
   void OnPage();
@@ -86,7 +88,10 @@ class ListFetch : private HttpHandler {
   ListQuery query_;        // of the page under way
   bool in_pages_ = false;  // from now on: whole lists have failed
   uint32_t page_limit_;
-  int cut_in_a_row_ = 0;  // lists that broke off
+  int cut_in_a_row_ = 0;                // lists that broke off
+  const ProtobufKind* kind_ = nullptr;  // null: JSON alone is asked for
+  bool protobuf_ = false;               // the answer under way is
+  ListItems items_;                     // of protobuf, for the scanner
   ListScanner scanner_;
   uint32_t pages_ = 0;
   uint32_t objects_ = 0;

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "watcher/kubernetes/protobuf/object_json.h"
 #include "watcher/kubernetes/resource_version.h"
 
 namespace dynweight {
@@ -27,7 +28,8 @@ WatchStream::WatchStream(const ReflectorOptions& options,
       on_open_(std::move(on_open)),
       on_event_(std::move(on_event)),
       on_end_(std::move(on_end)),
-      framing_(options.max_line_bytes) {}
+      framing_(options.max_line_bytes),
+      frames_(options.max_line_bytes) {}
 
 void WatchStream::Begin(std::string base, const Credentials* credentials,
                         const Collection* collection,
@@ -36,13 +38,17 @@ void WatchStream::Begin(std::string base, const Credentials* credentials,
   base_ = std::move(base);
   collection_ = collection;
   version_ = version;
+  kind_ = FindProtobufKind(collection_->path);
+  protobuf_ = false;
   framing_.Reset();
+  frames_.Reset();
   error_event_.reset();
   established_ = false;
   active_ = true;
   HttpRequest request;
   request.url = WatchUrl(base_, *collection_, version_, seconds);
   request.credentials = credentials;
+  if (kind_ != nullptr) request.accept = kAcceptProtobuf;
   request.connect_timeout_ms = options_.timeout_ms;
   request.fresh_connection = true;
   ++stats_->requests;
@@ -55,7 +61,8 @@ void WatchStream::Cancel() {
   transport_->Cancel(id_);
 }
 
-void WatchStream::OnStatus(int http_status) {
+void WatchStream::OnStatus(int http_status, std::string_view content_type) {
+  protobuf_ = kind_ != nullptr && IsProtobuf(content_type);
   if (http_status != 200) return;
   established_ = true;
   ++stats_->watches;
@@ -64,8 +71,14 @@ void WatchStream::OnStatus(int http_status) {
 
 bool WatchStream::OnBody(std::string_view data) {
   stats_->bytes += data.size();
-  const absl::Status status = framing_.Append(
-      data, [this](std::string_view line) { return TakeEvent(line); });
+  const absl::Status status =
+      protobuf_ ? frames_.Append(data,
+                                 [this](std::string_view bytes) {
+                                   return TakeFrame(bytes);
+                                 })
+                : framing_.Append(data, [this](std::string_view line) {
+                    return TakeEvent(line);
+                  });
   if (status.ok()) return true;
   transport_->Cancel(id_);
   if (error_event_.has_value()) {
@@ -74,6 +87,12 @@ bool WatchStream::OnBody(std::string_view data) {
     Reject(status);
   }
   return false;
+}
+
+absl::Status WatchStream::TakeFrame(std::string_view bytes) {
+  const absl::StatusOr<std::string> line =
+      WatchEventJson(bytes, *kind_, options_.max_line_bytes);
+  return line.ok() ? TakeEvent(*line) : line.status();
 }
 
 absl::Status WatchStream::TakeEvent(std::string_view line) {
@@ -133,11 +152,12 @@ void WatchStream::OnDone(const HttpResult& result,
   }
   if (result.http_status != 200) {
     stats_->bytes += error_body.size();
-    return Refused(
-        RefusalOfAnswer(result.http_status, result.retry_after_ms, error_body));
+    return Refused(RefusalOfAnswer(
+        result.http_status, result.retry_after_ms,
+        protobuf_ ? StatusJson(error_body) : std::string(error_body)));
   }
   WatchEnd end;
-  if (framing_.partial()) {
+  if (partial()) {
     end.error = RequestError(Verb::kWatch, base_, *collection_,
                              absl::UnavailableError("an event is cut off"));
   }
@@ -164,9 +184,10 @@ void WatchStream::Reject(const absl::Status& error) {
 
 void WatchStream::End(WatchEnd end) {
   end.established = established_;
-  end.in_event = framing_.partial();
+  end.in_event = partial();
   active_ = false;
   framing_.Reset();
+  frames_.Reset();
   on_end_(end);
 }
 

@@ -14,6 +14,8 @@
 #include "watcher/kubernetes/api_document.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
+#include "watcher/kubernetes/protobuf/message_fields.h"
+#include "watcher/kubernetes/protobuf/watch_frames.h"
 #include "watcher/kubernetes/reflector_options.h"
 #include "watcher/kubernetes/watch_framing.h"
 #include "watcher/transport/http_transport.h"
@@ -66,16 +68,17 @@ class WatchStream : private HttpHandler {
   // Whether the server has agreed to this watch.
   bool established() const { return active_ && established_; }
   // Whether it is in the middle of an event.
-  bool partial() const { return framing_.partial(); }
+  bool partial() const { return framing_.partial() || frames_.partial(); }
   const std::string& base() const { return base_; }
   // Of the last event or bookmark; before one, what Begin() was given.
   const std::string& resource_version() const { return version_; }
 
  private:
-  void OnStatus(int http_status) override;
+  void OnStatus(int http_status, std::string_view content_type) override;
   bool OnBody(std::string_view data) override;
   void OnDone(const HttpResult& result, std::string_view error_body) override;
 
+  absl::Status TakeFrame(std::string_view bytes);
   absl::Status TakeEvent(std::string_view line);
   absl::Status Apply(const WatchEvent& event);
   void Refused(const ApiRefusal& refusal);
@@ -97,7 +100,10 @@ class WatchStream : private HttpHandler {
   std::string base_;
   std::string version_;
   std::string skip_until_;
-  WatchFraming framing_;
+  const ProtobufKind* kind_ = nullptr;  // null: JSON alone is asked for
+  bool protobuf_ = false;               // the answer is
+  WatchFraming framing_;                // of JSON
+  WatchFrames frames_;                  // of protobuf
   std::optional<ApiRefusal> error_event_;
 };
 

@@ -12,8 +12,9 @@
 namespace dynweight {
 
 struct RecordingHandler : public HttpHandler {
-  void OnStatus(int http_status) override {
+  void OnStatus(int http_status, std::string_view type) override {
     status = http_status;
+    content_type = std::string(type);
     if (on_status) on_status();
   }
   bool OnBody(std::string_view data) override {
@@ -28,6 +29,7 @@ struct RecordingHandler : public HttpHandler {
   }
 
   int status = 0;
+  std::string content_type;
   std::string body;
   HttpResult result;
   std::string error_body;

@@ -29,6 +29,7 @@ class ScriptedTransport : public HttpTransport {
     HttpRequest request;
     HttpHandler* handler = nullptr;  // null: ended
     bool status_told = false;
+    std::string content_type;  // of the answer
 
     bool open() const { return handler != nullptr; }
     bool is_watch() const {
@@ -49,7 +50,8 @@ class ScriptedTransport : public HttpTransport {
   };
 
   Id Start(const HttpRequest& request, HttpHandler* handler) override {
-    transfers.push_back({transfers.size() + 1, request, handler, false});
+    transfers.push_back(
+        {transfers.size() + 1, request, handler, false, content_type});
     return transfers.size();
   }
   void Cancel(Id id) override {
@@ -59,7 +61,7 @@ class ScriptedTransport : public HttpTransport {
   void Send(Transfer* transfer, std::string_view body) {
     if (!transfer->status_told) {
       transfer->status_told = true;
-      transfer->handler->OnStatus(200);
+      transfer->handler->OnStatus(200, transfer->content_type);
     }
     if (!transfer->open() || transfer->handler->OnBody(body)) return;
     End(transfer, absl::AbortedError("refused"), 200);
@@ -70,7 +72,7 @@ class ScriptedTransport : public HttpTransport {
     HttpHandler* handler = transfer->handler;
     if (http_status != 0 && !transfer->status_told) {
       transfer->status_told = true;
-      handler->OnStatus(http_status);
+      handler->OnStatus(http_status, transfer->content_type);
     }
     transfer->handler = nullptr;
     HttpResult result;
@@ -80,7 +82,8 @@ class ScriptedTransport : public HttpTransport {
     handler->OnDone(result, error_body);
   }
 
-  std::deque<Transfer> transfers;  // all there ever were
+  std::deque<Transfer> transfers;                 // all there ever were
+  std::string content_type = "application/json";  // of answers to come
 };
 
 // Names only.

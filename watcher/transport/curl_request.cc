@@ -268,7 +268,7 @@ absl::Status PrepareCurlRequest(const HttpRequest& request,
       request.credentials == nullptr ? kAnonymous : *request.credentials;
   result->easy.reset(curl_easy_init());
   if (result->easy == nullptr ||
-      !Append("Accept: application/json", &result->headers)) {
+      !Append(absl::StrCat("Accept: ", request.accept), &result->headers)) {
     return absl::ResourceExhaustedError("no memory");
   }
   std::string url = request.url;

@@ -434,7 +434,11 @@ bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
   if (status < 200 || transfer->answer.status != 0) return true;
   transfer->answer.status = static_cast<int>(status);
   transfer->transport->delivered_ = true;
-  transfer->handler->OnStatus(transfer->answer.status);
+  const char* content_type = nullptr;
+  curl_easy_getinfo(transfer->request.easy.get(), CURLINFO_CONTENT_TYPE,
+                    &content_type);
+  transfer->handler->OnStatus(transfer->answer.status,
+                              content_type == nullptr ? "" : content_type);
   return transfer->handler != nullptr;
 }
 

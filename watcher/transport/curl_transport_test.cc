@@ -124,6 +124,27 @@ TEST_F(CurlTransportTest, OffersGzipWhenAsked) {
   EXPECT_THAT(server.last_request(), HasSubstr("Accept-Encoding: gzip\r\n"));
 }
 
+TEST_F(CurlTransportTest, OffersWhatTheRequestAcceptsAndTellsWhatComes) {
+  AnsweringServer server(
+      Answer("200 OK", "hello", "Content-Type: a/b;stream=watch\r\n"));
+  HttpRequest request = Request(server.url());
+  request.accept = "a/b, application/json;q=0.9";
+  handler_.on_status = [this] {
+    EXPECT_EQ(handler_.content_type, "a/b;stream=watch");
+  };
+  transport_->Start(request, &handler_);
+  Finish();
+  EXPECT_THAT(server.last_request(),
+              HasSubstr("Accept: a/b, application/json;q=0.9\r\n"));
+  EXPECT_EQ(handler_.content_type, "a/b;stream=watch");
+}
+
+TEST_F(CurlTransportTest, AnAnswerMayHaveNoType) {
+  AnsweringServer server(Answer("200 OK", "hello"));
+  Get(server.url());
+  EXPECT_EQ(handler_.content_type, "");
+}
+
 TEST_F(CurlTransportTest, ReadsTheTokenFileForEveryRequest) {
   AnsweringServer server(Answer("200 OK", ""));
   TemporaryDirectory directory;

@@ -18,6 +18,7 @@ namespace dynweight {
 struct HttpRequest {
   std::string url;                           // absolute, http or https
   const Credentials* credentials = nullptr;  // outlives the transfer
+  const char* accept = "application/json";   // the header; outlives it, too
   int64_t connect_timeout_ms = 5000;
   int64_t silence_timeout_ms = 0;  // from the request to the first byte of the
                                    // answer, and between two; 0: none
@@ -44,8 +45,9 @@ struct HttpResult {
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
-  // Before any body, when the final header is complete.
-  virtual void OnStatus(int http_status) = 0;
+  // Before any body, when the final header is complete. `content_type` is as
+  // the server wrote it, "" when it did not; valid during the call only.
+  virtual void OnStatus(int http_status, std::string_view content_type) = 0;
   // A piece of the body, cut anywhere. Only for status 200; false ends the
   // transfer with Aborted (unless it was cancelled meanwhile). The first 4 KiB
   // of another status's body are kept for OnDone().

@@ -60,7 +60,8 @@ events { worker_connections 256; }
 http {
     client_body_temp_path $d/t1; proxy_temp_path $d/t2;
     fastcgi_temp_path $d/t3; uwsgi_temp_path $d/t4; scgi_temp_path $d/t5;
-    access_log $d/access.log;
+    log_format passed "\$status\t\$request_uri\t\$sent_http_content_type";
+    access_log $d/access.log passed;
     keepalive_requests 1000000;
     upstream api {
         server 127.0.0.1:@{[$server->port]};
@@ -95,6 +96,21 @@ listen api
     bind 127.0.0.1:$self->{port}
     server api 127.0.0.1:@{[$server->port]}
 EOF_CONF
+}
+
+# What nginx has passed on, in the order in which it ended: hashes of status, uri
+# and type.
+sub passed {
+    my ($self) = @_;
+    open my $f, '<', "$self->{dir}/access.log" or die "access.log: $!\n";
+    my @passed;
+    while (<$f>) {
+        chomp;
+        my %one;
+        @one{qw(status uri type)} = split /\t/;
+        push @passed, \%one;
+    }
+    return @passed;
 }
 
 sub pid {
