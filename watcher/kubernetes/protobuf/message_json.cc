@@ -28,6 +28,13 @@ std::string_view View(pbf_reader* reader) {
   return {view.data(), view.size()};
 }
 
+// Nearly all texts: they stand in JSON as they are.
+bool IsPlain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+  });
+}
+
 // JSON's texts end at a NUL where they are read.
 bool IsText(std::string_view text) {
   while (!text.empty()) {
@@ -101,7 +108,9 @@ class Writer {
     if ((seen_ & bit) != 0) return Invalid(field.name, "must not stand twice");
     if (seen_ != 0) *json_ += ',';
     seen_ |= bit;
-    absl::StrAppend(json_, "\"", field.name, "\":");
+    *json_ += '"';
+    *json_ += field.name;
+    *json_ += "\":";
     if (Repeats(field.type)) {
       open_ = &field;
       *json_ += Bracket(field.type, /*open=*/true);
@@ -136,6 +145,12 @@ class Writer {
   }
 
   absl::Status Text(const MessageField& field, std::string_view text) {
+    if (IsPlain(text)) {
+      *json_ += '"';
+      *json_ += text;
+      *json_ += '"';
+      return absl::OkStatus();
+    }
     if (!IsText(text)) return Invalid(field.name, "must be UTF-8");
     // Of nothing longer is there room.
     AppendJsonString(text, max_bytes_, json_);

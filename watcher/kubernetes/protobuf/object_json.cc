@@ -110,7 +110,9 @@ absl::StatusOr<std::string> WatchEventJson(std::string_view bytes,
     return absl::InvalidArgumentError(
         absl::StrCat("protobuf: the object of an event is no ", kind.name));
   }
-  std::string json = "{\"type\":";
+  std::string json;
+  json.reserve(envelope->object.size() + kMaxWordBytes);
+  json += "{\"type\":";
   AppendJsonString(type, kMaxWordBytes, &json);
   json += ",\"object\":";
   status = AppendMessageJson(envelope->object,
