@@ -14,6 +14,7 @@
 #include <boost/beast/http.hpp>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <limits>
 #include <utility>
@@ -280,7 +281,10 @@ void GrowingThreadPool::Work() {
 }
 
 ConnectionServer::ConnectionServer(SSL_CTX* tls, RequestHandler handler)
-    : tls_(tls), handler_(std::move(handler)) {}
+    : tls_(tls), handler_(std::move(handler)) {
+  // OpenSSL writes to whoever has gone.
+  signal(SIGPIPE, SIG_IGN);
+}
 
 ConnectionServer::~ConnectionServer() {
   if (listener_ >= 0) close(listener_);
