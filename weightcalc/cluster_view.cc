@@ -10,8 +10,8 @@ const PodCount* CountOf(const ClusterView& view, const LineConfig& line,
   const auto known = view.pods.find(line.source);
   if (known != view.pods.end()) return &known->second;
   for (const ViewLine& held : view.lines) {
-    if (held.assumed.has_value() && held.upstream == line.upstream &&
-        held.source == line.source) {
+    if (held.assumed.has_value() && !held.instances &&
+        held.upstream == line.upstream && held.source == line.source) {
       *provisional = true;
       return &*held.assumed;
     }

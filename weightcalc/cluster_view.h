@@ -1,5 +1,6 @@
-// What is known of a cluster: its live ingress nodes and the ready pods of
-// each application, each with the time it was last said with certainty.
+// What is known of a cluster: its live ingress nodes, and of each application
+// the ready pods or the instances, each with the time it was last said with
+// certainty.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_CLUSTER_VIEW_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_CLUSTER_VIEW_H_
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "weightcalc/ingress_node.h"
+#include "weightcalc/instance.h"
 #include "weightcalc/peer_set.h"
 
 namespace dynweight {
@@ -29,11 +31,22 @@ struct NodeSet {
   uint64_t cut = 0;  // how many more there were than a document had room for
 };
 
+// The instances of an application that serve. Those that drain are not among
+// them.
+struct InstanceSet {
+  std::vector<Instance> instances;  // as SortInstances() leaves them
+  int64_t observed_ms = 0;          // Unix milliseconds
+  bool provisional = false;         // as of a NodeSet
+  bool none = false;  // for certain none serves: these are the last that did
+  uint64_t cut = 0;   // how many more there were than a document had room for
+};
+
 // A line of this cluster, and what it counts on until its source is known.
 struct ViewLine {
   std::string upstream;
   std::string source;               // as LineConfig::source has it
   std::optional<PodCount> assumed;  // nothing: `pods` has it, or nobody knows
+  bool instances = false;           // of that kind: nothing is ever assumed
 };
 
 // A value; not thread-safe.
@@ -42,6 +55,7 @@ struct ClusterView {
   std::string node_source;                            // of `nodes`
   std::optional<NodeSet> nodes;                       // nothing: never known
   std::map<std::string, PodCount, std::less<>> pods;  // by source
+  std::map<std::string, InstanceSet, std::less<>> instances;  // by source
 
   // What the next configuration recognises cluster and lines by; see
   // held_views.h.

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "weightcalc/ip_address.h"
 
@@ -27,6 +28,10 @@ struct Instance {
     return a.port < b.port;
   }
 };
+
+// Sorts by address and port and drops instances without either; of several with
+// both the same the first by name stays, so that every edge keeps the same.
+void SortInstances(std::vector<Instance>* instances);
 
 }  // namespace dynweight
 

@@ -1,6 +1,6 @@
 // Peers that belong together, as the configuration has them: those of an
-// `ingress_nodes` line, whose weight follows a cluster, and a server's. Plain
-// values.
+// `ingress_nodes` line, whose weight follows a cluster, those of an `instances`
+// line, which come and go with the application, and a server's. Plain values.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_SET_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_PEER_SET_H_
@@ -21,17 +21,26 @@ struct GuardPolicy {
   int64_t confirm_ms = 5000;
 };
 
-// One `ingress_nodes` line of an upstream.
+// One `ingress_nodes` or `instances` line of an upstream.
 struct LineConfig {
+  enum class Kind : uint8_t {
+    kIngressNodes,  // the cluster's nodes, weighed by the application's pods
+    kInstances,     // the application's instances, each a peer of its own port
+  };
+
+  Kind kind = Kind::kIngressNodes;
   std::string upstream;
   uint32_t cluster = 0;  // of the configuration's clusters
-  std::string source;    // its key within the cluster, as PodSource::Key()
-                         // spells it
-  uint16_t port = 0;
+  // Its key within the cluster and among the lines of its kind:
+  // PodSource::Key() or what InstanceSourceKey() (watcher/config) gives.
+  std::string source;
+  uint16_t port = 0;   // of ingress nodes; instances have their own
   uint32_t table = 0;  // of the configuration's tables
   SlotRange range;     // this line's slots in that table
   uint32_t base = kDefaultBase;
   EmptyPolicy empty = EmptyPolicy::kKeep;
+
+  bool instances() const { return kind == Kind::kInstances; }
 };
 
 // One address of a `server` line (a KVM): its slot, which only tuning ever

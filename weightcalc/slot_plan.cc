@@ -1,9 +1,11 @@
-// Which ingress node has which slot; see slot_plan.h.
+// Who has which slot; see slot_plan.h.
 
 #include "weightcalc/slot_plan.h"
 
 #include <algorithm>
+#include <string>
 #include <tuple>
+#include <utility>
 
 #include "weightcalc/weight.h"
 
@@ -17,6 +19,7 @@ struct SlotState {
   PeerIdentity occupant;
   uint32_t weight = 0;
   bool stays = false;
+  uint32_t weight_milli = 0;  // of an instance that does
 
   // Tenants by address; of two with one address the one in use first.
   friend bool operator<(const SlotState& a, const SlotState& b) {
@@ -37,28 +40,43 @@ std::vector<SlotState> ReadSlots(const PeerTable& table, SlotRange range) {
   return states;
 }
 
-// The identities that should be seated, by address.
-std::vector<PeerIdentity> Wanted(absl::Span<const IngressNode> nodes,
-                                 uint16_t port, size_t most) {
-  std::vector<const IngressNode*> sorted;
-  sorted.reserve(nodes.size());
-  for (const IngressNode& node : nodes) sorted.push_back(&node);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const IngressNode* a, const IngressNode* b) {
-              return std::tie(a->address, a->name) <
-                     std::tie(b->address, b->name);
-            });
-  std::vector<PeerIdentity> wanted;
-  wanted.reserve(std::min(nodes.size(), most));
-  for (const IngressNode* node : sorted) {
-    if (!wanted.empty() && wanted.back().address == node->address) continue;
-    if (wanted.size() == most) break;
-    PeerIdentity& identity = wanted.emplace_back();
-    identity.address = node->address;
-    identity.port = port;
-    identity.set_node(node->name);
+// Who should be seated.
+struct Candidate {
+  PeerIdentity identity;
+  uint32_t weight_milli = 0;  // of instances
+};
+
+// The first `most` of them by address, port and name; of several with one
+// address and port the first.
+void Choose(size_t most, std::vector<Candidate>* candidates) {
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    const PeerIdentity& x = a.identity;
+    const PeerIdentity& y = b.identity;
+    return std::tie(x.address, x.port, x.node) <
+           std::tie(y.address, y.port, y.node);
+  };
+  // A view's are in order already.
+  if (!std::is_sorted(candidates->begin(), candidates->end(), before)) {
+    std::sort(candidates->begin(), candidates->end(), before);
   }
-  return wanted;
+  candidates->erase(std::unique(candidates->begin(), candidates->end(),
+                                [](const Candidate& a, const Candidate& b) {
+                                  return a.identity.address ==
+                                             b.identity.address &&
+                                         a.identity.port == b.identity.port;
+                                }),
+                    candidates->end());
+  if (candidates->size() > most) candidates->resize(most);
+}
+
+void AddCandidate(const IpAddress& address, uint16_t port,
+                  const std::string& name, uint32_t weight_milli,
+                  std::vector<Candidate>* candidates) {
+  Candidate& candidate = candidates->emplace_back();
+  candidate.identity.address = address;
+  candidate.identity.port = port;
+  candidate.identity.set_node(name);
+  candidate.weight_milli = weight_milli;
 }
 
 bool Stays(const PeerIdentity& wanted, const SlotState& state) {
@@ -85,30 +103,22 @@ std::vector<const SlotState*> FreeSlots(const PeerTable& table,
   return free;
 }
 
-}  // namespace
-
-std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
-                                 uint16_t port,
-                                 absl::Span<const IngressNode> nodes,
-                                 uint32_t weight) {
-  return PlanSlots(table, range, port, nodes,
-                   [weight](const PeerIdentity&, uint32_t) { return weight; });
-}
-
-std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
-                                 uint16_t port,
-                                 absl::Span<const IngressNode> nodes,
-                                 WeightOf weight_of) {
-  const auto weigh = [&](const PeerIdentity& identity, uint32_t present) {
+// What the range should look like with these in it.
+std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
+                               std::vector<Candidate> wanted,
+                               InstanceWeightOf weight_of) {
+  const auto weigh = [&](const PeerIdentity& identity, uint32_t weight_milli,
+                         uint32_t present) {
     // As SetWeight() would.
-    return std::min(weight_of(identity, present), kMaxWeight);
+    return std::min(weight_of(identity, weight_milli, present), kMaxWeight);
   };
   std::vector<SlotState> states = ReadSlots(table, range);
   std::sort(states.begin(), states.end());
 
-  std::vector<const PeerIdentity*> joining;
-  const std::vector<PeerIdentity> wanted = Wanted(nodes, port, range.count);
-  for (const PeerIdentity& identity : wanted) {
+  std::vector<const Candidate*> joining;
+  Choose(range.count, &wanted);
+  for (const Candidate& candidate : wanted) {
+    const PeerIdentity& identity = candidate.identity;
     auto state =
         std::lower_bound(states.begin(), states.end(), identity.address,
                          [](const SlotState& s, const IpAddress& a) {
@@ -121,8 +131,9 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
     }
     if (state != states.end() && state->occupant.address == identity.address) {
       state->stays = true;
+      state->weight_milli = candidate.weight_milli;
     } else {
-      joining.push_back(&identity);
+      joining.push_back(&candidate);
     }
   }
 
@@ -137,16 +148,20 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
                       others && state.weight == 0 && target != 0});
   };
   for (const SlotState& state : states) {
-    if (state.stays) write_weight(state, weigh(state.occupant, state.weight));
+    if (state.stays) {
+      write_weight(state,
+                   weigh(state.occupant, state.weight_milli, state.weight));
+    }
   }
 
-  // There are no more joining nodes than free states: Wanted() saw to it.
+  // There are no more that join than free states: Choose() saw to it.
   const std::vector<const SlotState*> free = FreeSlots(table, states);
   for (size_t i = 0; i < free.size(); i++) {
     if (i < joining.size()) {
-      const uint32_t weight = weigh(*joining[i], 0);
-      writes.push_back(
-          {free[i]->slot, true, weight, *joining[i], others && weight != 0});
+      const uint32_t weight =
+          weigh(joining[i]->identity, joining[i]->weight_milli, 0);
+      writes.push_back({free[i]->slot, true, weight, joining[i]->identity,
+                        others && weight != 0});
     } else {
       write_weight(*free[i], 0);
     }
@@ -155,6 +170,44 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
       writes.begin(), writes.end(),
       [](const SlotWrite& a, const SlotWrite& b) { return a.slot < b.slot; });
   return writes;
+}
+
+}  // namespace
+
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 uint16_t port,
+                                 absl::Span<const IngressNode> nodes,
+                                 uint32_t weight) {
+  return PlanSlots(table, range, port, nodes,
+                   [weight](const PeerIdentity&, uint32_t) { return weight; });
+}
+
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 uint16_t port,
+                                 absl::Span<const IngressNode> nodes,
+                                 WeightOf weight_of) {
+  std::vector<Candidate> wanted;
+  wanted.reserve(nodes.size());
+  for (const IngressNode& node : nodes) {
+    AddCandidate(node.address, port, node.name, 0, &wanted);
+  }
+  return PlanFor(table, range, std::move(wanted),
+                 [&](const PeerIdentity& identity, uint32_t, uint32_t present) {
+                   return weight_of(identity, present);
+                 });
+}
+
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 absl::Span<const Instance> instances,
+                                 InstanceWeightOf weight_of) {
+  std::vector<Candidate> wanted;
+  wanted.reserve(instances.size());
+  for (const Instance& instance : instances) {
+    if (instance.weight_milli == 0) continue;
+    AddCandidate(instance.address, instance.port, instance.name,
+                 instance.weight_milli, &wanted);
+  }
+  return PlanFor(table, range, std::move(wanted), weight_of);
 }
 
 void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,

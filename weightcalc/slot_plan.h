@@ -1,11 +1,11 @@
-// Which ingress node has which slot.
+// Which ingress node, or which instance, has which slot.
 //
-// An `ingress_nodes` line owns a range of slots of its upstream's table.
-// PlanSlots() compares the nodes that should be there with those that are and
-// says what to write: nodes that stay keep their slot (connections, health
-// and counters with it), nodes that left are drained, new nodes take free
-// slots. A drained slot is used again only when its last request has ended,
-// unless no other slot is left.
+// An `ingress_nodes` or `instances` line owns a range of slots of its
+// upstream's table. PlanSlots() compares the peers that should be there with
+// those that are and says what to write: peers that stay keep their slot
+// (connections, health and counters with it), peers that left are drained, new
+// peers take free slots. A drained slot is used again only when its last
+// request has ended, unless no other slot is left.
 
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_SLOT_PLAN_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_SLOT_PLAN_H_
@@ -16,6 +16,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "weightcalc/ingress_node.h"
+#include "weightcalc/instance.h"
 #include "weightcalc/peer_table.h"
 
 namespace dynweight {
@@ -64,6 +65,15 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
                                  uint16_t port,
                                  absl::Span<const IngressNode> nodes,
                                  WeightOf weight_of);
+
+// The same for instances, each under its own port: of one address there may be
+// several. Those that drain (weight_milli 0) have no slot but the one that they
+// leave. `weight_of` is also told the instance's weight_milli.
+using InstanceWeightOf = absl::FunctionRef<uint32_t(
+    const PeerIdentity&, uint32_t weight_milli, uint32_t present)>;
+std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
+                                 absl::Span<const Instance> instances,
+                                 InstanceWeightOf weight_of);
 
 // Applies writes to the table; the caller publishes. For the one writer. Peers
 // that join start slowly at `now_ms`, milliseconds of the monotonic clock; 0:

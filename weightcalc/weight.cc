@@ -26,6 +26,11 @@ uint64_t ServerWeight(uint64_t weight, uint32_t base) {
   return Product(weight, base, 1);
 }
 
+uint64_t InstanceWeight(uint32_t weight_milli, uint32_t base) {
+  if (weight_milli == 0) return 0;
+  return std::max<uint64_t>(1, Product(weight_milli, base, 1000));
+}
+
 uint64_t WeightScale(uint64_t largest) {
   uint64_t scale = 1;
   while (largest / scale + (largest % scale != 0) > kMaxWeight) scale *= 2;

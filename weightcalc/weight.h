@@ -48,6 +48,10 @@ uint64_t IngressNodeWeight(uint64_t pods, uint64_t ingress_nodes, uint32_t base,
 // Returns a value in [0, kMaxFullWeight]; 0 only for weight 0.
 uint64_t ServerWeight(uint64_t weight, uint32_t base);
 
+// Weight of an instance that is to get `weight_milli` thousandths of one pod's
+// share. Returns a value in [0, kMaxFullWeight]; 0 only for weight_milli 0.
+uint64_t InstanceWeight(uint32_t weight_milli, uint32_t base);
+
 // What the weights of a table are to be divided by, of which `largest` is the
 // largest: the least power of two that makes it fit. 1 where it fits as it is.
 uint64_t WeightScale(uint64_t largest);

@@ -18,13 +18,15 @@
 
 namespace dynweight {
 
-// The arithmetic behind a line's weight.
+// The arithmetic behind a line's weight. Of an `instances` line the instances
+// are both: `pods` are those that serve, and they are counted as nodes, too.
 struct LineWeight {
   uint64_t pods = 0;
   uint64_t ingress_nodes = 0;  // live in the cluster
   uint64_t used_nodes = 0;     // what is divided by: at most the line's slots,
                                // without drained ones
-  uint64_t weight = 0;         // of each node, before tuning and scaling
+  uint64_t weight = 0;         // of each node, or of an instance that is to get
+                               // one pod's share; before tuning and scaling
   uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
   bool frozen = false;         // by tuning: all this is what it was then
   bool provisional = false;    // nodes or pods are held from before: their
@@ -44,24 +46,28 @@ struct LineWeight {
   }
 };
 
-// Nothing when the view does not know the line's nodes or pods: the line's
-// slots then stay as they are. An empty set of nodes counts as not known:
-// nothing the API says may empty an upstream. A drained node is not live: the
-// others take its share; unless all are drained.
+// Nothing when the view does not know the line's nodes or pods, or instances:
+// the line's slots then stay as they are. An empty set of nodes or instances
+// counts as not known: nothing the API says may empty an upstream. A drained
+// node is not live: the others take its share; unless all are drained. A
+// drained instance leaves its share to whoever serves. Where no instance serves
+// the last ones have the least weight, or with empty=drain none.
 std::optional<LineWeight> ComputeLineWeight(
     const LineConfig& line, const ClusterView& view,
     const Tuning::Selection& rules = {});
 
-// What a line's slots should hold. The nodes are those of the view, or of what
-// is held, and last as long.
+// What a line's slots should hold, by its kind. Nodes and instances are those
+// of the view, or of what is held, and last as long.
 struct LineTarget {
   absl::Span<const IngressNode> nodes;
+  absl::Span<const Instance> instances;
   LineWeight weight;
 };
 
 // What a line holds while it is frozen.
 struct HeldTarget {
   std::vector<IngressNode> nodes;
+  std::vector<Instance> instances;
   LineWeight weight;
 };
 
@@ -73,9 +79,9 @@ std::optional<LineTarget> TargetOf(const LineConfig& line,
                                    const Tuning::Selection& rules,
                                    std::optional<HeldTarget>* held);
 
-// What a line that was frozen under a predecessor holds: the nodes that its
-// slots show, and the weight that it left. A slot of weight 0 is that of a node
-// which had gone, unless a rule drains it.
+// What a line that was frozen under a predecessor holds: the nodes or instances
+// that its slots show, and the weight that it left. A slot of weight 0 is that
+// of one which had gone, unless a rule drains it.
 HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
                         const Tuning::Selection& rules, const PeerTable& table);
 
