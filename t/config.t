@@ -58,6 +58,15 @@ my %good = (
         'ingress_nodes bj statefulset=prod/db port=80;',
         'ingress_nodes bj rollout=prod/r port=80;',
         'ingress_nodes bj cloneset=prod/c port=80;'),
+    'pods as peers, with every parameter' => "$zone $cluster" . upstream($line,
+        'instances bj port=http service=prod/orders slots=8 base=20 empty=drain '
+        . 'max_fails=3 fail_timeout=2s max_conns=5 slow_start=30s backup;',
+        'instances bj service=prod/orders port=8080;',
+        'instances bj service=prod/orders;'),
+    'pods as peers alone' => "$zone $cluster upstream u { dynamic_weight; "
+        . 'instances bj service=prod/orders; }',
+    'pods before their cluster' => $zone
+        . upstream('instances bj service=prod/orders;') . $cluster,
     'base in http and upstream' => "$zone dynamic_weight_base 100;"
         . upstream('dynamic_weight_base 7;'),
     'coalesce' => "$zone dynamic_weight_coalesce 10ms;" . upstream(),
@@ -223,6 +232,35 @@ my @wrong = (
     ['unknown parameter', "$zone $cluster"
         . upstream('ingress_nodes bj service=a/b port=80 weight=3;'),
         qr/unknown parameter "weight=3": write a source/],
+    ['instances without the method', "$zone $cluster upstream u { "
+        . 'server 127.0.0.1; instances bj service=a/b; }',
+        qr/"instances" in upstream "u" without its method.*nginx.conf:\d+/],
+    ['instances of an unknown cluster',
+        "$zone $cluster" . upstream('instances sh service=a/b;'),
+        qr/unknown cluster "sh" in upstream "u".*nginx.conf:\d+/],
+    ['instances twice', "$zone $cluster" . upstream(
+        'instances bj service=a/b port=http;',
+        'instances bj port=http service=a/b slots=3;'),
+        qr/duplicate "instances bj port=http service=a\/b" in upstream "u"/],
+    (map { ["instances $_->[0]", "$zone $cluster"
+        . upstream("instances bj $_->[0];"),
+        qr/"instances bj" in upstream "u": .*$_->[1].*nginx.conf:\d+/] }
+        ['slots=3', 'no source: write .*"service=NAMESPACE\/NAME"'],
+        ['deployment=a/b', '"deployment=a\/b": is no source of instances'],
+        ['pods=a/b=c', '"pods=a\/b=c": is no source of instances'],
+        ['service=b', 'write service=NAMESPACE\/NAME'],
+        ['service=a/b service=a/c', '"service=a\/c": second source'],
+        ['service=a/b port=1 port=2', '"port=2": second port'],
+        ['service=a/b port=0', '"port=0": a port is a number of 1 to 65535'],
+        ['service=a/b port=a_b', 'write port=NUMBER or port=NAME'],
+        ['service=a/b weight=3', '"weight=3": unknown parameter; write']),
+    (map { ["instances $_", "$zone $cluster"
+        . upstream("instances bj service=a/b $_;"),
+        qr/invalid parameter "$_": base= takes 1 to 1000000, slots= takes/] }
+        qw(slots=0 slots=5000 base=0 base=1000001 empty=maybe max_fails=x)),
+    ['zone too small for instances', "dynamic_weight_zone main:64k; $cluster"
+        . upstream('instances bj service=a/b slots=4000;'),
+        qr/too small .*write "dynamic_weight_zone main:\d+k" .*nginx.conf:\d+/],
     (map { ["base $_", "$zone dynamic_weight_base $_;" . upstream(),
         qr/invalid dynamic_weight_base "$_": write a whole number/] }
         '0', '1.5', '9999999'),

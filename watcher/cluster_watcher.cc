@@ -99,6 +99,9 @@ int64_t ClusterWatcher::ObservedMs() const {
   for (const auto& [source, count] : view_->pods) {
     oldest = std::min(oldest, count.observed_ms);
   }
+  for (const auto& [source, set] : view_->instances) {
+    oldest = std::min(oldest, set.observed_ms);
+  }
   return oldest == kNever ? 0 : std::max<int64_t>(oldest, 0);
 }
 
@@ -277,11 +280,28 @@ void ClusterWatcher::OnNodes(std::vector<IngressNode> nodes) {
   changes_.observed = true;
 }
 
+void ClusterWatcher::OnInstances(const std::string& source, InstanceSet set) {
+  const auto [it, first] = view_->instances.try_emplace(source);
+  const InstanceSet& previous = it->second;
+  if (first || previous.provisional || previous.none != set.none ||
+      previous.instances != set.instances) {
+    changes_.sources.push_back(source);
+  }
+  set.observed_ms = clock_->UnixMs();
+  it->second = std::move(set);
+  changes_.observed = true;
+}
+
 void ClusterWatcher::OnStillTrue(const Quantity& quantity) {
   const int64_t now = clock_->UnixMs();
   if (quantity.kind == Quantity::Kind::kIngressNodes) {
     if (view_->nodes && !view_->nodes->provisional) {
       view_->nodes->observed_ms = now;
+    }
+  } else if (quantity.kind == Quantity::Kind::kInstances) {
+    const auto it = view_->instances.find(quantity.source);
+    if (it != view_->instances.end() && !it->second.provisional) {
+      it->second.observed_ms = now;
     }
   } else {
     const auto it = view_->pods.find(quantity.source);

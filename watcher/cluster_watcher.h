@@ -25,8 +25,8 @@ namespace dynweight {
 // What happened to a view since it was last asked.
 struct ClusterChanges {
   bool nodes = false;                // which ingress nodes there are
-  std::vector<std::string> sources;  // PodSource keys with another count; a
-                                     // key may stand here twice
+  std::vector<std::string> sources;  // with another count, or other instances;
+                                     // a key may stand here twice
   bool observed = false;             // only how long ago it was said
   bool status = false;               // the status document is out of date
   bool status_at_once = false;       // ... and an operator waits for it
@@ -79,6 +79,7 @@ class ClusterWatcher : private InformerDelegate {
   void OnApiBusy(const std::string& base, int64_t retry_after_ms) override;
   void OnPods(const std::string& source, uint64_t pods) override;
   void OnNodes(std::vector<IngressNode> nodes) override;
+  void OnInstances(const std::string& source, InstanceSet set) override;
   void OnStillTrue(const Quantity& quantity) override;
   void OnStatusChanged(bool at_once) override;
   void OnLog(LogLine::Level level, std::string_view text) override;

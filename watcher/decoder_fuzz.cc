@@ -86,12 +86,13 @@ void FeedView(std::string_view text) {
   const absl::StatusOr<ClusterView> view = DecodeClusterView(text);
   if (!view.ok()) return;
   const absl::StatusOr<ClusterView> mended =
-      DecodeClusterView(EncodeClusterView(*view, kMaxViewNodes));
+      DecodeClusterView(EncodeClusterView(*view, ViewRoom::Of(kMaxViewNodes)));
   Check(mended.ok());
-  const std::string written = EncodeClusterView(*mended, kMaxViewNodes);
+  const std::string written =
+      EncodeClusterView(*mended, ViewRoom::Of(kMaxViewNodes));
   const absl::StatusOr<ClusterView> again = DecodeClusterView(written);
   Check(again.ok());
-  Check(EncodeClusterView(*again, kMaxViewNodes) == written);
+  Check(EncodeClusterView(*again, ViewRoom::Of(kMaxViewNodes)) == written);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/instance_change.h"
 
 namespace dynweight {
 namespace {
@@ -28,6 +29,14 @@ std::optional<uint64_t> HeldSize(const ClusterView& view,
     if (!view.nodes || view.nodes->provisional) return std::nullopt;
     return view.nodes->nodes.size() + view.nodes->cut;
   }
+  if (quantity.kind == Quantity::Kind::kInstances) {
+    const auto it = view.instances.find(quantity.source);
+    if (it == view.instances.end() || it->second.provisional) {
+      return std::nullopt;
+    }
+    const InstanceSet& set = it->second;
+    return set.none ? 0 : set.instances.size() + set.cut;
+  }
   const auto it = view.pods.find(quantity.source);
   if (it == view.pods.end()) return std::nullopt;
   return it->second.pods;
@@ -39,6 +48,10 @@ std::vector<IngressNode> NodesInForce(const ClusterView& view) {
 
 bool IsNodes(const Quantity& quantity) {
   return quantity.kind == Quantity::Kind::kIngressNodes;
+}
+
+bool IsInstances(const Quantity& quantity) {
+  return quantity.kind == Quantity::Kind::kInstances;
 }
 
 bool HasAddress(const std::vector<IpAddress>& addresses,
@@ -108,6 +121,7 @@ void Informer::OnList(std::optional<int64_t> asked_ms) {
   refused_ = false;
   if (asked_ms && asked_ms >= asked_ms_) asked_ms_.reset();
   std::vector<size_t> quantities = source_->TakeChanged();
+  LookForDoubts();
   // What waits is judged by this list even where it repeats itself.
   for (const auto& [due, quantity] : to_ask_) quantities.push_back(quantity);
   std::sort(quantities.begin(), quantities.end());
@@ -120,7 +134,9 @@ void Informer::OnList(std::optional<int64_t> asked_ms) {
 }
 
 void Informer::OnEvent() {
-  for (const size_t quantity : source_->TakeChanged()) {
+  const std::vector<size_t> quantities = source_->TakeChanged();
+  LookForDoubts();
+  for (const size_t quantity : quantities) {
     Update(quantity, DropGuard::kNotConsistent);
   }
   owner_->OnStatusChanged(/*at_once=*/false);
@@ -134,7 +150,7 @@ void Informer::OnHealthy() {
   if (now < next_still_true_ms_ || !source_->listed()) return;
   next_still_true_ms_ = now + kStillTrueMs;
   for (const Guarded& guarded : guarded_) {
-    if (guarded.guard.holding()) continue;
+    if (guarded.guard.holding() || guarded.uncertain) continue;
     if (no_nodes_ && IsNodes(*guarded.quantity)) continue;
     owner_->OnStillTrue(*guarded.quantity);
   }
@@ -160,8 +176,12 @@ void Informer::Update(size_t index, int64_t asked_ms) {
   const int64_t now = clock_->MonotonicMs();
   to_ask_.erase({AskAtMs(guarded), index});
   settling_.erase({guarded.guard.SettleAtMs(), index});
+  // What waited waits for the source, which tells of it again.
+  if (!IsCertain(&guarded)) return;
   if (IsNodes(*guarded.quantity)) {
     UpdateNodes(&guarded, now, asked_ms);
+  } else if (IsInstances(*guarded.quantity)) {
+    UpdateInstances(&guarded, now, asked_ms);
   } else {
     UpdatePods(&guarded, now, asked_ms);
   }
@@ -224,6 +244,59 @@ void Informer::UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
                                    "half, all stay in use and passive health "
                                    "decides"));
   owner_->OnNodes(std::move(nodes));
+}
+
+// Instances that its owner drains or took away leave what is in force, and new
+// ones join it, whatever becomes of the rest: a guard that holds back the loss
+// of some must not keep requests from those that take their place.
+void Informer::UpdateInstances(Guarded* guarded, int64_t now_ms,
+                               int64_t asked_ms) {
+  Observation seen = source_->Observe(guarded->index);
+  const std::string& source = guarded->quantity->source;
+  const std::vector<Instance> in_force =
+      InstancesInForce(owner_->view(), source);
+  InstanceChange change = CompareInstances(in_force, std::move(seen.instances),
+                                           seen.departed.addresses);
+  if (!Admit(guarded, change.serving.size(), change.gone, now_ms, asked_ms)) {
+    if (change.held != in_force) {
+      owner_->OnInstances(source, InstanceSet{std::move(change.held)});
+    }
+    return;
+  }
+  InstanceSet set{std::move(change.serving)};
+  set.none = set.instances.empty();
+  std::string warning;
+  if (set.none) {
+    set.instances = LastInstances(owner_->view(), source);
+    const std::string why = source_->WhyNone(guarded->index);
+    warning = absl::StrCat("none serves", why.empty() ? "" : ": ", why);
+    if (!set.instances.empty()) {
+      absl::StrAppend(&warning, "; the last ", set.instances.size(),
+                      " keep the least weight, or with empty=drain none");
+    }
+  }
+  owner_->OnInstances(source, std::move(set));
+  Warn(guarded, warning);
+}
+
+bool Informer::IsCertain(Guarded* guarded) {
+  if (!IsInstances(*guarded->quantity)) return true;
+  const std::string why = source_->WhyUncertain(guarded->index);
+  const bool was_uncertain = std::exchange(guarded->uncertain, !why.empty());
+  if (guarded->uncertain) {
+    const uint64_t held = SizeInForce(*guarded);
+    Warn(guarded, absl::StrCat(why, held == 0 ? "; none is known"
+                                              : absl::StrCat("; the last ",
+                                                             held, " hold")));
+  } else if (was_uncertain) {
+    Warn(guarded, "");
+  }
+  return !guarded->uncertain;
+}
+
+// An uncertain quantity is not among those that changed.
+void Informer::LookForDoubts() {
+  for (Guarded& guarded : guarded_) (void)IsCertain(&guarded);
 }
 
 // Nowhere to send anything is never an answer, however certain: passive health
@@ -314,7 +387,9 @@ std::string Informer::NameOf(const Guarded& guarded) const {
   if (IsNodes(*guarded.quantity)) {
     return absl::StrCat("ingress nodes (", owner_->config().nodes.Key(), ")");
   }
-  return absl::StrCat(guarded.quantity->source, ": pods");
+  return absl::StrCat(guarded.quantity->source, IsInstances(*guarded.quantity)
+                                                    ? ": instances"
+                                                    : ": pods");
 }
 
 void Informer::Log(const std::optional<LogLine>& line) {

@@ -41,6 +41,8 @@ class InformerDelegate {
   // New values in force, the guards having let them pass.
   virtual void OnPods(const std::string& source, uint64_t pods) = 0;
   virtual void OnNodes(std::vector<IngressNode> nodes) = 0;
+  // Its observed_ms is the owner's to set.
+  virtual void OnInstances(const std::string& source, InstanceSet set) = 0;
   // What is in force was just said again.
   virtual void OnStillTrue(const Quantity& quantity) = 0;
   // The status document is out of date; `at_once`: an operator waits for it.
@@ -86,6 +88,7 @@ class Informer : private DiscoveryDelegate {
     // Drops that come and go are told at most once in kDropLogMs.
     int64_t next_drop_log_ms = INT64_MIN;
     bool drop_told = false;
+    bool uncertain = false;  // what the source was told is no evidence
   };
   // Indices of quantities by a time.
   using DueQuantities = std::set<std::pair<int64_t, size_t>>;
@@ -108,6 +111,10 @@ class Informer : private DiscoveryDelegate {
   void UpdateDue(int64_t now_ms);
   void UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms);
   void UpdateNodes(Guarded* guarded, int64_t now_ms, int64_t asked_ms);
+  void UpdateInstances(Guarded* guarded, int64_t now_ms, int64_t asked_ms);
+  // Whether the source is sure of it; it is told of where that has changed.
+  bool IsCertain(Guarded* guarded);
+  void LookForDoubts();
   void KeepLastNodes(Guarded* guarded);
   void Warn(Guarded* guarded, const std::string& warning);
   bool Admit(Guarded* guarded, uint64_t size, uint64_t departed, int64_t now_ms,

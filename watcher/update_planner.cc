@@ -67,7 +67,7 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
     MarkLine(i, now_ms);
   }
   for (uint32_t i = 0; i < clusters_.size(); ++i) {
-    clusters_[i].max_nodes = MaxUsableNodes(config, i);
+    clusters_[i].room = RoomFor(config, i);
     clusters_[i].view_due_ms = now_ms;
     clusters_[i].status_due_ms = now_ms;
   }
@@ -77,7 +77,9 @@ void UpdatePlanner::OnChanges(uint32_t index, const ClusterChanges& changes,
                               int64_t now_ms) {
   Cluster& cluster = clusters_[index];
   if (changes.nodes) {
-    for (const uint32_t line : cluster.lines) MarkLine(line, now_ms);
+    for (const uint32_t line : cluster.lines) {
+      if (!config_.lines[line].instances()) MarkLine(line, now_ms);
+    }
   }
   for (const std::string& source : changes.sources) {
     const auto it = cluster.lines_of_source.find(source);
@@ -340,7 +342,7 @@ void UpdatePlanner::AddDocuments(
     cluster.explains = false;
     if (cluster.view_due_ms <= due_ms ||
         (with_writes && cluster.view_due_ms != kNever)) {
-      document.view = EncodeClusterView(views_[i], cluster.max_nodes);
+      document.view = EncodeClusterView(views_[i], cluster.room);
       cluster.view_bytes = document.view.size();
       cluster.view_sent_ms = now_ms;
       cluster.view_due_ms = kNever;

@@ -104,7 +104,7 @@ class UpdatePlanner {
   struct Cluster {
     std::map<std::string, std::vector<uint32_t>, std::less<>> lines_of_source;
     std::vector<uint32_t> lines;
-    uint32_t max_nodes = 0;
+    ViewRoom room;  // of its view's document
     int64_t view_due_ms = kNever;
     int64_t view_sent_ms = INT64_MIN;
     size_t view_bytes = 0;  // of the last document

@@ -291,7 +291,8 @@ void WatcherThread::Turn(Run* run) {
           complete_[cluster] || ViewComplete(config_, cluster, views_[cluster]);
       status.complete = complete_[cluster];
       status.rest_refused =
-          views_[cluster].nodes && run->clusters[cluster]->rest_is_refused();
+          (views_[cluster].nodes || !NeedsNodes(config_, cluster)) &&
+          run->clusters[cluster]->rest_is_refused();
       return PackClusterStatus(status);
     });
     if (update != nullptr) {

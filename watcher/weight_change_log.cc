@@ -13,12 +13,33 @@
 namespace dynweight {
 namespace {
 
+std::string InstancesReason(const LineConfig& line, const LineWeight& weight) {
+  if (weight.pods == 0) {
+    return weight.weight == 0 ? "no instance serves, empty=drain: no request"
+                              : "no instance serves, empty=keep: the last have "
+                                "the least weight";
+  }
+  std::string reason = "base * an instance's own weight";
+  if (weight.drained_nodes != 0) {
+    absl::StrAppend(&reason, ", ", weight.drained_nodes, " drained by tuning");
+  }
+  if (weight.assigned_nodes() < weight.ingress_nodes) {
+    absl::StrAppend(&reason, ", slots=", line.range.count,
+                    " are used: raise slots=");
+  }
+  if (weight.scale != 1) {
+    absl::StrAppend(&reason, ", divided by ", weight.scale, ": too large");
+  }
+  return reason;
+}
+
 // Why the weight is what it is, for a person.
 std::string Reason(const LineConfig& line, const LineWeight& weight) {
   if (weight.frozen) return "frozen by tuning: the numbers of that time hold";
   if (weight.provisional) {
     return "provisional: the previous numbers hold until the API has answered";
   }
+  if (line.instances()) return InstancesReason(line, weight);
   if (weight.pods == 0) {
     return weight.weight == 0 ? "no ready pod, empty=drain: no request"
                               : "no ready pod, empty=keep: the least weight";
@@ -118,7 +139,7 @@ bool WeightChangeLog::Note(uint32_t index,
     decision.first = before ? 0 : 1;
     decision.upstream.Set(line.upstream);
     decision.cluster.Set(config_.clusters[line.cluster].name);
-    decision.why.Set(CauseText(before, *after));
+    decision.why.Set(CauseText(line, before, *after));
     if (!before || before->in_force() != after->in_force()) {
       ++record.generation;
       record.changed_ms = decision.time_ms;
@@ -136,7 +157,12 @@ bool WeightChangeLog::NoteUnknown(uint32_t index, const ClusterView& view) {
   LineRecord& record = records_[index];
   if (record.known != 0) return false;
   LineRecord fresh = MakeLineRecord(config_.lines[index], std::nullopt);
-  if (view.nodes && view.nodes->nodes.empty()) {
+  const LineConfig& line = config_.lines[index];
+  if (line.instances()) {
+    if (view.instances.count(line.source) != 0) {
+      fresh.reason.Set("no instance is found: see the cluster's warnings");
+    }
+  } else if (view.nodes && view.nodes->nodes.empty()) {
     fresh.reason.Set("no ingress node is found: see the cluster's warnings");
   }
   const bool same = std::memcmp(&fresh, &record, sizeof fresh) == 0;

@@ -1,4 +1,4 @@
-// What explains the weights: for each `ingress_nodes` line the numbers that its
+// What explains the weights: for each line the numbers that its
 // present weight was computed from, and the last decisions of all lines. Both
 // lie in shared memory as plain values, so that every worker shows them
 // without parsing anything.
@@ -35,7 +35,7 @@ struct FixedText {
   std::string_view view() const { return bytes.data(); }
 };
 
-// The arithmetic of a line.
+// The arithmetic of a line: of LineWeight, what it says of instances, too.
 struct LineRecord {
   uint64_t pods = 0;
   uint64_t ingress_nodes = 0;  // live in the cluster

@@ -21,7 +21,8 @@ std::string Change(const char* what, const std::optional<Number>& before,
 
 }  // namespace
 
-std::string CauseText(const std::optional<LineWeight>& before,
+std::string CauseText(const LineConfig& line,
+                      const std::optional<LineWeight>& before,
                       const LineWeight& after) {
   std::optional<uint64_t> pods, nodes, drained;
   if (before) {
@@ -29,8 +30,11 @@ std::string CauseText(const std::optional<LineWeight>& before,
     nodes = before->ingress_nodes;
     drained = before->drained_nodes;
   }
-  std::string text = absl::StrCat(Change("pods", pods, after.pods), ", ",
-                                  Change("nodes", nodes, after.ingress_nodes));
+  std::string text =
+      line.instances()
+          ? Change("instances", pods, after.pods)
+          : absl::StrCat(Change("pods", pods, after.pods), ", ",
+                         Change("nodes", nodes, after.ingress_nodes));
   if (after.drained_nodes != drained.value_or(0)) {
     absl::StrAppend(&text, ", ",
                     Change("drained", drained, after.drained_nodes));
@@ -55,8 +59,8 @@ std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& after) {
   std::optional<uint32_t> weight;
   if (before) weight = before->in_force();
-  return absl::StrCat(LineName(line, cluster), CauseText(before, after), ", ",
-                      Change("weight", weight, after.in_force()));
+  return absl::StrCat(LineName(line, cluster), CauseText(line, before, after),
+                      ", ", Change("weight", weight, after.in_force()));
 }
 
 std::string ScaleText(const LineConfig& line, uint64_t largest,
@@ -69,10 +73,11 @@ std::string ScaleText(const LineConfig& line, uint64_t largest,
 
 std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight) {
-  return absl::StrCat(LineName(line, cluster), weight.ingress_nodes,
-                      " ingress nodes are live, but slots=", line.range.count,
-                      ": only the first ", weight.assigned_nodes(),
-                      " by address are used; raise slots= and reload");
+  return absl::StrCat(
+      LineName(line, cluster), weight.ingress_nodes,
+      line.instances() ? " instances serve" : " ingress nodes are live",
+      ", but slots=", line.range.count, ": only the first ",
+      weight.assigned_nodes(), " by address are used; raise slots= and reload");
 }
 
 }  // namespace dynweight

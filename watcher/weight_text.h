@@ -12,9 +12,10 @@
 
 namespace dynweight {
 
-// `pods 12 -> 30, nodes 3`: what a weight is computed from; what stayed is said
-// once. `before`: nothing at the first known value.
-std::string CauseText(const std::optional<LineWeight>& before,
+// `pods 12 -> 30, nodes 3`, or `instances 12 -> 30`: what a weight is computed
+// from; what stayed is said once. `before`: nothing at the first known value.
+std::string CauseText(const LineConfig& line,
+                      const std::optional<LineWeight>& before,
                       const LineWeight& after);
 
 // `upstream "orders" cluster "bj": pods 12 -> 30, nodes 3, weight 40 -> 100`;
@@ -26,7 +27,8 @@ std::string WeightChangeText(const LineConfig& line, const std::string& cluster,
 // A warning: `largest` does not fit, so that all weights are divided.
 std::string ScaleText(const LineConfig& line, uint64_t largest, uint64_t scale);
 
-// The warning that the line has fewer slots than the cluster has nodes.
+// The warning that the line has fewer slots than the cluster has nodes, or the
+// application instances.
 std::string SlotShortageText(const LineConfig& line, const std::string& cluster,
                              const LineWeight& weight);
 

@@ -52,5 +52,14 @@ TEST(SlotShortageText, NamesTheLineAndTheMend) {
   EXPECT_THAT(text, HasSubstr("slots=4"));
 }
 
+TEST(WeightChangeText, InstancesAreToldAsSuch) {
+  LineConfig line = Orders();
+  line.kind = LineConfig::Kind::kInstances;
+  EXPECT_EQ(WeightChangeText(line, "bj", Weight(12, 12, 10), Weight(9, 9, 10)),
+            "upstream \"orders\" cluster \"bj\": instances 12 -> 9, weight 10");
+  EXPECT_THAT(SlotShortageText(line, "bj", Weight(9, 9, 10)),
+              HasSubstr("9 instances serve, but slots=4"));
+}
+
 }  // namespace
 }  // namespace dynweight

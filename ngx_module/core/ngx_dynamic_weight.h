@@ -58,18 +58,23 @@ typedef struct {
 } ngx_dynamic_weight_place_t;
 
 
-/* an ingress_nodes line of an upstream */
+/* an ingress_nodes or instances line of an upstream */
 
 typedef struct {
     ngx_dynamic_weight_place_t            place;
     ngx_str_t                             cluster;
     ngx_str_t                             source;
-    in_port_t                             port;
+    ngx_array_t                           words;        /* ngx_str_t: those of
+                                                           an instances line's
+                                                           source */
+    in_port_t                             port;         /* of ingress nodes */
+    ngx_uint_t                            base;         /* 0: the upstream's */
     ngx_uint_t                            slots;
     ngx_uint_t                            max_fails;
     time_t                                fail_timeout;
     ngx_uint_t                            max_conns;
     ngx_msec_t                            slow_start;   /* 0: none */
+    unsigned                              instances:1;
     unsigned                              drain:1;
     unsigned                              backup:1;
 } ngx_dynamic_weight_line_t;
@@ -81,7 +86,7 @@ typedef struct {
  */
 
 typedef struct {
-    alignas(64) struct sockaddr          *sockaddr;  /* NULL: ingress node */
+    alignas(64) struct sockaddr          *sockaddr;  /* NULL: of a line */
     ngx_str_t                             name;      /* of a server */
     ngx_str_t                            *cluster;   /* NULL: KVM */
     socklen_t                             socklen;
@@ -97,8 +102,8 @@ typedef struct {
 
 
 /*
- * The ingress node that occupied a slot when this worker last chose it: its
- * address as connect() and $upstream_addr want it.
+ * The ingress node or instance that occupied a slot when this worker last chose
+ * it: its address as connect() and $upstream_addr want it.
  */
 
 typedef struct {
@@ -339,6 +344,13 @@ char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
 
 char *ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_dynamic_weight_instances(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* "ingress_nodes" or "instances" */
+
+const char *ngx_http_dynamic_weight_line_name(
+    const ngx_dynamic_weight_line_t &line);
 
 /* _peers.cc */
 

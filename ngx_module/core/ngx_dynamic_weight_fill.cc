@@ -89,7 +89,8 @@ ngx_dynamic_weight_fill_documents(
 
     (void) dmcf->retained->Write(
         dynweight::EncodeClusterViews(filling->held.retained,
-                                      dynweight::kMaxViewNodes,
+                                      dynweight::ViewRoom::Of(
+                                          dynweight::kMaxViewNodes),
                                       dmcf->retained->capacity()));
 
     text = ngx_dynamic_weight_held_decisions(filling->previous);
@@ -104,7 +105,7 @@ ngx_dynamic_weight_fill_documents(
 
         (void) dmcf->documents[c].view->Write(
             dynweight::EncodeClusterView(view,
-                dynweight::MaxUsableNodes(*dmcf->config, c)));
+                dynweight::RoomFor(*dmcf->config, c)));
 
         dynweight::ClusterStatus  status;
 

@@ -37,7 +37,9 @@ ngx_dynamic_weight_init_serving(ngx_cycle_t *cycle,
         const dynweight::LineConfig  &line =
                               dmcf->config->lines[dscf->first_line + i];
 
-        if (line.table == group->conf.id) {
+        /* behind another node are the same pods; an instance is its own */
+
+        if (line.table == group->conf.id && !line.instances()) {
             ranges.push_back(line.range);
         }
     }

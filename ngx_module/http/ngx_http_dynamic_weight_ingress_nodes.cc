@@ -1,4 +1,5 @@
-// ingress_nodes in an upstream: a line of a cluster's nodes and its parameters.
+// ingress_nodes and instances in an upstream: a line of a cluster's nodes, or of
+// an application's instances, and its parameters.
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
 #include "ngx_module/core/ngx_dynamic_weight_parameter.h"
@@ -9,10 +10,18 @@
 #define NGX_HTTP_DW_MAX_SLOTS  4096
 
 
+/* of an instances line that says nothing else */
+#define NGX_HTTP_DW_INSTANCE_SLOTS  64
+
+
+static ngx_dynamic_weight_line_t *ngx_http_dynamic_weight_add_line(
+    ngx_conf_t *cf, ngx_http_dynamic_weight_srv_conf_t *dscf);
 static ngx_int_t ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
     ngx_dynamic_weight_line_t *line);
 static ngx_int_t ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
     const ngx_dynamic_weight_line_t *line);
+static ngx_int_t ngx_http_dynamic_weight_join_words(ngx_conf_t *cf,
+    ngx_dynamic_weight_line_t *line);
 static ngx_int_t ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
     const ngx_dynamic_weight_line_t *line);
 
@@ -26,6 +35,69 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
     ngx_http_dynamic_weight_srv_conf_t *dscf =
         static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
 
+    ngx_dynamic_weight_line_t  *line;
+
+    line = ngx_http_dynamic_weight_add_line(cf, dscf);
+
+    if (line == NULL
+        || ngx_http_dynamic_weight_read_parameters(cf, line) != NGX_OK
+        || ngx_http_dynamic_weight_check_line(cf, line) != NGX_OK
+        || ngx_http_dynamic_weight_add_no_address(cf, line) != NGX_OK)
+    {
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * instances CLUSTER SOURCE [slots=N] [base=N] ...: how a source is written is
+ * for its cluster's type, which may be known only later.
+ */
+
+char *
+ngx_http_dynamic_weight_instances(ngx_conf_t *cf, ngx_command_t *, void *conf)
+{
+    ngx_http_dynamic_weight_srv_conf_t *dscf =
+        static_cast<ngx_http_dynamic_weight_srv_conf_t *>(conf);
+
+    ngx_dynamic_weight_line_t  *line;
+
+    line = ngx_http_dynamic_weight_add_line(cf, dscf);
+
+    if (line == NULL
+        || ngx_array_init(&line->words, cf->pool, 4, sizeof(ngx_str_t))
+           != NGX_OK)
+    {
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    line->instances = 1;
+    line->slots = NGX_HTTP_DW_INSTANCE_SLOTS;
+
+    if (ngx_http_dynamic_weight_read_parameters(cf, line) != NGX_OK
+        || ngx_http_dynamic_weight_join_words(cf, line) != NGX_OK
+        || ngx_http_dynamic_weight_add_no_address(cf, line) != NGX_OK)
+    {
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+const char *
+ngx_http_dynamic_weight_line_name(const ngx_dynamic_weight_line_t &line)
+{
+    return line.instances ? "instances" : "ingress_nodes";
+}
+
+
+static ngx_dynamic_weight_line_t *
+ngx_http_dynamic_weight_add_line(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
     ngx_str_t                       *value;
     ngx_dynamic_weight_line_t       *line;
 
@@ -33,13 +105,13 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
         && ngx_array_init(&dscf->lines, cf->pool, 4,
                           sizeof(ngx_dynamic_weight_line_t)) != NGX_OK)
     {
-        return NGX_HTTP_DW_CONF_ERROR;
+        return NULL;
     }
 
     line = static_cast<ngx_dynamic_weight_line_t *>(
         ngx_array_push(&dscf->lines));
     if (line == NULL) {
-        return NGX_HTTP_DW_CONF_ERROR;
+        return NULL;
     }
 
     ngx_memzero(line, sizeof(ngx_dynamic_weight_line_t));
@@ -53,14 +125,7 @@ ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
     line->max_fails = 1;
     line->fail_timeout = 10;
 
-    if (ngx_http_dynamic_weight_read_parameters(cf, line) != NGX_OK
-        || ngx_http_dynamic_weight_check_line(cf, line) != NGX_OK
-        || ngx_http_dynamic_weight_add_no_address(cf, line) != NGX_OK)
-    {
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
+    return line;
 }
 
 
@@ -160,7 +225,6 @@ using Line = ngx_dynamic_weight_line_t;
 static constexpr ngx_dynamic_weight_parameter_t<Line>
     ngx_http_dynamic_weight_line_parameters[] =
 {
-    { "port=", ngx_http_dynamic_weight_read_number<&Line::port, 1, 65535> },
     { "slots=", ngx_http_dynamic_weight_read_number<&Line::slots, 1,
                                                     NGX_HTTP_DW_MAX_SLOTS> },
     { "empty=", ngx_http_dynamic_weight_read_empty },
@@ -176,51 +240,109 @@ static constexpr ngx_dynamic_weight_parameter_t<Line>
 };
 
 
+/* what either kind of line has alone: its source, and more */
+
+static constexpr ngx_dynamic_weight_parameter_t<Line>
+    ngx_http_dynamic_weight_nodes_parameters[] =
+{
+    { "port=", ngx_http_dynamic_weight_read_number<&Line::port, 1, 65535> },
+};
+
+
+static constexpr ngx_dynamic_weight_parameter_t<Line>
+    ngx_http_dynamic_weight_instances_parameters[] =
+{
+    { "base=", ngx_http_dynamic_weight_read_number<&Line::base, 1,
+                                                   dynweight::kMaxBase> },
+};
+
+
+/* NGX_DONE: it is a word of the source */
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_parameter(ngx_conf_t *cf,
+    ngx_dynamic_weight_line_t *line, ngx_str_t *arg)
+{
+    ngx_str_t  value;
+
+    auto *param = ngx_dynamic_weight_find_parameter(
+                      ngx_http_dynamic_weight_line_parameters, *arg, &value);
+
+    if (param == NULL) {
+        param = line->instances
+                ? ngx_dynamic_weight_find_parameter(
+                      ngx_http_dynamic_weight_instances_parameters, *arg,
+                      &value)
+                : ngx_dynamic_weight_find_parameter(
+                      ngx_http_dynamic_weight_nodes_parameters, *arg, &value);
+    }
+
+    return param ? param->read(cf, line, arg, &value) : NGX_DONE;
+}
+
+
+/* a word of the source, by which kind of line it is */
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_word(ngx_conf_t *cf,
+    ngx_dynamic_weight_line_t *line, ngx_str_t *arg)
+{
+    ngx_str_t  *word;
+
+    if (line->instances) {
+        word = static_cast<ngx_str_t *>(ngx_array_push(&line->words));
+        if (word == NULL) {
+            return NGX_ERROR;
+        }
+
+        *word = *arg;
+
+        return NGX_OK;
+    }
+
+    if (dynweight::PodSource::Begins(ngx_dynamic_weight_view(*arg))) {
+        return ngx_http_dynamic_weight_read_source(cf, line, arg);
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown parameter \"%V\": write a source such "
+                       "as \"service=NAMESPACE/NAME\", port=, slots=, "
+                       "empty=, max_fails=, fail_timeout=, max_conns=, "
+                       "slow_start= or backup", arg);
+
+    return NGX_ERROR;
+}
+
+
 static ngx_int_t
 ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
     ngx_dynamic_weight_line_t *line)
 {
     ngx_int_t   rc;
-    ngx_str_t  *arg, value;
+    ngx_str_t  *arg;
     ngx_uint_t  i;
 
     arg = static_cast<ngx_str_t *>(cf->args->elts);
 
     for (i = 2; i < cf->args->nelts; i++) {
 
-        if (dynweight::PodSource::Begins(ngx_dynamic_weight_view(arg[i])))
-        {
-            if (ngx_http_dynamic_weight_read_source(cf, line, &arg[i])
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
+        rc = ngx_http_dynamic_weight_read_parameter(cf, line, &arg[i]);
 
-            continue;
+        if (rc == NGX_DONE) {
+            rc = ngx_http_dynamic_weight_read_word(cf, line, &arg[i]);
         }
-
-        auto *param = ngx_dynamic_weight_find_parameter(
-                          ngx_http_dynamic_weight_line_parameters, arg[i],
-                          &value);
-
-        if (param == NULL) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown parameter \"%V\": write a source such "
-                               "as \"service=NAMESPACE/NAME\", port=, slots=, "
-                               "empty=, max_fails=, fail_timeout=, max_conns=, "
-                               "slow_start= or backup", &arg[i]);
-            return NGX_ERROR;
-        }
-
-        rc = param->read(cf, line, &arg[i], &value);
 
         if (rc == NGX_DECLINED) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\": port= takes 1 to "
-                               "65535, slots= 1 to %d, empty= \"keep\" or "
-                               "\"drain\", max_fails= and max_conns= a number, "
+                               "invalid parameter \"%V\": %sslots= takes 1 "
+                               "to %d, empty= \"keep\" or \"drain\", "
+                               "max_fails= and max_conns= a number, "
                                "fail_timeout= and slow_start= a time",
-                               &arg[i], NGX_HTTP_DW_MAX_SLOTS);
+                               &arg[i],
+                               line->instances
+                               ? "base= takes 1 to 1000000, "
+                               : "port= takes 1 to 65535, ",
+                               NGX_HTTP_DW_MAX_SLOTS);
             return NGX_ERROR;
         }
 
@@ -253,6 +375,45 @@ ngx_http_dynamic_weight_check_line(ngx_conf_t *cf,
                            "nodes' port, for example \"port=80\"",
                            &line->cluster);
         return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* the source as one text, as the status shows it */
+
+static ngx_int_t
+ngx_http_dynamic_weight_join_words(ngx_conf_t *cf,
+    ngx_dynamic_weight_line_t *line)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t   *word;
+    ngx_uint_t   i;
+
+    word = static_cast<ngx_str_t *>(line->words.elts);
+    len = 0;
+
+    for (i = 0; i < line->words.nelts; i++) {
+        len += word[i].len + 1;
+    }
+
+    if (len == 0) {
+        return NGX_OK;    /* refused when the cluster's type is known */
+    }
+
+    p = static_cast<u_char *>(ngx_pnalloc(cf->pool, len));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    line->source.data = p;
+    line->source.len = len - 1;
+
+    for (i = 0; i < line->words.nelts; i++) {
+        p = ngx_cpymem(p, word[i].data, word[i].len);
+        *p++ = ' ';
     }
 
     return NGX_OK;

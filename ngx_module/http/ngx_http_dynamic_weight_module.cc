@@ -74,6 +74,13 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
       0,
       NULL },
 
+    { ngx_string("instances"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_2MORE,
+      ngx_http_dynamic_weight_instances,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("dynamic_weight_keepalive"),
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1234,
       ngx_http_dynamic_weight_keepalive,

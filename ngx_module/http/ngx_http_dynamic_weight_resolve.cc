@@ -4,7 +4,10 @@
 #include "ngx_module/core/ngx_dynamic_weight.h"
 
 #include <set>
+#include <string>
+#include <string_view>
 #include <tuple>
+#include <vector>
 
 #include "watcher/kubernetes/source.h"
 
@@ -20,9 +23,16 @@ static ngx_int_t ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
 static ngx_int_t ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_http_dynamic_weight_srv_conf_t *dscf);
+static absl::StatusOr<std::string> ngx_http_dynamic_weight_resolve_source(
+    const ngx_dynamic_weight_line_t &line,
+    const dynweight::ClusterConfig &cluster);
+static ngx_int_t ngx_http_dynamic_weight_wrong_twice(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_dynamic_weight_line_t &line);
 static dynweight::LineConfig ngx_http_dynamic_weight_resolve_line(
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
-    const ngx_dynamic_weight_line_t &line, uint32_t cluster);
+    const ngx_dynamic_weight_line_t &line, uint32_t cluster,
+    const std::string &source);
 static ngx_uint_t ngx_http_dynamic_weight_servers_slots(
     const ngx_dynamic_weight_group_t *group);
 static void ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
@@ -64,9 +74,9 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
     if (!dmcf->config->lines.empty() && dmcf->state.len == 0) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                       "zone \"%V\" has no state file: after a restart or an "
-                      "upgrade of the binary no ingress node serves until the "
-                      "APIs have answered; write \"dynamic_weight_zone ... "
-                      "state=FILE\" in %s:%ui",
+                      "upgrade of the binary no ingress node and no instance "
+                      "serves until the APIs have answered; write "
+                      "\"dynamic_weight_zone ... state=FILE\" in %s:%ui",
                       &dmcf->zone->shm.name,
                       dmcf->zone_place.file, dmcf->zone_place.line);
     }
@@ -168,8 +178,9 @@ ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
             dscf->lines.elts);
 
         return ngx_dynamic_weight_wrong(cf, line->place,
-                  "\"ingress_nodes\" in upstream \"%V\" without its method: "
-                  "write \"dynamic_weight;\" before it", &uscf->host);
+                  "\"%s\" in upstream \"%V\" without its method: "
+                  "write \"dynamic_weight;\" before it",
+                  ngx_http_dynamic_weight_line_name(line[0]), &uscf->host);
     }
 
     if (dscf->base_place.file) {
@@ -209,7 +220,7 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
     primary = ngx_http_dynamic_weight_servers_slots(&dscf->primary);
     backup = ngx_http_dynamic_weight_servers_slots(&dscf->backup);
 
-    std::set<std::tuple<uint32_t, std::string, in_port_t>>  seen;
+    std::set<std::tuple<uint32_t, bool, std::string, in_port_t>>  seen;
 
     for (i = 0; i < dscf->lines.nelts; i++) {
 
@@ -230,15 +241,25 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
                       &line[i].cluster);
         }
 
-        auto config = ngx_http_dynamic_weight_resolve_line(dscf, line[i], c);
+        auto source = ngx_http_dynamic_weight_resolve_source(line[i],
+                          dmcf->config->clusters[c]);
 
-        if (!seen.emplace(c, config.source, config.port).second) {
+        if (!source.ok()) {
+            std::string  why(source.status().message());
+
             return ngx_dynamic_weight_wrong(cf, line[i].place,
-                      "duplicate \"ingress_nodes %V %V port=%ud\" in upstream "
-                      "\"%V\": remove one",
-                      &line[i].cluster, &line[i].source,
-                      static_cast<unsigned>(line[i].port),
-                      &dscf->upstream->host);
+                      "\"%s %V\" in upstream \"%V\": %s",
+                      ngx_http_dynamic_weight_line_name(line[i]),
+                      &line[i].cluster, &dscf->upstream->host, why.c_str());
+        }
+
+        auto config = ngx_http_dynamic_weight_resolve_line(dscf, line[i], c,
+                                                           *source);
+
+        if (!seen.emplace(c, config.instances(), config.source, config.port)
+                 .second)
+        {
+            return ngx_http_dynamic_weight_wrong_twice(cf, dscf, line[i]);
         }
 
         next = line[i].backup ? &backup : &primary;
@@ -255,21 +276,69 @@ ngx_http_dynamic_weight_resolve_lines(ngx_conf_t *cf,
 }
 
 
+/* the key of what the line says; of instances as its cluster's type has it */
+
+static absl::StatusOr<std::string>
+ngx_http_dynamic_weight_resolve_source(
+    const ngx_dynamic_weight_line_t &line,
+    const dynweight::ClusterConfig &cluster)
+{
+    ngx_str_t                      *word;
+    ngx_uint_t                      i;
+    std::vector<std::string_view>   words;
+
+    if (!line.instances) {
+        return dynweight::PodSource::Parse(
+                   ngx_dynamic_weight_view(line.source)).value().Key();
+    }
+
+    word = static_cast<ngx_str_t *>(line.words.elts);
+
+    for (i = 0; i < line.words.nelts; i++) {
+        words.push_back(ngx_dynamic_weight_view(word[i]));
+    }
+
+    return dynweight::InstanceSourceKey(cluster, words);
+}
+
+
+static ngx_int_t
+ngx_http_dynamic_weight_wrong_twice(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf,
+    const ngx_dynamic_weight_line_t &line)
+{
+    if (line.instances) {
+        return ngx_dynamic_weight_wrong(cf, line.place,
+                  "duplicate \"instances %V %V\" in upstream \"%V\": remove "
+                  "one", &line.cluster, &line.source, &dscf->upstream->host);
+    }
+
+    return ngx_dynamic_weight_wrong(cf, line.place,
+              "duplicate \"ingress_nodes %V %V port=%ud\" in upstream "
+              "\"%V\": remove one",
+              &line.cluster, &line.source, static_cast<unsigned>(line.port),
+              &dscf->upstream->host);
+}
+
+
 /* all but the slots, which depend on the lines before it */
 
 static dynweight::LineConfig
 ngx_http_dynamic_weight_resolve_line(
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
-    const ngx_dynamic_weight_line_t &line, uint32_t cluster)
+    const ngx_dynamic_weight_line_t &line, uint32_t cluster,
+    const std::string &source)
 {
     dynweight::LineConfig  config;
 
+    config.kind = line.instances ? dynweight::LineConfig::Kind::kInstances
+                                 : dynweight::LineConfig::Kind::kIngressNodes;
+
     config.upstream = ngx_dynamic_weight_view(dscf->upstream->host);
     config.cluster = cluster;
-    config.source = dynweight::PodSource::Parse(
-                   ngx_dynamic_weight_view(line.source)).value().Key();
+    config.source = source;
     config.port = line.port;
-    config.base = dscf->base;
+    config.base = line.base ? line.base : dscf->base;
     config.empty = line.drain ? dynweight::EmptyPolicy::kDrain
                               : dynweight::EmptyPolicy::kKeep;
     config.table = line.backup ? dscf->backup.conf.id : dscf->primary.conf.id;
@@ -314,8 +383,9 @@ ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
         if (used.count(i) == 0) {
             ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                           "cluster \"%s\" is never used: write "
-                          "\"ingress_nodes %s ...\" in an upstream, or remove "
-                          "it, in %s:%ui",
+                          "\"ingress_nodes %s ...\" or \"instances %s ...\" "
+                          "in an upstream, or remove it, in %s:%ui",
+                          dmcf->config->clusters[i].name.c_str(),
                           dmcf->config->clusters[i].name.c_str(),
                           dmcf->config->clusters[i].name.c_str(),
                           place[i].file, place[i].line);

@@ -168,7 +168,9 @@ ngx_http_dynamic_weight_model_line(
     line.cluster_name = dmcf->config->clusters[config->cluster].name;
     line.source = ngx_dynamic_weight_view(conf->source);
     line.source_key = config->source;
+    line.instances = conf->instances;
     line.port = conf->port;
+    line.base = config->base;
     line.backup = conf->backup;
     line.slots = conf->slots;
     line.health.max_fails = conf->max_fails;

@@ -346,7 +346,8 @@ ngx_http_dynamic_weight_init_upstream(ngx_conf_t *cf,
     if (dscf->primary.conf.nslots == 0) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "no peer of upstream \"%V\" but backup ones: write a "
-                      "\"server\" or \"ingress_nodes\" without \"backup\" in "
+                      "\"server\", \"ingress_nodes\" or \"instances\" "
+                      "without \"backup\" in "
                       "%s:%ui", &us->host, us->file_name, us->line);
         return NGX_ERROR;
     }

@@ -81,7 +81,7 @@ void MetricsSnapshot::OnUpstream(const UpstreamModel& upstream,
     AppendLabel(",cluster=\"", line.cluster_name, &sample.labels);
     AppendLabel(",source=\"", line.source, &sample.labels);
     sample.labels += ",port=\"";
-    AppendNumber(line.port, &sample.labels);
+    if (line.port != 0) AppendNumber(line.port, &sample.labels);
     sample.labels += line.backup ? "\",backup=\"true\"" : "\",backup=\"false\"";
   }
   for (const size_t group : {0, 1}) {

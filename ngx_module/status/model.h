@@ -38,13 +38,15 @@ struct ServerModel {
   bool down = false;
 };
 
-// An `ingress_nodes` line: `slots` slots, whoever occupies it.
+// An `ingress_nodes` or `instances` line: `slots` slots, whoever occupies it.
 struct LineModel {
+  bool instances = false;
   uint32_t cluster = 0;  // of the model's clusters
   std::string_view cluster_name;
   std::string_view source;      // as the line has it
-  std::string_view source_key;  // as PodSource::Key() spells it
-  uint16_t port = 0;
+  std::string_view source_key;  // LineConfig::source
+  uint16_t port = 0;            // 0: each instance has its own
+  uint64_t base = 0;
   bool backup = false;
   uint32_t slots = 0;
   HealthPolicy health;

@@ -217,6 +217,9 @@ function updatePart(entry, part) {
     ? plural(part.peers, 'server') + (part.peers === 1 ? ', weight '
       : ', weights ') + part.weight + (part.peers === 1 ? '' : ' in all')
     : part.weight === null ? part.reason
+    : part.kind === 'instances'
+    ? plural(part.pods, 'instance') + (part.pods === 1 ? ' × ' : ', each × ')
+      + part.base
     : `${plural(part.pods, 'pod')} × ${part.base} ÷ `
       + plural(part.used_nodes, 'node'));
   if (part.line) entry.why.title = part.reason;

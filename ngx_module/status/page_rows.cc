@@ -41,6 +41,20 @@ void AppendCounts(const PeerSum& sum, std::string* rows) {
       .Add("<td class=\"h\">");
 }
 
+void AppendArithmetic(const LineModel& line, const LineRecord& record,
+                      std::string* rows) {
+  HtmlWriter out(rows);
+  if (line.instances) {
+    out.Count(record.pods, " instance × ", " instances, each × ")
+        .Number(line.base);
+    return;
+  }
+  out.Count(record.pods, " pod × ", " pods × ")
+      .Number(line.base)
+      .Add(" ÷ ")
+      .Count(record.used_nodes, " node", " nodes");
+}
+
 void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
                 size_t i, std::string* rows) {
   const LineModel& line = upstream.lines[i];
@@ -54,11 +68,8 @@ void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
     out.Number(record->weight)
         .Add("<td class=\"why\" title=\"")
         .Text(record->reason.view())
-        .Add("\">")
-        .Count(record->pods, " pod × ", " pods × ")
-        .Number(upstream.base)
-        .Add(" ÷ ")
-        .Count(record->used_nodes, " node", " nodes");
+        .Add("\">");
+    AppendArithmetic(line, *record, rows);
     if (record->provisional) out.Add(" <small>provisional</small>");
   } else {
     out.Add("?<td class=\"why\">")

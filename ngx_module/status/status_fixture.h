@@ -83,6 +83,7 @@ class Estate {
     line.cluster_name = model.clusters[cluster].name;
     line.source = line.source_key = Keep(source);
     line.port = 80;
+    line.base = 10;
     line.backup = backup;
     line.slots = slots;
     line.record = &records_.emplace_back(SharedRecord<LineRecord>::Create(

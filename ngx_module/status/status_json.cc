@@ -65,7 +65,7 @@ class StatusJson : public Document, private UpstreamVisitor {
   void OnUpstream(const UpstreamModel& upstream,
                   const UpstreamSums& sums) override;
   void Line(const UpstreamModel& upstream, const UpstreamSums& sums, size_t i);
-  void Weight(uint64_t base, const std::optional<LineRecord>& record);
+  void Weight(const LineModel& line, const std::optional<LineRecord>& record);
   void Servers(const UpstreamSums& sums, size_t group);
   void OnPeer(const UpstreamModel& upstream, const UpstreamSums& sums,
               const PeerFacts& facts) override;
@@ -196,17 +196,22 @@ void StatusJson::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
 
   json_.BeginObject();
   json_.Text("cluster", line.cluster_name);
+  json_.Text("kind", line.instances ? "instances" : "ingress_nodes");
   json_.Text("source", line.source);
-  json_.Number("port", line.port);
+  if (line.port != 0) {
+    json_.Number("port", line.port);
+  } else {
+    json_.Null("port");
+  }
   json_.Flag("backup", line.backup);
   json_.Number("slots", line.slots);
-  json_.Number("base", upstream.base);
+  json_.Number("base", line.base);
   json_.Number("peers", sum.peers);
   json_.Number("serving", sum.serving);
   json_.Number("failed", sum.failed);
   json_.Number("active", sum.active);
   json_.Number("requests", sum.requests);
-  Weight(upstream.base, record);
+  Weight(line, record);
   json_.Flag("frozen", known && record->frozen);
   json_.Flag("provisional", known && record->provisional);
   json_.Share("target_share", sum.weight, whole.weight);
@@ -219,7 +224,7 @@ void StatusJson::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
 }
 
 // What a line's weight was computed from.
-void StatusJson::Weight(uint64_t base,
+void StatusJson::Weight(const LineModel& line,
                         const std::optional<LineRecord>& record) {
   if (!record || !record->known) {
     for (const char* name : {"pods", "ingress_nodes", "used_nodes",
@@ -230,9 +235,12 @@ void StatusJson::Weight(uint64_t base,
     json_.Flag("clamped", false);
     return;
   }
+  const auto base = static_cast<double>(line.base);
   const double exact =
-      static_cast<double>(record->pods) * static_cast<double>(base) /
-      static_cast<double>(std::max<uint64_t>(record->used_nodes, 1));
+      line.instances
+          ? (record->pods == 0 ? 0 : base)
+          : static_cast<double>(record->pods) * base /
+                static_cast<double>(std::max<uint64_t>(record->used_nodes, 1));
   json_.Number("pods", record->pods);
   json_.Number("ingress_nodes", record->ingress_nodes);
   json_.Number("used_nodes", record->used_nodes);

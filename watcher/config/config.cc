@@ -2,18 +2,60 @@
 
 #include "watcher/config/config.h"
 
+#include <algorithm>
+
 namespace dynweight {
+namespace {
+
+// A key that InstanceSourceKey() gave.
+absl::StatusOr<InstanceSource> InstanceSourceOf(std::string_view key) {
+  std::vector<std::string_view> words;
+  while (!key.empty()) {
+    const size_t space = std::min(key.find(' '), key.size());
+    words.push_back(key.substr(0, space));
+    key.remove_prefix(std::min(space + 1, key.size()));
+  }
+  return InstanceSource::Parse(words);
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> InstanceSourceKey(
+    const ClusterConfig&, const std::vector<std::string_view>& words) {
+  const absl::StatusOr<InstanceSource> source = InstanceSource::Parse(words);
+  if (!source.ok()) return source.status();
+  return source->Key();
+}
+
+bool NeedsNodes(const WatcherConfig& config, uint32_t cluster) {
+  if (config.clusters[cluster].nodes.kind == NodeSource::Kind::kNone) {
+    return false;
+  }
+  bool instances = false;
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster != cluster) continue;
+    if (!line.instances()) return true;
+    instances = true;
+  }
+  return !instances;
+}
 
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
   const ClusterConfig& asked = config.clusters[cluster];
   KubernetesSources sources;
   for (const LineConfig& line : config.lines) {
     if (line.cluster != cluster) continue;
-    const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
     // The configuration was checked.
+    if (line.instances()) {
+      const absl::StatusOr<InstanceSource> source =
+          InstanceSourceOf(line.source);
+      if (source.ok()) sources.instances.push_back(*source);
+      continue;
+    }
+    const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
     if (source.ok()) sources.pods.push_back(*source);
   }
-  sources.nodes = asked.nodes;
+  if (NeedsNodes(config, cluster)) sources.nodes = asked.nodes;
   sources.options.watch = asked.mode == ClusterConfig::Mode::kWatch;
   sources.options.interval_ms = asked.interval_ms;
   sources.options.timeout_ms = asked.timeout_ms;

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "watcher/kubernetes/source.h"
 #include "watcher/kubernetes/subscriptions.h"
 #include "watcher/transport/credentials.h"
@@ -37,6 +39,16 @@ struct WatcherConfig {
   std::string tuning_file;   // empty: none
   int64_t coalesce_ms = 50;  // at most one write of a table per this time
 };
+
+// The key (LineConfig::source) of what an `instances` line of this cluster says
+// of its source, in the words of the cluster's type. InvalidArgument says what
+// is wrong and what to write instead.
+absl::StatusOr<std::string> InstanceSourceKey(
+    const ClusterConfig& cluster, const std::vector<std::string_view>& words);
+
+// Whether the cluster is asked for its ingress nodes: not where all of its
+// lines are of instances.
+bool NeedsNodes(const WatcherConfig& config, uint32_t cluster);
 
 // What lines and block ask of a cluster of Kubernetes.
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster);

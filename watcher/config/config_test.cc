@@ -49,5 +49,29 @@ TEST(SourcesOf, NodesAreTheClusters) {
   EXPECT_EQ(SourcesOf(config, 0).nodes.Key(), "");
 }
 
+TEST(SourcesOf, InstancesAreReadFromTheirKeys) {
+  WatcherConfig config = TwoClusters();
+  LineConfig line;
+  line.kind = LineConfig::Kind::kInstances;
+  line.source =
+      InstanceSourceKey(config.clusters[0], {"port=http", "service=prod/pay"})
+          .value();
+  config.lines.push_back(line);
+  const KubernetesSources sources = SourcesOf(config, 0);
+  ASSERT_THAT(sources.instances, SizeIs(1));
+  EXPECT_EQ(sources.instances[0].service, "pay");
+  EXPECT_EQ(sources.instances[0].port.name, "http");
+  EXPECT_THAT(sources.pods, SizeIs(1));
+}
+
+TEST(SourcesOf, NodesAreNotAskedForWhereAllLinesAreOfInstances) {
+  WatcherConfig config = TwoClusters();
+  config.clusters[0].nodes = NodeSource::Parse({"nodes=role=ingress"}).value();
+  EXPECT_TRUE(NeedsNodes(config, 0));
+  config.lines[0].kind = LineConfig::Kind::kInstances;
+  EXPECT_FALSE(NeedsNodes(config, 0));
+  EXPECT_EQ(SourcesOf(config, 0).nodes.Key(), "");
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -288,6 +288,17 @@ class EndpointSlicesImpl final : public EndpointSlices {
     return nodes;
   }
 
+  SliceInstances Instances(std::string_view ns, std::string_view service,
+                           const PortChoice& port) const override {
+    const auto at = wanted_.find(ObjectKey(ns, service));
+    if (at == wanted_.end() || !listed_) return {};
+    std::vector<const ReducedSlice*> slices;
+    for (const auto& [key, slice] : present_.slices(at->second)) {
+      slices.push_back(&slice);
+    }
+    return InstancesOf(slices, port);
+  }
+
   std::vector<std::pair<std::string, std::string>> TakeChanged() override {
     std::vector<std::pair<std::string, std::string>> result;
     result.reserve(queue_.size());

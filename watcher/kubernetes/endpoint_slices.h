@@ -1,5 +1,5 @@
 // EndpointSlices reduced to what weights need: how many pods of a Service are
-// ready, and at which addresses.
+// ready, at which addresses, and at which ports (slice_instances.h).
 //
 // Rules (Kubernetes API reference and KEP-1669): `ready` absent means true; a
 // pod counts once however many slices and address families it stands in (by
@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "watcher/kubernetes/object_sink.h"
+#include "watcher/kubernetes/slice_instances.h"
 #include "weightcalc/departed.h"
 #include "weightcalc/slot_plan.h"
 
@@ -53,6 +54,11 @@ class EndpointSlices : public ObjectSink {
   // means them to go, as Addresses() gives them.
   virtual std::vector<IngressNode> Unready(std::string_view ns,
                                            std::string_view service) const = 0;
+
+  // The endpoints as peers, and why they have no such port.
+  virtual SliceInstances Instances(std::string_view ns,
+                                   std::string_view service,
+                                   const PortChoice& port) const = 0;
 
   // The (namespace, service) pairs whose answers may have changed since the
   // last call; after the first list, every wanted one.

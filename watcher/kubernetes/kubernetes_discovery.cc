@@ -3,6 +3,7 @@
 #include "watcher/kubernetes/kubernetes_discovery.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -29,6 +30,12 @@ class KubernetesDiscovery : public Discovery {
         Add(i, {Quantity::Kind::kPods, interests[i].pod_source});
       }
       if (interests[i].nodes) Add(i, {Quantity::Kind::kIngressNodes, ""});
+      for (const PortChoice& port : interests[i].instances) {
+        const InstanceSource source = {interests[i].ns, interests[i].name,
+                                       port};
+        ports_[quantities_.size()] = port;
+        Add(i, {Quantity::Kind::kInstances, source.Key()});
+      }
     }
     departed_.resize(quantities_.size());
     reflector_ =
@@ -63,7 +70,7 @@ class KubernetesDiscovery : public Discovery {
       const Departed departed = counter_->TakeDeparted(interest);
       for (const size_t quantity : of_interest_[interest]) {
         departed_[quantity] = departed;
-        changed.push_back(quantity);
+        if (TakeInstances(quantity)) changed.push_back(quantity);
       }
     }
     return changed;
@@ -71,11 +78,18 @@ class KubernetesDiscovery : public Discovery {
   Observation Observe(size_t quantity) override {
     const size_t interest = interest_of_[quantity];
     Observation observation;
-    if (quantities_[quantity].kind == Quantity::Kind::kPods) {
-      observation.pods = counter_->Pods(interest);
-    } else {
-      observation.nodes = counter_->Nodes(interest);
-      observation.unready_nodes = counter_->UnreadyNodes(interest);
+    switch (quantities_[quantity].kind) {
+      case Quantity::Kind::kPods:
+        observation.pods = counter_->Pods(interest);
+        break;
+      case Quantity::Kind::kIngressNodes:
+        observation.nodes = counter_->Nodes(interest);
+        observation.unready_nodes = counter_->UnreadyNodes(interest);
+        break;
+      case Quantity::Kind::kInstances:
+        observation.instances =
+            counter_->Instances(interest, ports_.at(quantity)).instances;
+        break;
     }
     observation.departed = std::exchange(departed_[quantity], {});
     return observation;
@@ -83,10 +97,14 @@ class KubernetesDiscovery : public Discovery {
   void Accept(size_t quantity) override {
     counter_->Accept(interest_of_[quantity]);
   }
+  std::string WhyUncertain(size_t quantity) const override {
+    const auto it = no_port_.find(quantity);
+    return it == no_port_.end() ? std::string() : it->second;
+  }
   std::string WhyNone(size_t quantity) const override {
     return counter_->WhyNone(
         interest_of_[quantity],
-        quantities_[quantity].kind == Quantity::Kind::kIngressNodes);
+        quantities_[quantity].kind != Quantity::Kind::kPods);
   }
 
   const DiscoveryStats& stats() const override { return reflector_->stats(); }
@@ -100,6 +118,21 @@ class KubernetesDiscovery : public Discovery {
     quantities_.push_back(std::move(quantity));
   }
 
+  // False: no port is found, so that nobody knows where the instances are.
+  bool TakeInstances(size_t quantity) {
+    const auto port = ports_.find(quantity);
+    if (port == ports_.end()) return true;
+    std::string why =
+        counter_->Instances(interest_of_[quantity], port->second).no_port;
+    const bool found = why.empty();
+    if (found) {
+      no_port_.erase(quantity);
+    } else {
+      no_port_[quantity] = std::move(why);
+    }
+    return found;
+  }
+
   const Subscription subscription_;
   const NodeAddressType address_type_;
   const ReflectorFactory create_reflector_;
@@ -108,7 +141,10 @@ class KubernetesDiscovery : public Discovery {
   std::vector<size_t> interest_of_;               // by quantity
   std::vector<std::vector<size_t>> of_interest_;  // quantities
   std::vector<Departed> departed_;  // by quantity; since it was observed last
-  std::unique_ptr<Reflector> reflector_;  // last: it points to all above
+  // By quantity, of instances.
+  std::map<size_t, PortChoice> ports_;
+  std::map<size_t, std::string> no_port_;  // why; those that are uncertain
+  std::unique_ptr<Reflector> reflector_;   // last: it points to all above
 };
 
 DiscoveryMaker Maker(Subscription subscription, NodeAddressType address_type,

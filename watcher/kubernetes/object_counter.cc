@@ -39,6 +39,14 @@ class NamedTally : public ObjectCounter {
       return {};
     }
   }
+  SliceInstances Instances(size_t interest,
+                           const PortChoice& port) const override {
+    if constexpr (std::is_same_v<Sink, EndpointSlices>) {
+      return sink_->Instances(wants_[interest].ns, wants_[interest].name, port);
+    } else {
+      return {};
+    }
+  }
   std::vector<IngressNode> UnreadyNodes(size_t interest) const override {
     if constexpr (std::is_same_v<Sink, EndpointSlices>) {
       return sink_->Unready(wants_[interest].ns, wants_[interest].name);
@@ -101,6 +109,9 @@ class SelectedTally : public ObjectCounter {
     } else {
       return sink_->Live();
     }
+  }
+  SliceInstances Instances(size_t, const PortChoice&) const override {
+    return {};
   }
   std::vector<IngressNode> UnreadyNodes(size_t) const override {
     if constexpr (std::is_same_v<Sink, dynweight::Pods>) {

@@ -12,6 +12,7 @@
 
 #include "watcher/kubernetes/node_address_type.h"
 #include "watcher/kubernetes/object_sink.h"
+#include "watcher/kubernetes/slice_instances.h"
 #include "watcher/kubernetes/subscriptions.h"
 #include "weightcalc/departed.h"
 #include "weightcalc/slot_plan.h"
@@ -35,6 +36,9 @@ class ObjectCounter {
   virtual uint64_t Pods(size_t interest) const = 0;
   // Live ingress nodes, sorted, distinct. Not of the replicas kinds.
   virtual std::vector<IngressNode> Nodes(size_t interest) const = 0;
+  // The endpoints as peers. Of EndpointSlices only.
+  virtual SliceInstances Instances(size_t interest,
+                                   const PortChoice& port) const = 0;
   // Ingress nodes that would be live, were they ready; nobody means them to go.
   // Sorted, distinct. Not of the replicas kinds.
   virtual std::vector<IngressNode> UnreadyNodes(size_t interest) const = 0;

@@ -28,9 +28,12 @@ enum class EndpointState : uint8_t {
 
 struct ReducedEndpoint {
   EndpointId id;
-  uint32_t name_offset;  // of its node's name in ReducedSlice::node_names
+  uint32_t name_offset;  // of its node's name in ReducedSlice::names; its pod's
+                         // stands behind that
   IpAddress address;     // kNone: not one that a peer can have
   uint8_t name_length;
+  uint8_t pod_length;
+  uint16_t ports;  // which of ReducedSlice::ports are its
   EndpointState state;
   bool terminating;  // its owner means it to go
   bool by_address;   // `id` is: it has no uid
@@ -38,6 +41,7 @@ struct ReducedEndpoint {
   friend bool operator==(const ReducedEndpoint& a, const ReducedEndpoint& b) {
     return a.id == b.id && a.name_offset == b.name_offset &&
            a.address == b.address && a.name_length == b.name_length &&
+           a.pod_length == b.pod_length && a.ports == b.ports &&
            a.state == b.state && a.terminating == b.terminating &&
            a.by_address == b.by_address;
   }
@@ -46,18 +50,35 @@ struct ReducedEndpoint {
 static_assert(sizeof(ReducedEndpoint) <= 48,
               "10,000 endpoints should cost 1 MB");
 
+// Ports for TCP, by their names; a lone one may have none.
+struct ReducedPort {
+  std::string name;
+  uint16_t number;
+
+  friend bool operator==(const ReducedPort& a, const ReducedPort& b) {
+    return a.name == b.name && a.number == b.number;
+  }
+};
+using ReducedPorts = std::vector<ReducedPort>;
+
 struct ReducedSlice {
   bool foreign = false;  // another cluster's pods; it has no endpoints here
   std::vector<ReducedEndpoint> endpoints;
-  std::string node_names;
+  std::string names;
+  // One for all endpoints; where it was an Endpoints object, one a subset.
+  std::vector<ReducedPorts> ports;
 
   std::string_view node_name(const ReducedEndpoint& endpoint) const {
-    return std::string_view(node_names)
-        .substr(endpoint.name_offset, endpoint.name_length);
+    return std::string_view(names).substr(endpoint.name_offset,
+                                          endpoint.name_length);
+  }
+  std::string_view pod_name(const ReducedEndpoint& endpoint) const {
+    return std::string_view(names).substr(
+        endpoint.name_offset + endpoint.name_length, endpoint.pod_length);
   }
   friend bool operator==(const ReducedSlice& a, const ReducedSlice& b) {
     return a.foreign == b.foreign && a.endpoints == b.endpoints &&
-           a.node_names == b.node_names;
+           a.names == b.names && a.ports == b.ports;
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "watcher/kubernetes/dns_name.h"
@@ -13,6 +14,7 @@ namespace dynweight {
 namespace {
 
 constexpr size_t kMaxAddresses = 1024;
+constexpr std::string_view kPort = "port=";
 
 using NameRule = KubernetesKind::NameRule;
 
@@ -144,6 +146,45 @@ absl::Status ParseNodesSelector(std::string_view text,
   return status.ok() ? status : Wrong(text, std::string(status.message()));
 }
 
+absl::Status ParsePort(std::string_view text, PortChoice* port) {
+  const std::string_view value = text.substr(kPort.size());
+  const bool digits = !value.empty() &&
+                      std::all_of(value.begin(), value.end(),
+                                  [](char c) { return c >= '0' && c <= '9'; });
+  uint32_t number = 0;
+  if (digits) {
+    if (!absl::SimpleAtoi({value.data(), value.size()}, &number) ||
+        number < 1 || number > UINT16_MAX) {
+      return Wrong(text, "a port is a number of 1 to 65535");
+    }
+    port->number = static_cast<uint16_t>(number);
+    return absl::OkStatus();
+  }
+  if (!IsDnsLabel(value)) {
+    return Wrong(text,
+                 "write port=NUMBER or port=NAME, the port's name in the "
+                 "Service: 1 to 63 of a-z, 0-9 and \"-\"");
+  }
+  port->name = std::string(value);
+  return absl::OkStatus();
+}
+
+// Objects without addresses are no source, although they count pods.
+absl::Status ParseService(std::string_view text, InstanceSource* source) {
+  const absl::StatusOr<PodSource> pods = PodSource::Parse(text);
+  if (!pods.ok()) return pods.status();
+  if (pods->kind->sink != KubernetesKind::Sink::kEndpointSlices) {
+    return Wrong(
+        text, absl::StrCat("is no source of instances: addresses and ports are "
+                           "read from the EndpointSlices of a Service; write "
+                           "service=NAMESPACE/NAME of one in front of these ",
+                           "pods"));
+  }
+  source->ns = pods->ns;
+  source->service = pods->name;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string PodSource::Key() const {
@@ -169,6 +210,46 @@ absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
   const absl::Status status =
       ParseScoped(text, words, kind->name_rule, &source.ns, &source.name);
   if (!status.ok()) return status;
+  return source;
+}
+
+std::string InstanceSource::Key() const {
+  std::string key = absl::StrCat("service=", ns, "/", service);
+  if (port.number != 0) absl::StrAppend(&key, " port=", port.number);
+  if (!port.name.empty()) absl::StrAppend(&key, " port=", port.name);
+  return key;
+}
+
+absl::StatusOr<InstanceSource> InstanceSource::Parse(
+    const std::vector<std::string_view>& words) {
+  InstanceSource source;
+  bool has_port = false;
+  for (const std::string_view word : words) {
+    absl::Status status;
+    if (word.substr(0, kPort.size()) == kPort) {
+      if (has_port) return Wrong(word, "second port; write one in a line");
+      has_port = true;
+      status = ParsePort(word, &source.port);
+    } else if (PodSource::Begins(word)) {
+      if (!source.service.empty()) {
+        return Wrong(word,
+                     "second source; write one in a line, several lines of a "
+                     "cluster are allowed");
+      }
+      status = ParseService(word, &source);
+    } else {
+      status = Wrong(word,
+                     "unknown parameter; write service=NAMESPACE/NAME, port=, "
+                     "slots=, empty=, max_fails=, fail_timeout=, max_conns=, "
+                     "slow_start= or backup");
+    }
+    if (!status.ok()) return status;
+  }
+  if (source.service.empty()) {
+    return absl::InvalidArgumentError(
+        "no source: write whose pods are the peers, for example "
+        "\"service=NAMESPACE/NAME\"");
+  }
   return source;
 }
 

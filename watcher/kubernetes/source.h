@@ -1,9 +1,10 @@
-// Where a number of pods or a set of ingress nodes is read from, as the
-// configuration spells it: `service=prod/orders`, `nodes=role=ingress`, ...
+// Where a number of pods, instances or a set of ingress nodes is read from, as
+// the configuration spells it: `service=prod/orders`, `nodes=role=ingress`, ...
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SOURCE_H_
 #define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_SOURCE_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,32 @@ struct PodSource {
   friend bool operator==(const PodSource& a, const PodSource& b) {
     return a.kind == b.kind && a.ns == b.ns && a.name == b.name;
   }
+};
+
+// Which of an endpoint's ports its peer has. Neither: its only one.
+struct PortChoice {
+  std::string name;     // as its EndpointSlice calls it
+  uint16_t number = 0;  // whatever its EndpointSlice says
+
+  friend bool operator==(const PortChoice& a, const PortChoice& b) {
+    return a.name == b.name && a.number == b.number;
+  }
+};
+
+// The endpoints of a Service: the SOURCE of an upstream's `instances` line.
+struct InstanceSource {
+  std::string ns;
+  std::string service;
+  PortChoice port;
+
+  // As the configuration spells it: "service=prod/orders port=http". Identifies
+  // the source within a cluster; Parse() of its words gives the source again.
+  std::string Key() const;
+
+  // Reads "service=NAMESPACE/NAME" and "port=NUMBER|NAME", in any order.
+  // InvalidArgument says what is wrong and what to write instead.
+  static absl::StatusOr<InstanceSource> Parse(
+      const std::vector<std::string_view>& words);
 };
 
 // Where a cluster's live ingress nodes are found: `ingress_nodes` inside

@@ -148,5 +148,50 @@ TEST(NodeSource, SaysHowToTakeEveryNode) {
   EXPECT_THAT(NodeError({"nodes="}), HasSubstr("nodes=kubernetes.io/hostname"));
 }
 
+std::string InstanceKey(const std::vector<std::string_view>& words) {
+  const absl::StatusOr<InstanceSource> source = InstanceSource::Parse(words);
+  EXPECT_TRUE(source.ok()) << source.status();
+  return source.ok() ? source->Key() : "";
+}
+
+std::string InstanceError(const std::vector<std::string_view>& words) {
+  const absl::Status status = InstanceSource::Parse(words).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  return std::string(status.message());
+}
+
+TEST(InstanceSource, ReadsAServiceAndAPort) {
+  EXPECT_EQ(InstanceKey({"service=prod/orders"}), "service=prod/orders");
+  EXPECT_EQ(InstanceKey({"port=http", "service=prod/orders"}),
+            "service=prod/orders port=http");
+  EXPECT_EQ(InstanceKey({"service=prod/orders", "port=08080"}),
+            "service=prod/orders port=8080");
+}
+
+TEST(InstanceSource, RefusesWhatHasNoAddresses) {
+  for (const char* text :
+       {"deployment=prod/orders", "pods=prod/app=orders", "rollout=prod/r"}) {
+    EXPECT_THAT(InstanceError({text}), HasSubstr("is no source of instances"));
+  }
+}
+
+TEST(InstanceSource, SaysWhatToWriteInstead) {
+  EXPECT_THAT(InstanceError({}), HasSubstr("service=NAMESPACE/NAME"));
+  EXPECT_THAT(InstanceError({"port=http"}), HasSubstr("no source"));
+  EXPECT_THAT(InstanceError({"service=orders"}),
+              HasSubstr("service=NAMESPACE/NAME"));
+  EXPECT_THAT(InstanceError({"service=a/b", "service=a/c"}),
+              HasSubstr("second source"));
+  EXPECT_THAT(InstanceError({"service=a/b", "port=1", "port=2"}),
+              HasSubstr("second port"));
+  for (const char* port : {"port=", "port=0", "port=65536", "port=-1",
+                           "port=99999999999", "port=Http", "port=a_b"}) {
+    EXPECT_THAT(InstanceError({"service=a/b", port}), HasSubstr("port"))
+        << port;
+  }
+  EXPECT_THAT(InstanceError({"service=a/b", "slot=3"}),
+              HasSubstr("unknown parameter"));
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -2,6 +2,7 @@
 
 #include "watcher/kubernetes/subscriptions.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -170,6 +171,14 @@ std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources) {
   for (const PodSource& source : sources.pods) {
     Add(&wanted[source.kind], source.ns, source.name)->pod_source =
         source.Key();
+  }
+  for (const InstanceSource& source : sources.instances) {
+    const KubernetesKind* const kind = FindKubernetesKind("service");
+    std::vector<PortChoice>* ports =
+        &Add(&wanted[kind], source.ns, source.service)->instances;
+    if (std::find(ports->begin(), ports->end(), source.port) == ports->end()) {
+      ports->push_back(source.port);
+    }
   }
   const NodeSource& nodes = sources.nodes;
   if (const KubernetesKind* const kind = KindOfNodes(nodes)) {

@@ -18,6 +18,7 @@ namespace dynweight {
 // What is asked of a cluster.
 struct KubernetesSources {
   std::vector<PodSource> pods;
+  std::vector<InstanceSource> instances;
   NodeSource nodes;
   // The same for all: mode and times.
   ReflectorOptions options;
@@ -31,6 +32,8 @@ struct Subscription {
     std::string name;
     std::string pod_source;  // PodSource::Key() that counts it; empty: none
     bool nodes = false;      // it says which ingress nodes there are
+    std::vector<PortChoice> instances;  // its endpoints are peers, with each of
+                                        // these ports; distinct
   };
 
   const KubernetesKind* kind = nullptr;

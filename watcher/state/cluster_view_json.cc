@@ -28,6 +28,7 @@ constexpr std::string_view kNodeName = "\",\"name\":";
 constexpr std::string_view kApps = "},\"apps\":{";
 constexpr std::string_view kPods = ":{\"pods\":";
 constexpr std::string_view kAppsEnd = "}";
+constexpr std::string_view kInstanceLine = ",\"instances\":true";
 constexpr std::string_view kProvisional = ",\"provisional\":true";
 constexpr std::string_view kApi = ",\"api\":[";
 constexpr std::string_view kSince = ",\"since\":";
@@ -94,6 +95,7 @@ void AppendLines(const std::vector<ViewLine>& lines, std::string* out) {
     AppendJsonString(line.upstream, kNoLimit, out);
     *out += kLineSource;
     AppendJsonString(line.source, kNoLimit, out);
+    if (line.instances) *out += kInstanceLine;
     if (line.assumed.has_value()) {
       *out += kAssumed;
       AppendCount(line.assumed->pods, out);
@@ -116,6 +118,7 @@ std::vector<ViewLine> ReadLines(const cJSON* root, JsonReader* reader) {
             reader->RequiredString(element, "upstream", kMaxTextBytes));
         line.source = std::string(
             reader->RequiredString(element, "source", kMaxTextBytes));
+        line.instances = reader->Bool(element, "instances").value_or(false);
         const std::optional<uint64_t> pods = reader->Count(element, "pods");
         if (!pods.has_value()) return;
         line.assumed = PodCount{
@@ -183,9 +186,24 @@ std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
                                                uint32_t cluster) {
   std::set<std::string, std::less<>> keys;
   for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster) keys.insert(line.source);
+    if (line.cluster == cluster && !line.instances()) keys.insert(line.source);
   }
   return keys;
+}
+
+size_t ViewRoom::OfSource(std::string_view source) const {
+  const auto it = instances.find(source);
+  return it == instances.end() ? each_source : it->second;
+}
+
+ViewRoom RoomFor(const WatcherConfig& config, uint32_t cluster) {
+  ViewRoom room;
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster != cluster) continue;
+    size_t& most = line.instances() ? room.instances[line.source] : room.nodes;
+    most = std::max<size_t>(most, line.range.count);
+  }
+  return room;
 }
 
 NodeSet SaneNodes(const NodeSet& held) {
@@ -201,27 +219,31 @@ uint64_t ApiId(std::string_view url) {
 
 bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
                   const ClusterView& view) {
-  if (!view.nodes.has_value() || view.nodes->provisional) return false;
+  const bool nodes = view.nodes.has_value() && !view.nodes->provisional;
   for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster && view.pods.count(line.source) == 0) {
+    if (line.cluster != cluster) continue;
+    if (line.instances()) {
+      const auto it = view.instances.find(line.source);
+      if (it == view.instances.end() || it->second.provisional) return false;
+    } else if (!nodes || view.pods.count(line.source) == 0) {
       return false;
     }
   }
-  return true;
+  return nodes || !NeedsNodes(config, cluster);
 }
 
-std::string EncodeClusterView(const ClusterView& view, size_t max_nodes) {
+std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room) {
   std::string out;
   out.reserve(256 + view.pods.size() * 96 +
               (view.nodes.has_value()
-                   ? std::min(view.nodes->nodes.size(), max_nodes) * 64
+                   ? std::min(view.nodes->nodes.size(), room.nodes) * 64
                    : 0));
   out += kBegin;
   AppendJsonString(view.cluster, kNoLimit, &out);
   AppendIdentity(view, &out);
   out += kSource;
   AppendJsonString(view.node_source, kNoLimit, &out);
-  if (view.nodes.has_value()) AppendNodes(*view.nodes, max_nodes, &out);
+  if (view.nodes.has_value()) AppendNodes(*view.nodes, room.nodes, &out);
   out += kApps;
   bool first = true;
   for (const auto& [key, count] : view.pods) {
@@ -235,16 +257,19 @@ std::string EncodeClusterView(const ClusterView& view, size_t max_nodes) {
     out += '}';
   }
   out += kAppsEnd;
+  AppendInstanceSets(
+      view.instances,
+      [&room](const std::string& key) { return room.OfSource(key); }, &out);
   AppendLines(view.lines, &out);
   out += kEnd;
   return out;
 }
 
 std::string EncodeClusterViews(const std::vector<ClusterView>& views,
-                               size_t max_nodes, size_t max_bytes) {
+                               const ViewRoom& room, size_t max_bytes) {
   std::string out = "[";
   for (const ClusterView& view : views) {
-    const std::string text = EncodeClusterView(view, max_nodes);
+    const std::string text = EncodeClusterView(view, room);
     if (out.size() + text.size() + std::string_view(",]").size() > max_bytes) {
       continue;
     }
@@ -274,6 +299,7 @@ absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object) {
                              reader.RequiredCount(app, "observed"));
                          view.pods.try_emplace(app->string, count);
                        });
+  view.instances = ReadInstanceSets(root, &reader);
   view.api = ReadApi(root, &reader);
   view.lines = ReadLines(root, &reader);
   view.since_ms = static_cast<int64_t>(reader.Count(root, "since").value_or(0));
@@ -326,6 +352,7 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
       std::string_view("]").size() + kApps.size() + kAppsEnd.size() +
       kLines.size() + std::string_view("]").size() + kEnd.size();
   bytes += MaxUsableNodes(config, cluster) * kNodeBytes;
+  bytes += MaxInstanceSetsBytes(RoomFor(config, cluster).instances);
   for (const std::string& key : UsedSources(config, cluster)) {
     bytes += MaxJsonStringBytes(key.size()) + kAppBytes;
   }
@@ -333,8 +360,8 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
     if (line.cluster != cluster) continue;
     bytes += kUpstream.size() + MaxJsonStringBytes(line.upstream.size()) +
              kLineSource.size() + MaxJsonStringBytes(line.source.size()) +
-             kAssumed.size() + kMaxDigits + kObserved.size() + kMaxDigits +
-             std::string_view("},").size();
+             kInstanceLine.size() + kAssumed.size() + kMaxDigits +
+             kObserved.size() + kMaxDigits + std::string_view("},").size();
   }
   return bytes;
 }
@@ -342,7 +369,9 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
 uint32_t MaxUsableNodes(const WatcherConfig& config, uint32_t cluster) {
   uint32_t most = 0;
   for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster) most = std::max(most, line.range.count);
+    if (line.cluster == cluster && !line.instances()) {
+      most = std::max(most, line.range.count);
+    }
   }
   return most;
 }

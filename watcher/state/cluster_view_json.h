@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "watcher/config/config.h"
+#include "watcher/state/instance_set_json.h"
 #include "weightcalc/cluster_view.h"
 
 struct cJSON;
@@ -23,7 +26,6 @@ namespace dynweight {
 // Limits on what a view may hold; no real cluster comes near.
 inline constexpr size_t kMaxViewNodes = 65536;
 inline constexpr size_t kMaxViewApps = 100000;
-inline constexpr size_t kMaxNodeNameBytes = 63;  // as PeerIdentity::node
 
 // Stands for a base URL in views, which are shown to anybody; 53 bits.
 uint64_t ApiId(std::string_view url);
@@ -37,16 +39,30 @@ ClusterView InitialView(const ClusterConfig& cluster, int64_t now_ms);
 bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
                   const ClusterView& view);
 
+// How much of a view is written: all that can have a slot.
+struct ViewRoom {
+  size_t nodes = 0;
+  // By source; of others `each_source`.
+  std::map<std::string, size_t, std::less<>> instances;
+  size_t each_source = 0;
+
+  // So many of everything.
+  static ViewRoom Of(size_t most) { return {most, {}, most}; }
+  size_t OfSource(std::string_view source) const;
+};
+// What the lines of this cluster have slots for.
+ViewRoom RoomFor(const WatcherConfig& config, uint32_t cluster);
+
 // One JSON object without line breaks, the same for the same view, safe inside
-// HTML. Only the first `max_nodes` nodes are written (all that can have a
-// slot), and "total" says how many there are. Node names are cut to
+// HTML. Only the first nodes and instances are written, as many as there is
+// room for, and "total" says how many there are. Node names are cut to
 // kMaxNodeNameBytes; invalid UTF-8 is replaced.
-std::string EncodeClusterView(const ClusterView& view, size_t max_nodes);
+std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room);
 
 // The same of several views, as an array; as many of the first as `max_bytes`
 // have room for.
 std::string EncodeClusterViews(const std::vector<ClusterView>& views,
-                               size_t max_nodes, size_t max_bytes);
+                               const ViewRoom& room, size_t max_bytes);
 absl::StatusOr<std::vector<ClusterView>> DecodeClusterViews(
     std::string_view text);
 
@@ -64,7 +80,7 @@ absl::StatusOr<ClusterView> ReadClusterView(const cJSON* object);
 inline constexpr size_t kMaxForeignKeyBytes = 512;
 size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster);
 
-// The keys of the sources that lines of this cluster use.
+// The keys of the sources of pods that lines of this cluster use.
 std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
                                                uint32_t cluster);
 
@@ -72,8 +88,8 @@ std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
 // damaged one can hold anything.
 NodeSet SaneNodes(const NodeSet& held);
 
-// The largest slot count among the lines of this cluster: how many nodes of
-// it can ever be used at once.
+// The largest slot count among the `ingress_nodes` lines of this cluster: how
+// many nodes of it can ever be used at once.
 uint32_t MaxUsableNodes(const WatcherConfig& config, uint32_t cluster);
 
 }  // namespace dynweight

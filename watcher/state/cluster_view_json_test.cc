@@ -90,7 +90,7 @@ TEST(ViewComplete, NeedsNodesAndEverySourceOfThisCluster) {
 
 TEST(EncodeClusterView, WritesOneObject) {
   EXPECT_EQ(
-      EncodeClusterView(HeldView(), 99),
+      EncodeClusterView(HeldView(), ViewRoom::Of(99)),
       R"({"name":"bj","ingress_nodes":{"source":"service=ingress/controller",)"
       R"("observed":100,"total":2,"nodes":[{"address":"10.0.0.1","name":"n1"},)"
       R"({"address":"10.0.0.2","name":"n2"}]},"apps":{)"
@@ -99,13 +99,14 @@ TEST(EncodeClusterView, WritesOneObject) {
 }
 
 TEST(EncodeClusterView, LeavesOutWhatIsNotKnown) {
-  EXPECT_EQ(EncodeClusterView(InitialView(TwoClusters().clusters[0], 1), 9),
+  EXPECT_EQ(EncodeClusterView(InitialView(TwoClusters().clusters[0], 1),
+                              ViewRoom::Of(9)),
             R"({"name":"bj","ingress_nodes":{)"
             R"("source":"service=ingress/controller"},"apps":{}})");
 }
 
 TEST(EncodeClusterView, WritesOnlyTheNodesThatCanHaveASlot) {
-  const std::string text = EncodeClusterView(HeldView(), 1);
+  const std::string text = EncodeClusterView(HeldView(), ViewRoom::Of(1));
   EXPECT_THAT(text, HasSubstr(R"("total":2,"nodes":[{"address":"10.0.0.1")"));
   EXPECT_EQ(DecodeClusterView(text)->nodes->nodes.size(), 1u);
 }
@@ -114,7 +115,7 @@ TEST(EncodeClusterView, HostileNodeNamesAreHarmless) {
   ClusterView view = HeldView();
   view.nodes->nodes = {Node("10.0.0.1", "</script>\"\n\x80"),
                        Node("10.0.0.2", std::string(62, 'a') + "\xE4\xBA\xAC")};
-  const std::string text = EncodeClusterView(view, 9);
+  const std::string text = EncodeClusterView(view, ViewRoom::Of(9));
   EXPECT_THAT(text, HasSubstr(R"("\u003c/script\u003e\"\n)"
                               "\xEF\xBF\xBD\""));
   const ClusterView read = DecodeClusterView(text).value();
@@ -128,7 +129,7 @@ TEST(EncodeClusterView, NumbersOutOfRangeAreClamped) {
   view.pods["service=prod/orders"] = {std::numeric_limits<uint64_t>::max(),
                                       std::numeric_limits<int64_t>::max()};
   const ClusterView read =
-      DecodeClusterView(EncodeClusterView(view, 9)).value();
+      DecodeClusterView(EncodeClusterView(view, ViewRoom::Of(9))).value();
   EXPECT_EQ(read.nodes->observed_ms, 0);
   EXPECT_EQ(read.pods.at("service=prod/orders").pods, kMaxJsonInteger);
 }
@@ -136,17 +137,18 @@ TEST(EncodeClusterView, NumbersOutOfRangeAreClamped) {
 TEST(DecodeClusterView, ReadsWhatWasWritten) {
   const ClusterView held = HeldView();
   const ClusterView read =
-      DecodeClusterView(EncodeClusterView(held, 99)).value();
+      DecodeClusterView(EncodeClusterView(held, ViewRoom::Of(99))).value();
   EXPECT_EQ(read.cluster, held.cluster);
   EXPECT_EQ(read.node_source, held.node_source);
   EXPECT_EQ(read.nodes->nodes, held.nodes->nodes);
-  EXPECT_EQ(EncodeClusterView(read, 99), EncodeClusterView(held, 99));
+  EXPECT_EQ(EncodeClusterView(read, ViewRoom::Of(99)),
+            EncodeClusterView(held, ViewRoom::Of(99)));
 }
 
 TEST(DecodeClusterView, NodesNotKnownStayNotKnown) {
   const ClusterView view = InitialView(TwoClusters().clusters[0], 1);
-  EXPECT_FALSE(
-      DecodeClusterView(EncodeClusterView(view, 9))->nodes.has_value());
+  EXPECT_FALSE(DecodeClusterView(EncodeClusterView(view, ViewRoom::Of(9)))
+                   ->nodes.has_value());
 }
 
 TEST(DecodeClusterView, PassesOverUnknownMembers) {
@@ -219,7 +221,7 @@ TEST(DecodeClusterView, RefusesEverythingElse) {
 }
 
 TEST(DecodeClusterView, RefusesATextThatIsCutOff) {
-  const std::string text = EncodeClusterView(HeldView(), 99);
+  const std::string text = EncodeClusterView(HeldView(), ViewRoom::Of(99));
   for (size_t n = 0; n < text.size(); n++) DecodeError(text.substr(0, n));
 }
 
@@ -261,7 +263,7 @@ TEST(MaxEncodedViewBytes, BoundsEveryViewOfTheConfiguration) {
       view.pods[line.source] = {std::numeric_limits<uint64_t>::max(),
                                 std::numeric_limits<int64_t>::max()};
     }
-    EXPECT_LE(EncodeClusterView(view, MaxUsableNodes(config, 0)).size(),
+    EXPECT_LE(EncodeClusterView(view, RoomFor(config, 0)).size(),
               MaxEncodedViewBytes(config, 0));
   }
 }
@@ -276,7 +278,7 @@ TEST(MaxEncodedViewBytes, BoundsTheLongestListOfFixedAddresses) {
   config.clusters[1].nodes = NodeSource::Parse({list}).value();
   config.lines[2].range.count = 1024;
   const ClusterView view = InitialView(config.clusters[1], 1);
-  const std::string text = EncodeClusterView(view, 1024);
+  const std::string text = EncodeClusterView(view, ViewRoom::Of(1024));
   EXPECT_LE(text.size(), MaxEncodedViewBytes(config, 1));
   EXPECT_EQ(DecodeClusterView(text)->node_source, view.node_source);
 }

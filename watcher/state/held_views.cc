@@ -12,6 +12,7 @@
 #include <tuple>
 #include <utility>
 
+#include "watcher/state/held_instances.h"
 #include "weightcalc/ingress_node.h"
 
 namespace dynweight {
@@ -45,6 +46,7 @@ void Merge(ClusterView from, ClusterView* view,
   for (const auto& [key, count] : from.pods) {
     Later(count, &view->pods.try_emplace(key, count).first->second);
   }
+  MergeInstances(&from, view);
   if (view->api.empty()) view->api = from.api;
   if (view->lines.empty()) view->lines = std::move(from.lines);
   if (!from.nodes.has_value()) return;
@@ -99,10 +101,11 @@ class Takeover {
     for (uint32_t c = 0; c < config_.clusters.size(); ++c) {
       TakeNodes(c, &result.views[c]);
       TakePods(c, &result.views[c]);
+      TakeInstances(config_, c, Known(c), Akin(c), &result.views[c]);
     }
     for (const LineConfig& line : config_.lines) {
       result.views[line.cluster].lines.push_back(
-          {line.upstream, line.source, std::nullopt});
+          {line.upstream, line.source, std::nullopt, line.instances()});
     }
     AssumeCounts(&result.views);
     Retain(result.views, &result.retained);
@@ -212,6 +215,16 @@ class Takeover {
   bool RetainedOf(uint32_t cluster, const ClusterView& view) const {
     return view.cluster == config_.clusters[cluster].name ||
            (HasCommon(ids_[cluster], view.api) && !Configured(view.cluster));
+  }
+
+  // What may be taken for this cluster.
+  std::vector<const ClusterView*> Akin(uint32_t cluster) const {
+    std::vector<const ClusterView*> views;
+    if (Matched(cluster) != nullptr) views.push_back(Matched(cluster));
+    for (const ClusterView& view : retained_) {
+      if (RetainedOf(cluster, view)) views.push_back(&view);
+    }
+    return views;
   }
 
   // A document has room for as many nodes as its configuration had slots: with
@@ -324,12 +337,13 @@ class Takeover {
   std::vector<Replaced> ReplacedLines(const std::set<std::string>& upstreams) {
     std::set<std::tuple<size_t, std::string, std::string>> asked;
     for (const LineConfig& line : config_.lines) {
+      if (line.instances()) continue;
       asked.emplace(match_[line.cluster], line.upstream, line.source);
     }
     std::vector<Replaced> replaced;
     for (size_t i = 0; i < current_.size(); ++i) {
       for (const ViewLine& line : current_[i].lines) {
-        if (upstreams.count(line.upstream) == 0 ||
+        if (line.instances || upstreams.count(line.upstream) == 0 ||
             asked.count({i, line.upstream, line.source}) != 0) {
           continue;
         }
@@ -354,7 +368,7 @@ class Takeover {
     for (uint32_t c = 0; c < views->size(); ++c) {
       ClusterView& view = (*views)[c];
       for (ViewLine& line : view.lines) {
-        if (view.pods.count(line.source) != 0) continue;
+        if (line.instances || view.pods.count(line.source) != 0) continue;
         line.assumed = HeldCount(c, line);
         if (line.assumed) continue;
         open.push_back({c, &line});
@@ -414,7 +428,7 @@ class Takeover {
       all.push_back(std::move(view));
     }
     for (ClusterView& view : retained_) all.push_back(std::move(view));
-    std::set<std::pair<std::string, std::string>> nodes, pods;
+    std::set<std::pair<std::string, std::string>> nodes, pods, instances;
     for (uint32_t c = 0; c < views.size(); ++c) {
       const ClusterView& view = views[c];
       if (view.nodes && !view.nodes->provisional && view.nodes->cut == 0 &&
@@ -423,6 +437,9 @@ class Takeover {
       }
       for (const auto& [key, count] : view.pods) {
         pods.insert({view.cluster, key});
+      }
+      for (const auto& [key, set] : view.instances) {
+        if (!set.provisional) instances.insert({view.cluster, key});
       }
     }
     for (ClusterView& view : all) {
@@ -435,13 +452,16 @@ class Takeover {
                  ? std::next(it)
                  : view.pods.erase(it);
       }
-      if (!view.nodes && view.pods.empty()) continue;
-      view.lines.erase(std::remove_if(view.lines.begin(), view.lines.end(),
-                                      [&view](const ViewLine& line) {
-                                        return view.pods.count(line.source) ==
-                                               0;
-                                      }),
-                       view.lines.end());
+      RetainInstances(&instances, &view);
+      if (!view.nodes && view.pods.empty() && view.instances.empty()) continue;
+      view.lines.erase(
+          std::remove_if(view.lines.begin(), view.lines.end(),
+                         [&view](const ViewLine& line) {
+                           return line.instances
+                                      ? view.instances.count(line.source) == 0
+                                      : view.pods.count(line.source) == 0;
+                         }),
+          view.lines.end());
       for (ViewLine& line : view.lines) line.assumed.reset();
       retained->push_back(std::move(view));
       if (retained->size() == kMaxRetainedViews) break;

@@ -65,14 +65,14 @@ class TakeOverTest : public ::testing::Test {
   // documents, as in a real zone.
   void Reload() {
     now_ += 3600 * 1000;
-    const auto retained = DecodeClusterViews(
-        EncodeClusterViews(held_.retained, kMaxViewNodes, SIZE_MAX));
+    const auto retained = DecodeClusterViews(EncodeClusterViews(
+        held_.retained, ViewRoom::Of(kMaxViewNodes), SIZE_MAX));
     ASSERT_TRUE(retained.ok()) << retained.status();
     std::vector<ClusterView> held = *retained;
     for (size_t i = 0; i < held_.views.size(); ++i) {
-      const size_t room = i < previous_.clusters.size()
-                              ? MaxUsableNodes(previous_, i)
-                              : kMaxViewNodes;
+      const ViewRoom room = i < previous_.clusters.size()
+                                ? RoomFor(previous_, static_cast<uint32_t>(i))
+                                : ViewRoom::Of(kMaxViewNodes);
       const auto view =
           DecodeClusterView(EncodeClusterView(held_.views[i], room));
       ASSERT_TRUE(view.ok()) << view.status();
@@ -94,7 +94,7 @@ class TakeOverTest : public ::testing::Test {
     std::vector<std::string> texts;
     for (size_t i = 0; i < held_.views.size(); ++i) {
       texts.push_back(EncodeClusterView(
-          held_.views[i], MaxUsableNodes(config_, static_cast<uint32_t>(i))));
+          held_.views[i], RoomFor(config_, static_cast<uint32_t>(i))));
     }
     return texts;
   }
@@ -382,7 +382,7 @@ TEST_F(TakeOverTest, ProvisionalViewsFitTheRoomOfTheConfiguration) {
   SetSource(0, "service=a/b");
   Reload();
   EXPECT_EQ(Pods(0), "100?");
-  EXPECT_LE(EncodeClusterView(held_.views[0], 4).size(),
+  EXPECT_LE(EncodeClusterView(held_.views[0], ViewRoom::Of(4)).size(),
             MaxEncodedViewBytes(config_, 0));
 }
 

@@ -214,7 +214,7 @@ std::string EncodeState(const std::vector<ClusterView>& views,
   text += kClusters;
   for (const ClusterView& view : views) {
     if (&view != &views.front()) text += ",\n";
-    text += EncodeClusterView(view, kMaxViewNodes);
+    text += EncodeClusterView(view, ViewRoom::Of(kMaxViewNodes));
   }
   text += "]}\n";
   return text;

@@ -68,8 +68,8 @@ TEST_F(StateFileTest, GivesBackWhatWasWritten) {
   Write({View("bj", 12), View("sh", 7)});
   const std::vector<ClusterView> views = ReadStateFile(path_).value();
   ASSERT_EQ(views.size(), 2u);
-  EXPECT_EQ(EncodeClusterView(views[1], 99),
-            EncodeClusterView(View("sh", 7), 99));
+  EXPECT_EQ(EncodeClusterView(views[1], ViewRoom::Of(99)),
+            EncodeClusterView(View("sh", 7), ViewRoom::Of(99)));
   EXPECT_EQ(directory_.Files(), 1u);
 }
 

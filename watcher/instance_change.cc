@@ -1,0 +1,54 @@
+// See instance_change.h.
+
+#include "watcher/instance_change.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "watcher/state/cluster_view_json.h"
+
+namespace dynweight {
+
+InstanceChange CompareInstances(const std::vector<Instance>& in_force,
+                                std::vector<Instance> seen,
+                                std::vector<IpAddress> departed) {
+  InstanceChange change;
+  SaneInstances(&seen);
+  std::sort(departed.begin(), departed.end());
+  for (const Instance& instance : in_force) {
+    const auto it = std::lower_bound(seen.begin(), seen.end(), instance);
+    if (it != seen.end() && !(instance < *it)) {
+      if (it->weight_milli == 0) ++change.gone;
+    } else if (std::binary_search(departed.begin(), departed.end(),
+                                  instance.address)) {
+      ++change.gone;
+    } else {
+      change.held.push_back(instance);
+    }
+  }
+  for (Instance& instance : seen) {
+    if (instance.weight_milli == 0) continue;
+    change.held.push_back(instance);
+    change.serving.push_back(std::move(instance));
+  }
+  SaneInstances(&change.held);
+  return change;
+}
+
+std::vector<Instance> InstancesInForce(const ClusterView& view,
+                                       const std::string& source) {
+  const auto it = view.instances.find(source);
+  if (it == view.instances.end() || it->second.provisional || it->second.none) {
+    return {};
+  }
+  return it->second.instances;
+}
+
+std::vector<Instance> LastInstances(const ClusterView& view,
+                                    const std::string& source) {
+  const auto it = view.instances.find(source);
+  if (it == view.instances.end()) return {};
+  return it->second.instances;
+}
+
+}  // namespace dynweight
