@@ -163,7 +163,7 @@ TEST_F(ClusterWatcherInstancesTest, HoldWhileNobodyKnowsTheirPort) {
   const int64_t observed = view_.instances.at(kKey).observed_ms;
   reflector_->Modify(PodSlice(Some(1, 2), "web"));
   Pass(20000);
-  reflector_->host()->OnHealthy();
+  reflector_->delegate()->OnHealthy();
   EXPECT_THAT(InForce(), ElementsAre(1, 2, 3));
   EXPECT_THAT(watcher_->TakeChanges().sources, IsEmpty());
   EXPECT_EQ(view_.instances.at(kKey).observed_ms, observed);
