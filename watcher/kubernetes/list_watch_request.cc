@@ -2,38 +2,18 @@
 
 #include "watcher/kubernetes/list_watch_request.h"
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "watcher/text/url_text.h"
 
 namespace dynweight {
 namespace {
 
-// RFC 3986: everything but its unreserved characters is escaped.
-void AppendParameter(std::string_view name, std::string_view value,
-                     std::string* url) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  *url += url->find('?') == std::string::npos ? '?' : '&';
-  *url += name;
-  *url += '=';
-  for (const char c : value) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (absl::ascii_isalnum(byte) || c == '-' || c == '.' || c == '_' ||
-        c == '~') {
-      *url += c;
-    } else {
-      *url += '%';
-      *url += kHex[byte >> 4];
-      *url += kHex[byte & 15];
-    }
-  }
-}
-
 void AppendSelectors(const Collection& collection, std::string* url) {
   if (!collection.label_selector.empty()) {
-    AppendParameter("labelSelector", collection.label_selector, url);
+    AppendUrlParameter("labelSelector", collection.label_selector, url);
   }
   if (!collection.field_selector.empty()) {
-    AppendParameter("fieldSelector", collection.field_selector, url);
+    AppendUrlParameter("fieldSelector", collection.field_selector, url);
   }
 }
 
@@ -108,16 +88,16 @@ std::string ListUrl(std::string_view base, const Collection& collection,
                     const ListQuery& query) {
   std::string url = std::string(base) + collection.path;
   if (query.limit > 0) {
-    AppendParameter("limit", absl::StrCat(query.limit), &url);
+    AppendUrlParameter("limit", absl::StrCat(query.limit), &url);
   }
   if (!query.next.empty()) {
-    AppendParameter("continue", query.next, &url);
+    AppendUrlParameter("continue", query.next, &url);
   } else if (query.resource_version.has_value()) {
-    AppendParameter("resourceVersion", *query.resource_version, &url);
+    AppendUrlParameter("resourceVersion", *query.resource_version, &url);
     // Without it a limit would make it "exactly this one", which is gone as
     // soon as etcd is compacted. Servers before 1.19 don't know it.
     if (!query.resource_version->empty() && *query.resource_version != "0") {
-      AppendParameter("resourceVersionMatch", "NotOlderThan", &url);
+      AppendUrlParameter("resourceVersionMatch", "NotOlderThan", &url);
     }
   }
   AppendSelectors(collection, &url);
@@ -127,10 +107,10 @@ std::string ListUrl(std::string_view base, const Collection& collection,
 std::string WatchUrl(std::string_view base, const Collection& collection,
                      std::string_view resource_version, int timeout_seconds) {
   std::string url = std::string(base) + collection.path;
-  AppendParameter("watch", "1", &url);
-  AppendParameter("resourceVersion", resource_version, &url);
-  AppendParameter("allowWatchBookmarks", "true", &url);
-  AppendParameter("timeoutSeconds", absl::StrCat(timeout_seconds), &url);
+  AppendUrlParameter("watch", "1", &url);
+  AppendUrlParameter("resourceVersion", resource_version, &url);
+  AppendUrlParameter("allowWatchBookmarks", "true", &url);
+  AppendUrlParameter("timeoutSeconds", absl::StrCat(timeout_seconds), &url);
   AppendSelectors(collection, &url);
   return url;
 }

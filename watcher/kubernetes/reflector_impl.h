@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "watcher/kubernetes/backoff.h"
+#include "watcher/transport/backoff.h"
 #include "watcher/kubernetes/events_since_list.h"
 #include "watcher/kubernetes/list_fetch.h"
 #include "watcher/kubernetes/list_watch_request.h"

@@ -37,6 +37,14 @@ class ScriptedServer {
       }
       return text;
     }
+    // The `bytes` of body behind it; less: the client has gone.
+    std::string Body(size_t bytes) {
+      std::string text(bytes, '\0');
+      if (bytes == 0) return text;  // recv() would wait all the same
+      const ssize_t n = recv(fd_, text.data(), bytes, MSG_WAITALL);
+      text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+      return text;
+    }
     // False: the client has gone.
     bool Send(std::string_view data) {
       while (!data.empty()) {

@@ -191,6 +191,17 @@ std::optional<uint64_t> JsonReader::Count(const cJSON* parent,
   return static_cast<uint64_t>(number);
 }
 
+std::optional<double> JsonReader::Number(const cJSON* parent,
+                                         const char* name) {
+  const cJSON* value = Member(parent, name);
+  if (value == nullptr) return std::nullopt;
+  if (!cJSON_IsNumber(value) || !std::isfinite(value->valuedouble)) {
+    Fail(name, "must be a number");
+    return std::nullopt;
+  }
+  return value->valuedouble;
+}
+
 uint64_t JsonReader::RequiredCount(const cJSON* parent, const char* name) {
   const std::optional<uint64_t> count = Count(parent, name);
   if (ok() && !count.has_value()) Fail(name, "is missing");

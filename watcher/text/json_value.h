@@ -100,6 +100,8 @@ class JsonReader {
   std::optional<bool> Bool(const cJSON* parent, const char* name);
   // A whole number of [0, 2^53).
   std::optional<uint64_t> Count(const cJSON* parent, const char* name);
+  // A finite number, with or without a fraction.
+  std::optional<double> Number(const cJSON* parent, const char* name);
   // As Count(), but absent is a mistake (and gives 0).
   uint64_t RequiredCount(const cJSON* parent, const char* name);
 

@@ -99,6 +99,21 @@ absl::StatusOr<std::string> CredentialFiles::ReadToken(
   return CheckToken(*content, absl::StrCat("\"", path, "\""));
 }
 
+absl::StatusOr<std::string> CredentialFiles::ReadPassword(
+    const std::string& path) {
+  absl::StatusOr<std::string> content = Read(path, kMaxPasswordBytes);
+  if (!content.ok()) return content.status();
+  // As editors and `echo` end a line.
+  if (!content->empty() && content->back() == '\n') content->pop_back();
+  if (!content->empty() && content->back() == '\r') content->pop_back();
+  if (content->empty()) return Refuse(path, "holds no password");
+  if (content->find_first_of(std::string_view("\0\r\n", 3)) !=
+      std::string::npos) {
+    return Refuse(path, "holds more than one line: write the password alone");
+  }
+  return content;
+}
+
 absl::StatusOr<std::string> CheckToken(std::string_view token,
                                        const std::string& origin) {
   constexpr char kWhite[] = " \t\r\n";

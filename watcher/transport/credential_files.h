@@ -15,6 +15,7 @@
 namespace dynweight {
 
 inline constexpr size_t kMaxTokenBytes = 64 << 10;
+inline constexpr size_t kMaxPasswordBytes = 4 << 10;
 inline constexpr size_t kMaxCertificateBytes = 1 << 20;
 
 // Holds what was read, and reads again when the file is another one: by
@@ -30,6 +31,9 @@ class CredentialFiles {
   // A bearer token: white space around it is cut; control characters within,
   // which could forge a header, are an error.
   absl::StatusOr<std::string> ReadToken(const std::string& path);
+
+  // A password: the first line, which must be the only one.
+  absl::StatusOr<std::string> ReadPassword(const std::string& path);
 
   // The next read comes from the file: the server refused what it held.
   void Forget(const std::string& path) { files_.erase(path); }

@@ -98,6 +98,17 @@ TEST_F(CredentialFilesTest, ATokenIsAtMost64KiB) {
   EXPECT_THAT(Error(), HasSubstr("longer"));
 }
 
+TEST_F(CredentialFilesTest, APasswordIsOneLineAndMayHaveBlanks) {
+  Write(" a b\xc3\xa9\r\n");
+  EXPECT_EQ(*files_.ReadPassword(path_), " a b\xc3\xa9");
+  for (const char* content : {"\n", "sec\nret\n", "sec\rret"}) {
+    Write(content);
+    const auto read = files_.ReadPassword(path_);
+    EXPECT_TRUE(absl::IsUnauthenticated(read.status()));
+    EXPECT_THAT(std::string(read.status().message()), Not(HasSubstr("sec")));
+  }
+}
+
 TEST_F(CredentialFilesTest, ANamedPipeDoesNotBlock) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   EXPECT_THAT(Error(), HasSubstr("no regular file"));

@@ -19,6 +19,11 @@ struct Credentials {
   std::string tls_server_name;  // expected name and SNI, if not the URL's
   bool tls_verify = true;
 
+  // Of a server that gives a token for them (a registry).
+  std::string user;
+  std::string password_file;
+  std::string password;
+
   std::string token;
   std::string ca_data;  // PEM text
   std::string client_certificate_data;
@@ -32,11 +37,11 @@ struct Credentials {
 
   // All members.
   auto Tie() const {
-    return std::tie(token_file, ca_file, client_certificate,
-                    client_certificate_key, tls_server_name, tls_verify, token,
-                    ca_data, client_certificate_data,
-                    client_certificate_key_data, proxy_url, kubeconfig,
-                    kubeconfig_context, kubeconfig_server);
+    return std::tie(
+        token_file, ca_file, client_certificate, client_certificate_key,
+        tls_server_name, tls_verify, user, password_file, password, token,
+        ca_data, client_certificate_data, client_certificate_key_data,
+        proxy_url, kubeconfig, kubeconfig_context, kubeconfig_server);
   }
 
   friend bool operator==(const Credentials& a, const Credentials& b) {

@@ -141,7 +141,7 @@ absl::StatusOr<Credentials> Again(const Credentials& credentials) {
 
 bool HaveFiles(const Credentials& credentials) {
   return !credentials.kubeconfig.empty() || !credentials.token_file.empty() ||
-         !credentials.ca_file.empty() ||
+         !credentials.password_file.empty() || !credentials.ca_file.empty() ||
          !credentials.client_certificate.empty() ||
          !credentials.client_certificate_key.empty();
 }
@@ -159,6 +159,12 @@ absl::StatusOr<Credentials> ReadCredentials(const Credentials& credentials,
     if (!token.ok()) return token.status();
     read.token = *std::move(token);
   }
+  if (!read.password_file.empty()) {
+    absl::StatusOr<std::string> password =
+        files->ReadPassword(read.password_file);
+    if (!password.ok()) return password.status();
+    read.password = *std::move(password);
+  }
   for (const absl::Status& status :
        {ReadInto(read.ca_file, kMaxCertificateBytes, files, &read.ca_data),
         ReadInto(read.client_certificate, kMaxCertificateBytes, files,
@@ -168,6 +174,7 @@ absl::StatusOr<Credentials> ReadCredentials(const Credentials& credentials,
     if (!status.ok()) return status;
   }
   read.token_file.clear();
+  read.password_file.clear();
   read.ca_file.clear();
   read.client_certificate.clear();
   read.client_certificate_key.clear();

@@ -164,5 +164,19 @@ TEST_F(CredentialsLookTest, ARenewedBundleIsReadAgain) {
   EXPECT_FALSE(HaveFiles(*read));
 }
 
+TEST_F(CredentialsLookTest, APasswordFileIsReadAgain) {
+  CredentialFiles files;
+  Credentials credentials;
+  credentials.user = "edge";
+  credentials.password_file = directory_->Write("password", "old\n");
+  EXPECT_TRUE(HaveFiles(credentials));
+  EXPECT_EQ(ReadCredentials(credentials, &files)->password, "old");
+  directory_->Write("password", "newer\n");
+  const auto read = ReadCredentials(credentials, &files);
+  EXPECT_EQ(read->password, "newer");
+  EXPECT_FALSE(HaveFiles(*read));
+  EXPECT_FALSE(*read == credentials);
+}
+
 }  // namespace
 }  // namespace dynweight

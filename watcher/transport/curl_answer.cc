@@ -2,8 +2,12 @@
 
 #include "watcher/transport/curl_answer.h"
 
+#include <poll.h>
+
 #include <algorithm>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace dynweight {
@@ -13,11 +17,28 @@ constexpr curl_off_t kMaxRetryAfterSeconds = 86400;
 
 }  // namespace
 
+bool CurlAnswer::TakeLine(std::string_view line) {
+  heard = std::chrono::steady_clock::now();
+  header_bytes += line.size();
+  if (header_bytes > kMaxHeaderBytes) {
+    ending = Ending::kHeader;
+    return false;
+  }
+  constexpr absl::string_view kGrpcStatus = "grpc-status:";
+  absl::string_view field(line.data(), line.size());
+  if (absl::StartsWithIgnoreCase(field, kGrpcStatus)) {
+    field.remove_prefix(kGrpcStatus.size());
+    if (!absl::SimpleAtoi(field, &grpc_status)) grpc_status = -1;
+  }
+  return true;
+}
+
 HttpResult CurlResult(const CurlAnswer& answer, const CurlRequest& request,
                       CURLcode code) {
   using Ending = CurlAnswer::Ending;
   HttpResult result;
   result.http_status = answer.status;
+  result.grpc_status = answer.grpc_status;
   curl_off_t seconds = 0;
   curl_easy_getinfo(request.easy.get(), CURLINFO_RETRY_AFTER, &seconds);
   if (answer.status != 0 && seconds > 0) {
@@ -51,6 +72,13 @@ HttpResult CurlResult(const CurlAnswer& answer, const CurlRequest& request,
       break;
   }
   return result;
+}
+
+bool HasUnread(const CurlRequest& request) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  curl_easy_getinfo(request.easy.get(), CURLINFO_ACTIVESOCKET, &socket);
+  pollfd entry = {socket, POLLIN, 0};
+  return socket != CURL_SOCKET_BAD && poll(&entry, 1, 0) == 1;
 }
 
 }  // namespace dynweight

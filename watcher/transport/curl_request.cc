@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cstring>
 #include <optional>
@@ -46,6 +47,9 @@ class Options {
     blob.len = text.size();
     blob.flags = CURL_BLOB_COPY;
     Set(option, &blob);
+  }
+  void Note(CURLcode code) {
+    if (code_ == CURLE_OK) code_ = code;
   }
   CURLcode code() const { return code_; }
 
@@ -167,6 +171,37 @@ absl::StatusOr<std::string> RenameServer(const std::string& text,
   return Part(url.get(), CURLUPART_URL);
 }
 
+// A connection of a channel is of a name that nothing else has, by which
+// libcurl finds it again; it goes to where the URL points, and so does the Host
+// header.
+absl::StatusOr<std::string> SetChannel(const HttpRequest& request,
+                                       CurlRequest* result, Options* options) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(
+      curl_url(), &curl_url_cleanup);
+  if (url == nullptr ||
+      curl_url_set(url.get(), CURLUPART_URL, request.url.c_str(), 0) !=
+          CURLUE_OK ||
+      Part(url.get(), CURLUPART_SCHEME) != "http") {
+    return absl::InvalidArgumentError("not a URL of http; see api");
+  }
+  const std::string host = Part(url.get(), CURLUPART_HOST);
+  const std::string port = Part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  const std::string name = absl::StrCat(request.channel.name, ".invalid");
+  curl_url_set(url.get(), CURLUPART_HOST, name.c_str(), 0);
+  if (!Append(absl::StrCat("Host: ", host, ":", port), &result->headers) ||
+      !Append("TE: trailers", &result->headers) ||
+      !Append(absl::StrCat(name, ":", port, ":", host, ":", port),
+              &result->connect_to)) {
+    return absl::ResourceExhaustedError("no memory");
+  }
+  options->Set(CURLOPT_PIPEWAIT, 1L);
+  // libcurl 7.88 fails when it finds the connection by prior knowledge.
+  options->Set(CURLOPT_HTTP_VERSION,
+               request.channel.opens ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE}
+                                     : long{CURL_HTTP_VERSION_2_0});
+  return Part(url.get(), CURLUPART_URL);
+}
+
 void SetProxy(const Credentials& credentials, Options* options) {
   // Empty: none, whatever the environment says.
   options->SetText(CURLOPT_PROXY, credentials.proxy_url);
@@ -203,6 +238,41 @@ void SetConnection(const HttpRequest& request, Options* options) {
     options->Set(CURLOPT_FRESH_CONNECT, 1L);
     options->Set(CURLOPT_FORBID_REUSE, 1L);
   }
+}
+
+bool IsControl(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
+absl::Status AddHeaders(const HttpRequest& request, CurlRequest* result) {
+  for (const std::string& field : request.headers) {
+    if (std::any_of(field.begin(), field.end(), IsControl)) {
+      return absl::InvalidArgumentError(
+          "a header field with a control character");
+    }
+    if (!Append(field, &result->headers)) {
+      return absl::ResourceExhaustedError("no memory");
+    }
+  }
+  return absl::OkStatus();
+}
+
+void SetMethod(const HttpRequest& request, CurlRequest* result,
+               Options* options) {
+  if (request.channel.streams) {
+    options->Note(result->upload.Set(result->easy.get(), request.body));
+    return;
+  }
+  if (request.method == "GET" && request.body.empty()) return;
+  result->body = request.body;
+  options->SetText(CURLOPT_CUSTOMREQUEST, request.method);
+  if (request.body.empty() && request.method != "POST" &&
+      request.method != "PUT") {
+    return;
+  }
+  options->Set(CURLOPT_POSTFIELDSIZE_LARGE,
+               static_cast<curl_off_t>(result->body.size()));
+  options->SetText(CURLOPT_POSTFIELDS, result->body);
 }
 
 // "… port 6443 after 12 ms: Connection refused" without the time it took.
@@ -272,17 +342,20 @@ absl::Status PrepareCurlRequest(const HttpRequest& request,
     return absl::ResourceExhaustedError("no memory");
   }
   std::string url = request.url;
-  if (!credentials.tls_server_name.empty()) {
-    absl::StatusOr<std::string> renamed =
-        RenameServer(url, credentials.tls_server_name, result);
-    if (!renamed.ok()) return renamed.status();
-    url = *std::move(renamed);
-  }
-  absl::Status status = SetToken(credentials, files, &result->headers);
-  if (!status.ok()) return status;
-
   Options options(result->easy.get());
   SetConnection(request, &options);
+  absl::StatusOr<std::string> renamed = url;
+  if (!request.channel.name.empty()) {
+    renamed = SetChannel(request, result, &options);
+  } else if (!credentials.tls_server_name.empty()) {
+    renamed = RenameServer(url, credentials.tls_server_name, result);
+  }
+  if (!renamed.ok()) return renamed.status();
+  url = *std::move(renamed);
+  absl::Status status = SetToken(credentials, files, &result->headers);
+  if (status.ok()) status = AddHeaders(request, result);
+  if (!status.ok()) return status;
+  SetMethod(request, result, &options);
   SetProxy(credentials, &options);
   status = SetTls(credentials, files, &options);
   if (!status.ok()) return status;

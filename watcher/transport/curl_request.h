@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "watcher/transport/credential_files.h"
+#include "watcher/transport/curl_upload.h"
 #include "watcher/transport/http_transport.h"
 
 namespace dynweight {
@@ -27,14 +28,16 @@ using CurlList = std::unique_ptr<curl_slist, CurlListDeleter>;
 
 // An easy handle, and what it points into. The handle goes first.
 struct CurlRequest {
+  std::string body;
   CurlList headers;
   CurlList connect_to;
+  CurlUpload upload;
   CurlEasy easy;
 };
 
 // Sets everything but the callbacks that receive the answer. Unauthenticated:
-// a credential can't be read. InvalidArgument: a bad URL. ResourceExhausted:
-// no memory.
+// a credential can't be read. InvalidArgument: a bad URL or header.
+// ResourceExhausted: no memory.
 absl::Status PrepareCurlRequest(const HttpRequest& request,
                                 CredentialFiles* files, CurlRequest* result);
 

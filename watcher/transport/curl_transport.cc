@@ -45,6 +45,7 @@ class CurlTransportImpl final : public CurlTransport {
   ~CurlTransportImpl() override;
 
   Id Start(const HttpRequest& request, HttpHandler* handler) override;
+  bool Send(Id id, std::string_view data) override;
   void Cancel(Id id) override;
   void Poll(int64_t timeout_ms) override;
   void Rest(int64_t timeout_ms) override;
@@ -89,9 +90,9 @@ class CurlTransportImpl final : public CurlTransport {
   void Wait(int64_t timeout_ms);
   void TakeWakeup();
   void AddStarted();
+  void ResumeSending();
   void EndSilent();
   static TimePoint SilentSince(const Transfer& transfer, TimePoint now);
-  static bool Readable(const Transfer& transfer);
   void DeliverFinished();
   void Finish(Id id, CURLcode code);
   void RemoveCancelled();
@@ -111,6 +112,7 @@ class CurlTransportImpl final : public CurlTransport {
   // are not put off by each byte: one that has come too early is set anew.
   std::set<std::pair<TimePoint, Id>> silences_;
   std::vector<Id> started_;    // to be added by the next Poll()
+  std::vector<Id> sending_;    // have more to send
   std::vector<Id> cancelled_;  // during a Poll(), to be removed at its end
   Id last_id_ = 0;
   std::exception_ptr thrown_;  // by a handler that libcurl called
@@ -125,8 +127,9 @@ CurlTransportImpl::CurlTransportImpl(CURLM* multi, FileDescriptor epoll,
   curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &OnTimer);
   curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  // One connection a transfer; those of finished ones are kept for the next.
-  curl_multi_setopt(multi_, CURLMOPT_PIPELINING, long{CURLPIPE_NOTHING});
+  // One connection a transfer, but for channels; those of finished ones are
+  // kept for the next.
+  curl_multi_setopt(multi_, CURLMOPT_PIPELINING, long{CURLPIPE_MULTIPLEX});
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, kMaxKeptConnections);
 }
 
@@ -165,6 +168,20 @@ HttpTransport::Id CurlTransportImpl::Start(const HttpRequest& request,
   return id;
 }
 
+bool CurlTransportImpl::Send(Id id, std::string_view data) {
+  const auto found = transfers_.find(id);
+  if (found == transfers_.end()) return false;
+  sending_.push_back(id);
+  return found->second->request.upload.Add(data);
+}
+
+void CurlTransportImpl::ResumeSending() {
+  for (const Id id : std::exchange(sending_, {})) {
+    const auto found = transfers_.find(id);
+    if (found != transfers_.end()) found->second->request.upload.Resume();
+  }
+}
+
 void CurlTransportImpl::Cancel(Id id) {
   const auto found = transfers_.find(id);
   if (found == transfers_.end()) return;
@@ -186,7 +203,7 @@ void CurlTransportImpl::Remove(Transfer* transfer) {
 
 void CurlTransportImpl::Poll(int64_t timeout_ms) {
   Deliver();
-  if (delivered_ || !started_.empty()) return;
+  if (delivered_ || !started_.empty() || !sending_.empty()) return;
   Wait(std::clamp<int64_t>(timeout_ms, 0, kMaxPollMs));
 }
 
@@ -250,6 +267,7 @@ void CurlTransportImpl::Deliver() {
   polling_ = true;
   delivered_ = false;
   AddStarted();
+  ResumeSending();
   Act();
   if (thrown_ != nullptr) {
     std::rethrow_exception(std::exchange(thrown_, nullptr));
@@ -322,14 +340,6 @@ TimePoint CurlTransportImpl::SilentSince(const Transfer& transfer,
   return transfer.added_at + std::chrono::microseconds(asked_us);
 }
 
-bool CurlTransportImpl::Readable(const Transfer& transfer) {
-  curl_socket_t socket = CURL_SOCKET_BAD;
-  curl_easy_getinfo(transfer.request.easy.get(), CURLINFO_ACTIVESOCKET,
-                    &socket);
-  pollfd entry = {socket, POLLIN, 0};
-  return socket != CURL_SOCKET_BAD && poll(&entry, 1, 0) == 1;
-}
-
 void CurlTransportImpl::EndSilent() {
   const TimePoint now = std::chrono::steady_clock::now();
   while (!silences_.empty() && silences_.begin()->first <= now) {
@@ -342,7 +352,7 @@ void CurlTransportImpl::EndSilent() {
     TimePoint end = SilentSince(*transfer, now) +
                     std::chrono::milliseconds(transfer->silence_ms);
     // What has come while this thread was held up counts as well.
-    if (end <= now && Readable(*transfer)) {
+    if (end <= now && HasUnread(transfer->request)) {
       end = now + std::chrono::milliseconds(transfer->silence_ms);
     }
     if (end > now) {
@@ -419,12 +429,7 @@ size_t CurlTransportImpl::OnBody(char* data, size_t size, size_t n,
 // False ends the transfer.
 bool CurlTransportImpl::TakeHeader(Transfer* transfer, std::string_view line) {
   if (transfer->handler == nullptr) return false;
-  transfer->answer.heard = std::chrono::steady_clock::now();
-  transfer->answer.header_bytes += line.size();
-  if (transfer->answer.header_bytes > CurlAnswer::kMaxHeaderBytes) {
-    transfer->answer.ending = Ending::kHeader;
-    return false;
-  }
+  if (!transfer->answer.TakeLine(line)) return false;
   // A blank line ends the header; one of 1xx is followed by another header,
   // and trailers come after the body.
   if (line != "\r\n" && line != "\n") return true;

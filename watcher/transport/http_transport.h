@@ -9,16 +9,36 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "watcher/transport/credentials.h"
 
 namespace dynweight {
 
+// HTTP/2 without TLS, as gRPC wants it; of http:// only.
+struct Http2Channel {
+  // Requests of one name share a connection that no others use. "": HTTP/1.1.
+  std::string name;
+  // The request that opens it; the others begin when it was answered. They fail
+  // when the connection has gone.
+  bool opens = false;
+  // The body goes on with HttpTransport::Send() until the transfer ends.
+  bool streams = false;
+};
+
 struct HttpRequest {
-  std::string url;                           // absolute, http or https
+  std::string url;  // absolute, http or https
+  std::string method = "GET";
+  // Header fields, "Name: value", beside Accept and what `credentials` give.
+  // One with a control character fails the request.
+  std::vector<std::string> headers;
+  // Sent when not empty, and of POST and PUT; of the type
+  // application/x-www-form-urlencoded unless `headers` say another.
+  std::string body;
   const Credentials* credentials = nullptr;  // outlives the transfer
   const char* accept = "application/json";   // the header; outlives it, too
+  Http2Channel channel;
   int64_t connect_timeout_ms = 5000;
   int64_t silence_timeout_ms = 0;  // from the request to the first byte of the
                                    // answer, and between two; 0: none
@@ -33,11 +53,13 @@ struct HttpResult {
   // Unavailable (connect, also not in time, DNS, TLS, reset, truncated),
   // DeadlineExceeded (of the answer), ResourceExhausted (max_body, header too
   // long), Unauthenticated (a token, CA or certificate file is unreadable),
+  // InvalidArgument (the request cannot be sent as it is),
   // Aborted (the handler refused the body). The text says what happened and the
   // mend, without secrets, and stays the same while the fault does.
   absl::Status transport;
   int http_status = 0;          // 0: no status line came
   int64_t retry_after_ms = -1;  // from Retry-After; -1: none
+  int grpc_status = -1;         // from grpc-status; -1: none
 };
 
 // Receives one transfer. Called on the transport's thread only, never from
@@ -65,6 +87,9 @@ class HttpTransport {
   virtual ~HttpTransport() = default;
   // Begins a transfer. Redirects are not followed: a 3xx is an answer.
   virtual Id Start(const HttpRequest& request, HttpHandler* handler) = 0;
+  // Adds to the body of a transfer whose channel streams. False: too much waits
+  // to be sent, or there is no such transfer.
+  virtual bool Send(Id /*id*/, std::string_view /*data*/) { return false; }
   // Ends it at once; the handler hears no more of it. Unknown ids are fine.
   virtual void Cancel(Id id) = 0;
 };

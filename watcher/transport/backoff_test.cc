@@ -1,6 +1,6 @@
 // Tests of backoff.h.
 
-#include "watcher/kubernetes/backoff.h"
+#include "watcher/transport/backoff.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // How long to wait after a failure.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_BACKOFF_H_
-#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_BACKOFF_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_TRANSPORT_BACKOFF_H_
+#define DYNAMIC_WEIGHT_WATCHER_TRANSPORT_BACKOFF_H_
 
 #include <cstdint>
 #include <functional>
@@ -36,4 +36,4 @@ class Backoff {
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_BACKOFF_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_TRANSPORT_BACKOFF_H_

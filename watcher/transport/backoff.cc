@@ -1,6 +1,6 @@
 // How long to wait after a failure.
 
-#include "watcher/kubernetes/backoff.h"
+#include "watcher/transport/backoff.h"
 
 #include <algorithm>
 #include <utility>
