@@ -1,0 +1,88 @@
+// See service_table.h.
+
+#include "watcher/nacos/service_table.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace dynweight {
+
+ServiceTable::ServiceTable(const std::vector<NacosSource>& sources) {
+  for (const NacosSource& source : sources) {
+    Service service;
+    service.source = source;
+    services_.push_back(std::move(service));
+    quantities_.push_back({Quantity::Kind::kInstances, source.Key()});
+  }
+}
+
+void ServiceTable::Answered(Service* service) {
+  if (!std::exchange(service->answered, true)) ++answered_;
+}
+
+void ServiceTable::Take(size_t index, ServiceAnswer answer) {
+  Service& service = services_[index];
+  Answered(&service);
+  const bool was_uncertain = !service.uncertain.empty();
+  service.uncertain = answer.WhyUncertain();
+  if (!service.uncertain.empty()) {
+    service.changed = false;
+    return;
+  }
+  service.changed |= !service.known || was_uncertain ||
+                     service.evidence.instances != answer.instances;
+  service.known = true;
+  service.evidence = std::move(answer);
+}
+
+void ServiceTable::Refuse(size_t index, std::string why) {
+  Service& service = services_[index];
+  Answered(&service);
+  service.uncertain = std::move(why);
+  service.changed = false;
+}
+
+std::vector<size_t> ServiceTable::TakeChanged() {
+  std::vector<size_t> changed;
+  for (size_t i = 0; i < services_.size(); ++i) {
+    if (std::exchange(services_[i].changed, false)) changed.push_back(i);
+  }
+  return changed;
+}
+
+Observation ServiceTable::Observe(size_t service) const {
+  Observation observation;
+  observation.instances = services_[service].evidence.instances;
+  return observation;
+}
+
+std::string ServiceTable::WhyUncertain(size_t index) const {
+  const Service& service = services_[index];
+  if (!service.answered) return "the registry has not been asked yet";
+  return service.uncertain;
+}
+
+std::string ServiceTable::WhyNone(size_t index) const {
+  const ServiceAnswer& answer = services_[index].evidence;
+  return absl::StrCat("none of ", answer.hosts,
+                      " registered instances is healthy and enabled");
+}
+
+std::string ServiceTable::Unusable() const {
+  size_t count = 0;
+  const Service* first = nullptr;
+  for (const Service& service : services_) {
+    if (service.evidence.unusable == 0) continue;
+    count += service.evidence.unusable;
+    if (first == nullptr) first = &service;
+  }
+  if (first == nullptr) return std::string();
+  return absl::StrCat(
+      count,
+      " registered instances get no request, as their address or port "
+      "is none that a peer can have (of ",
+      first->source.Key(), "): register them with an IP address");
+}
+
+}  // namespace dynweight
