@@ -21,6 +21,7 @@
 #include "watcher/cluster_watcher.h"
 #include "watcher/handoff.h"
 #include "watcher/kubernetes/kubernetes_discovery.h"
+#include "watcher/nacos/nacos_discovery.h"
 #include "watcher/state/held_views.h"
 #include "watcher/state/state_file.h"
 #include "watcher/state/state_saver.h"
@@ -137,6 +138,7 @@ class WatcherThread : public Watcher {
   void Main() noexcept;
   void WatchUntilStop();
   void SetUp(Run* run);
+  std::vector<DiscoveryMaker> Sources(uint32_t cluster, Run* run) const;
   ClusterWatcher::NewCredentials Look(const Credentials& credentials, Run* run);
   absl::StatusOr<std::string> TuningText();
   void Turn(Run* run);
@@ -205,19 +207,10 @@ void WatcherThread::SetUp(Run* run) {
   run->transport = CurlTransport::Create();
   if (run->transport == nullptr) throw std::bad_alloc();
   handoff_.SetTransport(run->transport.get());
-  const ReflectorFactory create = [run](const ReflectorOptions& options,
-                                        ObjectSink* sink,
-                                        DiscoveryDelegate* delegate) {
-    return Reflector::Create(
-        options, run->transport.get(), sink, delegate, [run] {
-          return std::uniform_real_distribution<double>(0, 1)(run->engine);
-        });
-  };
   for (uint32_t i = 0; i < config_.clusters.size(); ++i) {
     run->clusters.push_back(std::make_unique<ClusterWatcher>(
-        config_, i, KubernetesDiscoveries(SourcesOf(config_, i), create),
-        &views_[i], &clock_, &log_, Look(config_.clusters[i].credentials, run),
-        [run] {
+        config_, i, Sources(i, run), &views_[i], &clock_, &log_,
+        Look(config_.clusters[i].credentials, run), [run] {
           return std::uniform_real_distribution<double>(0, 1)(run->engine);
         }));
   }
@@ -225,6 +218,25 @@ void WatcherThread::SetUp(Run* run) {
                                                  &log_, &change_log_, &tuning_,
                                                  clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
+}
+
+// Sources of whatever answers there.
+std::vector<DiscoveryMaker> WatcherThread::Sources(uint32_t cluster,
+                                                   Run* run) const {
+  const auto random = [run] {
+    return std::uniform_real_distribution<double>(0, 1)(run->engine);
+  };
+  HttpTransport* const transport = run->transport.get();
+  if (config_.clusters[cluster].type == ClusterConfig::Type::kNacos) {
+    return NacosDiscoveries(NacosSourcesOf(config_, cluster), transport,
+                            random);
+  }
+  return KubernetesDiscoveries(
+      SourcesOf(config_, cluster),
+      [transport, random](const ReflectorOptions& options, ObjectSink* sink,
+                          DiscoveryDelegate* delegate) {
+        return Reflector::Create(options, transport, sink, delegate, random);
+      });
 }
 
 ClusterWatcher::NewCredentials WatcherThread::Look(

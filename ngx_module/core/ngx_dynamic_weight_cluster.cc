@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "watcher/nacos/nacos_source.h"
 #include "watcher/transport/api_url.h"
 #include "watcher/transport/kubeconfig.h"
 
@@ -248,6 +249,63 @@ ngx_dynamic_weight_mode(ngx_conf_t *cf,
 }
 
 
+static char *
+ngx_dynamic_weight_type(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
+{
+    std::string_view  type = ngx_dynamic_weight_view(value[1]);
+
+    if (type == "kubernetes") {
+        block->cluster->type = dynweight::ClusterConfig::Type::kKubernetes;
+
+    } else if (type == "nacos") {
+        block->cluster->type = dynweight::ClusterConfig::Type::kNacos;
+
+    } else {
+        return ngx_dynamic_weight_refuse(cf, block, value,
+                  absl::InvalidArgumentError("write \"kubernetes\" or "
+                                             "\"nacos\""));
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_dynamic_weight_namespace(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
+{
+    std::string_view  ns = ngx_dynamic_weight_view(value[1]);
+
+    absl::Status  status = dynweight::CheckNacosNamespace(ns);
+
+    if (!status.ok()) {
+        return ngx_dynamic_weight_refuse(cf, block, value, status);
+    }
+
+    block->cluster->ns = ns;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_dynamic_weight_user(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
+{
+    std::string_view  user = ngx_dynamic_weight_view(value[1]);
+
+    if (user.empty() || user.size() > 256) {
+        return ngx_dynamic_weight_refuse(cf, block, value,
+                  absl::InvalidArgumentError("write a name of 1 to 256 bytes"));
+    }
+
+    block->cluster->credentials.user = user;
+
+    return NGX_CONF_OK;
+}
+
+
 /* guard drop=50% confirm=5s | off */
 
 static char *
@@ -305,7 +363,12 @@ using dynweight::Credentials;
 static constexpr ngx_dynamic_weight_setter_t
     ngx_dynamic_weight_setters[] =
 {
+    { "type", 1, 1, false, ngx_dynamic_weight_type },
     { "api", 1, 1, true, ngx_dynamic_weight_api },
+    { "namespace", 1, 1, false, ngx_dynamic_weight_namespace },
+    { "user", 1, 1, false, ngx_dynamic_weight_user },
+    { "password_file", 1, 1, false,
+      ngx_dynamic_weight_file<&Credentials::password_file> },
     { "token_file", 1, 1, false,
       ngx_dynamic_weight_file<&Credentials::token_file> },
     { "ca_file", 1, 1, false,

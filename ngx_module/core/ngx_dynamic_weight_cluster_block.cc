@@ -137,15 +137,11 @@ ngx_dynamic_weight_directive(ngx_conf_t *cf, ngx_command_t *, void *conf)
 }
 
 
-/* what the directives of a block say together */
-
-static char *
-ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
-    ngx_dynamic_weight_block_t *block)
+static const char *
+ngx_dynamic_weight_wrong_kubernetes(
+    const ngx_dynamic_weight_block_t *block)
 {
-    bool                           own_cred = false;
-    const char                    *wrong = NULL;
-    const dynweight::Credentials  &cred = block->cluster->credentials;
+    bool  own_cred = false;
 
     for (const char *name : { "api", "token_file", "ca_file",
                               "client_certificate", "client_certificate_key",
@@ -155,21 +151,77 @@ ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
     }
 
     if (block->kubeconfig.len && own_cred) {
-        wrong = "takes its API and credentials from kubeconfig: remove "
-                "\"api\", \"token_file\", \"ca_file\", \"client_certificate\", "
-                "\"tls_server_name\" and \"tls_verify\"";
+        return "takes its API and credentials from kubeconfig: remove "
+               "\"api\", \"token_file\", \"ca_file\", \"client_certificate\", "
+               "\"tls_server_name\" and \"tls_verify\"";
+    }
 
-    } else if (block->cluster->api.empty()) {
-        wrong = "has no API: write \"api https://HOST:PORT;\" in it";
+    for (const char *name : { "namespace", "user", "password_file" }) {
+        if (block->seen.count(name)) {
+            return "is of Kubernetes, and \"namespace\", \"user\" and "
+                   "\"password_file\" are of a registry: remove them, or write "
+                   "\"type nacos;\" in it";
+        }
+    }
 
-    } else if (block->cluster->nodes.kind == dynweight::NodeSource::Kind::kNone)
-    {
-        wrong = "does not say where its ingress nodes are: write "
-                "\"ingress_nodes service=NAMESPACE/NAME;\" (or nodes=SELECTOR, "
-                "addresses=A,B) in it";
+    if (block->cluster->api.empty()) {
+        return "has no API: write \"api https://HOST:PORT;\" in it";
+    }
 
-    } else if (cred.client_certificate.empty()
-               != cred.client_certificate_key.empty())
+    if (block->cluster->nodes.kind == dynweight::NodeSource::Kind::kNone) {
+        return "does not say where its ingress nodes are: write "
+               "\"ingress_nodes service=NAMESPACE/NAME;\" (or nodes=SELECTOR, "
+               "addresses=A,B) in it";
+    }
+
+    return NULL;
+}
+
+
+static const char *
+ngx_dynamic_weight_wrong_nacos(
+    const ngx_dynamic_weight_block_t *block)
+{
+    const dynweight::Credentials  &cred = block->cluster->credentials;
+
+    if (block->kubeconfig.len || block->seen.count("token_file")) {
+        return "is a registry, which has no \"kubeconfig\" and no "
+               "\"token_file\": write \"api\", and \"user\" and "
+               "\"password_file\" where it wants a login";
+    }
+
+    if (block->seen.count("ingress_nodes")) {
+        return "is a registry, which has no \"ingress_nodes\": remove them; an "
+               "upstream's \"instances\" name its services";
+    }
+
+    if (block->cluster->api.empty()) {
+        return "has no API: write \"api http://HOST:8848/nacos;\" in it";
+    }
+
+    if (cred.user.empty() != cred.password_file.empty()) {
+        return "needs both \"user\" and \"password_file\"";
+    }
+
+    return NULL;
+}
+
+
+/* what the directives of a block say together */
+
+static char *
+ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block)
+{
+    const char                    *wrong;
+    const dynweight::Credentials  &cred = block->cluster->credentials;
+
+    wrong = block->cluster->type == dynweight::ClusterConfig::Type::kNacos
+            ? ngx_dynamic_weight_wrong_nacos(block)
+            : ngx_dynamic_weight_wrong_kubernetes(block);
+
+    if (wrong == NULL && cred.client_certificate.empty()
+                         != cred.client_certificate_key.empty())
     {
         wrong = "needs both \"client_certificate\" and "
                 "\"client_certificate_key\"";
@@ -195,11 +247,14 @@ ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
     for (const std::string &url : block->cluster->api) {
 
         if (url.compare(0, 5, "http:") == 0
-            && (!cred.token_file.empty() || !cred.token.empty()))
+            && (!cred.token_file.empty() || !cred.token.empty()
+                || !cred.user.empty()))
         {
             ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                               "cluster \"%V\" sends its token unencrypted to "
-                               "\"%s\": use https", &block->name, url.c_str());
+                               "cluster \"%V\" sends its %s unencrypted to "
+                               "\"%s\": use https", &block->name,
+                               cred.user.empty() ? "token" : "password",
+                               url.c_str());
         }
     }
 

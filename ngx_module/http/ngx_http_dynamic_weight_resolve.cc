@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "watcher/kubernetes/source.h"
 
 
@@ -286,6 +287,15 @@ ngx_http_dynamic_weight_resolve_source(
     ngx_str_t                      *word;
     ngx_uint_t                      i;
     std::vector<std::string_view>   words;
+
+    if (!line.instances
+        && cluster.type == dynweight::ClusterConfig::Type::kNacos)
+    {
+        return absl::InvalidArgumentError(
+                   absl::StrCat("the cluster is a registry, which has no "
+                                "ingress nodes: write \"instances ",
+                                cluster.name, " service=NAME;\""));
+    }
 
     if (!line.instances) {
         return dynweight::PodSource::Parse(

@@ -3,6 +3,8 @@
 #include "watcher/config/config.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 namespace dynweight {
 namespace {
@@ -21,7 +23,12 @@ absl::StatusOr<InstanceSource> InstanceSourceOf(std::string_view key) {
 }  // namespace
 
 absl::StatusOr<std::string> InstanceSourceKey(
-    const ClusterConfig&, const std::vector<std::string_view>& words) {
+    const ClusterConfig& cluster, const std::vector<std::string_view>& words) {
+  if (cluster.type == ClusterConfig::Type::kNacos) {
+    const absl::StatusOr<NacosSource> source = NacosSource::Parse(words);
+    if (!source.ok()) return source.status();
+    return source->Key();
+  }
   const absl::StatusOr<InstanceSource> source = InstanceSource::Parse(words);
   if (!source.ok()) return source.status();
   return source->Key();
@@ -60,6 +67,24 @@ KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
   sources.options.interval_ms = asked.interval_ms;
   sources.options.timeout_ms = asked.timeout_ms;
   sources.options.spread_ms = asked.guard.confirm_ms;
+  return sources;
+}
+
+NacosSources NacosSourcesOf(const WatcherConfig& config, uint32_t cluster) {
+  const ClusterConfig& asked = config.clusters[cluster];
+  NacosSources sources;
+  std::set<std::string> keys;  // lines of several upstreams may name one
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster != cluster || !keys.insert(line.source).second) continue;
+    const absl::StatusOr<NacosSource> source =
+        NacosSource::FromKey(line.source);
+    // The configuration was checked.
+    if (source.ok()) sources.services.push_back(*source);
+  }
+  sources.options.ns = asked.ns;
+  sources.options.subscribe = asked.mode == ClusterConfig::Mode::kWatch;
+  sources.options.interval_ms = asked.interval_ms;
+  sources.options.timeout_ms = asked.timeout_ms;
   return sources;
 }
 

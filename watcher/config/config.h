@@ -12,19 +12,24 @@
 #include "absl/status/statusor.h"
 #include "watcher/kubernetes/source.h"
 #include "watcher/kubernetes/subscriptions.h"
+#include "watcher/nacos/nacos_discovery.h"
 #include "watcher/transport/credentials.h"
 #include "weightcalc/peer_set.h"
 
 namespace dynweight {
 
 struct ClusterConfig {
+  // What answers at `api`: an API server of Kubernetes, or a registry of Nacos.
+  enum class Type : uint8_t { kKubernetes, kNacos };
   enum class Mode : uint8_t { kWatch, kPoll };
 
   std::string name;
+  Type type = Type::kKubernetes;
   std::vector<std::string> api;  // base URLs without trailing slash, a path
                                  // prefix kept; tried in turn
   Credentials credentials;
-  NodeSource nodes;
+  NodeSource nodes;           // kKubernetes
+  std::string ns = "public";  // kNacos: the namespace's id
   Mode mode = Mode::kWatch;
   int64_t interval_ms = 5000;  // poll: from the end of one list to the next
   int64_t timeout_ms = 5000;   // to connect, and for a list as a whole
@@ -52,6 +57,8 @@ bool NeedsNodes(const WatcherConfig& config, uint32_t cluster);
 
 // What lines and block ask of a cluster of Kubernetes.
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster);
+// What lines and block ask of a registry of Nacos.
+NacosSources NacosSourcesOf(const WatcherConfig& config, uint32_t cluster);
 
 }  // namespace dynweight
 

@@ -73,5 +73,27 @@ TEST(SourcesOf, NodesAreNotAskedForWhereAllLinesAreOfInstances) {
   EXPECT_EQ(SourcesOf(config, 0).nodes.Key(), "");
 }
 
+TEST(NacosSourcesOf, AServiceOfSeveralLinesIsOne) {
+  WatcherConfig config = TwoClusters();
+  config.clusters[0].type = ClusterConfig::Type::kNacos;
+  config.clusters[0].ns = "prod";
+  config.clusters[0].mode = ClusterConfig::Mode::kPoll;
+  config.clusters[0].interval_ms = 700;
+  config.lines.clear();
+  for (const char* key :
+       {"service=orders", "service=pay group=a%20b", "service=orders"}) {
+    LineConfig line;
+    line.source = key;
+    config.lines.push_back(line);
+  }
+  const NacosSources sources = NacosSourcesOf(config, 0);
+  ASSERT_THAT(sources.services, SizeIs(2));
+  EXPECT_EQ(sources.services[1].group, "a b");
+  EXPECT_EQ(sources.options.ns, "prod");
+  EXPECT_FALSE(sources.options.subscribe);
+  EXPECT_EQ(sources.options.interval_ms, 700);
+  EXPECT_THAT(NacosSourcesOf(config, 1).services, SizeIs(0));
+}
+
 }  // namespace
 }  // namespace dynweight
