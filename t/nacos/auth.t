@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# A registry that wants a login: a real server of Nacos 3.1.
+# A registry that wants a login and has the newest API alone, whose lists do not
+# show the protection threshold: a real server of Nacos 3.1.
 
 use strict;
 use warnings;
@@ -13,7 +14,8 @@ use DynamicWeight::Nacos;
 use Test::More;
 
 my $t = DynamicWeight->new;
-my $vm = DynamicWeight::Nacos->new($t, 'VM', version => '3.1', auth => 1);
+my $vm = DynamicWeight::Nacos->new($t, 'VM', version => '3.1', auth => 1,
+    old_api => 0);
 $t->start_backends;
 $t->write_file($_, "$vm->{password}\n") for qw(right later);
 $t->write_file('later', "wrong\n");
@@ -55,6 +57,29 @@ ok(!has('later') && !has('nobody'), 'who has not logged in is told nothing');
 
 $t->write_file('later', "$vm->{password}\n");
 wait_ok { has('later') } 'another password in the file is taken';
+
+# Two of four are dead. Until the server has found that out they are peers.
+
+my $dead = DynamicWeight::free_port();
+$vm->register('orders', "127.0.0.$_", $dead) for 21, 22;
+wait_for { 2 == grep { !$_->{healthy} } values %{$vm->list('orders')} }
+    'the server to find them dead', 60;
+sub only_the_living {
+    my $weights = $t->weights($_[0]);
+    delete $weights->{'127.0.0.1'};    # the backup
+    return join(' ', sort keys %$weights) eq join ' ', sort keys %want;
+}
+for my $upstream (qw(subscribed polled)) {
+    wait_ok { only_the_living($upstream) } "unhealthy ones: $upstream";
+}
+$vm->protect('orders', 0.9);
+for my $cluster (qw(subscribed polled)) {
+    wait_ok {
+        grep /orders.*protection threshold.*last 3 hold/,
+            @{$t->status->{clusters}{$cluster}{watch}{warnings}}
+    } "at the protection threshold: $cluster", 60;
+    ok(only_the_living($cluster), '... what was known holds');
+}
 
 my $password = quotemeta $vm->{password};
 unlike($t->log, qr/$password|a%20pass|accessToken/, 'no secret in the log');

@@ -24,6 +24,8 @@ namespace {
 constexpr int64_t kPollAfterMs = 1000;
 // How often it must have failed while lists are answered to be told of.
 constexpr int kTroubleRefusals = 2;
+// A subscription that ends sooner is none: the next one waits.
+constexpr int64_t kShortMs = 5000;
 // How often a server that refuses gRPC is tried again.
 constexpr int64_t kSubscribeCapMs = 30000;
 
@@ -141,7 +143,7 @@ class NacosDiscovery : public Discovery {
   void OnSynced(int64_t began_ms, const absl::Status& error) {
     poller_.Stop();
     poll_at_ms_ = kNever;
-    lost_ = 0;
+    if (synced_ms_ == kNever) synced_ms_ = now_ms_;
     refused_.clear();
     refusals_ = 0;
     sync_error_ = error;
@@ -167,11 +169,12 @@ class NacosDiscovery : public Discovery {
     const std::string text(error.message().data(), error.message().size());
     // While lists are answered the subscription is only a pity.
     if (poller_.running()) return OnRefused(error, text);
-    if (!table_.complete() || lost_ > 0) {
+    const bool stood = synced_ms_ != kNever && now_ms_ - synced_ms_ >= kShortMs;
+    synced_ms_ = kNever;
+    if (!table_.complete() || !stood) {
       poll_at_ms_ = now_ms_;
       return OnRefused(error, text);
     }
-    ++lost_;
     delegate_->OnApiFailure(base_);
     subscribe_at_ms_ = now_ms_;
     delegate_->OnError(error);
@@ -220,9 +223,9 @@ class NacosDiscovery : public Discovery {
   int64_t now_ms_ = 0;
   int64_t subscribe_at_ms_ = kNever;
   int64_t poll_at_ms_ = kNever;
-  std::string base_;       // that is subscribed to
-  std::string last_base_;  // that said the last whole answer
-  int lost_ = 0;           // subscriptions since the last that stood
+  std::string base_;            // that is subscribed to
+  std::string last_base_;       // that said the last whole answer
+  int64_t synced_ms_ = kNever;  // when the subscription began that stands
   bool round_failed_ = false;
   absl::Status sync_error_;
   std::string refused_;  // why there is no subscription

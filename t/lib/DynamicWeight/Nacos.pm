@@ -7,8 +7,8 @@ package DynamicWeight::Nacos;
 #   $vm->register('orders', '127.0.0.11', 8080, weight => 2);
 #
 # Options: `auth`: who asks must have logged in; `user` and `password` are then
-# those of the one user there is. Starting takes tens of seconds: several can
-# start at a time.
+# those of the one user there is. `old_api` 0: without v1 and v2. Starting takes
+# tens of seconds: several can start at a time.
 
 use strict;
 use warnings;
@@ -31,6 +31,7 @@ sub new {
     my $self = bless {
         t => $t, name => $name, server => $server, owner => $$,
         dir  => "$t->{dir}/nacos-$name",
+        old_api => 1,
         port => free_ports(), user => 'nacos', password => 'a pass&word',
         %opt,
     }, $class;
@@ -60,6 +61,7 @@ sub start {
     my ($self) = @_;
     mkdir $self->{dir};
     my $auth = $self->{auth} ? 'true' : 'false';
+    my $old_api = $self->{old_api} ? 'true' : 'false';
     my $pid = fork // die "fork: $!\n";
     if ($pid == 0) {
         chdir $self->{dir} or POSIX::_exit(126);
@@ -77,6 +79,8 @@ sub start {
             '-Dspring.main.allow-bean-definition-overriding=true',
             '-Dnacos.server.ip=127.0.0.1', '-Dserver.address=127.0.0.1',
             "-Dnacos.core.auth.enabled=$auth",
+            (map { "-Dnacos.core.api.compatibility.$_.enabled=$old_api" }
+                qw(client admin)),
             # Two versions of one class are among its libraries.
             '-cp', "$lib/hessian-4.0.63.jar:$self->{server}/classes:$lib/*",
             'Server') or POSIX::_exit(127);
@@ -89,7 +93,7 @@ sub start {
 sub await {
     my ($self) = @_;
     my $up = wait_for {
-        my $answer = $self->ask('GET', '/v1/ns/instance/list',
+        my $answer = $self->ask('GET', $self->list_path,
             serviceName => 'none');
         $answer && $answer->{status} =~ /^(?:200|403)$/
     } "Nacos $self->{version} to serve", 180;
@@ -99,7 +103,7 @@ sub await {
             password => $self->{password});
         die "no user: $answer->{body}\n" unless $answer->{status} == 200;
         # The server learns of a user, and of what one may do, after a while.
-        wait_for { $self->login && $self->ask('GET', '/v1/ns/instance/list',
+        wait_for { $self->login && $self->ask('GET', $self->list_path,
             serviceName => 'none')->{status} == 200 } 'a user', 60;
     }
     return $self;
@@ -107,7 +111,8 @@ sub await {
 
 sub login {
     my ($self) = @_;
-    my $answer = $self->ask('POST', '/v1/auth/login',
+    my $answer = $self->ask('POST',
+        $self->{old_api} ? '/v1/auth/login' : '/v3/auth/user/login',
         username => $self->{user}, password => $self->{password});
     return unless $answer->{status} == 200;
     return $self->{token} = decode_json($answer->{body})->{accessToken};
@@ -130,6 +135,9 @@ sub restart_empty {
 }
 
 # ---- Its API.
+
+sub path { $_[0]{old_api} ? '/v1/ns/instance' : '/v3/client/ns/instance' }
+sub list_path { $_[0]->path . '/list' }
 
 sub escape {
     my ($text) = @_;
@@ -166,26 +174,35 @@ sub write {
 # see whether they are healthy. Options are parameters of the API.
 sub register {
     my ($self, $service, $ip, $port, %opt) = @_;
-    return $self->write('POST', '/v1/ns/instance', serviceName => $service,
+    return $self->write('POST', $self->path, serviceName => $service,
         ip => $ip, port => $port, ephemeral => 'false', %opt);
 }
-sub change {
+sub change {    # of the old API
     my ($self, $service, $ip, $port, %opt) = @_;
     return $self->write('PUT', '/v1/ns/instance', serviceName => $service,
         ip => $ip, port => $port, ephemeral => 'false', %opt);
 }
 sub deregister {
     my ($self, $service, $ip, $port, %opt) = @_;
-    return $self->write('DELETE', '/v1/ns/instance', serviceName => $service,
+    return $self->write('DELETE', $self->path, serviceName => $service,
         ip => $ip, port => $port, ephemeral => 'false', %opt);
+}
+
+# The part of a service's instances below which it calls all of them healthy.
+sub protect {
+    my ($self, $service, $threshold) = @_;
+    return $self->write('PUT',
+        $self->{old_api} ? '/v1/ns/service' : '/v3/admin/ns/service',
+        serviceName => $service, protectThreshold => $threshold);
 }
 
 # What it says itself: address => { healthy, weight }.
 sub list {
     my ($self, $service, %opt) = @_;
-    my $answer = $self->ask('GET', '/v1/ns/instance/list',
+    my $answer = $self->ask('GET', $self->list_path,
         serviceName => $service, %opt);
-    return { map { $_->{ip} => $_ } @{decode_json($answer->{body})->{hosts}} };
+    my $list = decode_json($answer->{body});
+    return { map { $_->{ip} => $_ } @{$list->{hosts} // $list->{data}} };
 }
 
 1;
