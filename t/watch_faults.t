@@ -51,10 +51,10 @@ my @faults = (
         qr/readyReplicas.*whole number/],
     [twice => 'body', watch => {
         body => event('EndpointSlice', "$slice\[$one],\"endpoints\":[]") },
-        qr/endpoints.*twice/],
+        qr/endpoints.*duplicate/],
     [twice_name => 'body', watch => {
         body => event('EndpointSlice', "$slice\[$one]", '"name":"other",') },
-        qr/name.*twice/],
+        qr/name.*duplicate/],
     [twice_list => 'body', list => {
         body => '{"kind":"EndpointSliceList","metadata":'
             . '{"resourceVersion":"9"},"items":[],"items":[]}' },

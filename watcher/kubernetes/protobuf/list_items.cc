@@ -126,7 +126,7 @@ absl::Status ListItems::EnterField(uint64_t length, OnJson on_json) {
   const bool wanted = Wanted();
   if (wanted && !(in_list_ && number_ == kItems)) {
     const uint32_t bit = 1U << (number_ + (in_list_ ? 16U : 0U));
-    if ((seen_ & bit) != 0) return NoList("a field stands twice");
+    if ((seen_ & bit) != 0) return NoList("a field is a duplicate");
     seen_ |= bit;
   }
   if (!in_list_ && number_ == Envelope::kRaw) {

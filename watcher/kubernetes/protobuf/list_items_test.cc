@@ -147,7 +147,7 @@ TEST_F(ListItemsTest, RefusesAListThatIsCompressed) {
 }
 
 TEST_F(ListItemsTest, RefusesWhatStandsTwice) {
-  constexpr char kTwice[] = "no list: a field stands twice";
+  constexpr char kTwice[] = "no list: a field is a duplicate";
   EXPECT_EQ(Read(Body(Type() + Type())), kTwice);
   EXPECT_EQ(Read(List(Meta("7") + Meta("8"))), kTwice);
   EXPECT_EQ(Read(List(Meta("7")) + Text(2, Meta("8"))), kTwice);

@@ -105,7 +105,7 @@ class Writer {
     }
     Close();
     const uint64_t bit = uint64_t{1} << field.number;
-    if ((seen_ & bit) != 0) return Invalid(field.name, "must not stand twice");
+    if ((seen_ & bit) != 0) return Invalid(field.name, "is a duplicate");
     if (seen_ != 0) *json_ += ',';
     seen_ |= bit;
     *json_ += '"';

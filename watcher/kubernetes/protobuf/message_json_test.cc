@@ -107,14 +107,14 @@ TEST_F(MessageJsonTest, RefusesAFieldThatStandsTwice) {
   writer_.add_string(1, "a");
   writer_.add_bool(2, false);
   writer_.add_string(1, "b");
-  EXPECT_EQ(Json(), "protobuf: field \"text\" must not stand twice");
+  EXPECT_EQ(Json(), "protobuf: field \"text\" is a duplicate");
 }
 
 TEST_F(MessageJsonTest, RefusesElementsThatStandApart) {
   writer_.add_string(6, "x");
   writer_.add_bool(2, false);
   writer_.add_string(6, "y");
-  EXPECT_EQ(Json(), "protobuf: field \"texts\" must not stand twice");
+  EXPECT_EQ(Json(), "protobuf: field \"texts\" is a duplicate");
 }
 
 TEST_F(MessageJsonTest, RefusesTheWrongType) {
