@@ -26,6 +26,7 @@
 namespace dynweight {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr size_t kMaxBytes = 4 << 20;
@@ -134,10 +135,21 @@ std::string SummaryOfSlices(const std::vector<std::string>& objects,
   slices->Interest("prod", "orders");
   slices->SetResource(resource);
   FeedList(objects, slices.get());
+  std::string instances;
+  for (const char* port : {"", "http", "none"}) {
+    const SliceInstances found =
+        slices->Instances("prod", "orders", {port, /*number=*/0});
+    absl::StrAppend(&instances, "; ", port, found.no_port);
+    for (const Instance& instance : found.instances) {
+      absl::StrAppend(&instances, " ", instance.name, "@",
+                      instance.address.ToString(), ":", instance.port, "*",
+                      instance.weight_milli);
+    }
+  }
   return absl::StrCat(slices->Ready("prod", "orders"), " ready",
                       Names(slices->Addresses("prod", "orders")), "; not",
                       Names(slices->Unready("prod", "orders")), "; ",
-                      slices->WhyNone("prod", "orders"));
+                      slices->WhyNone("prod", "orders"), instances);
 }
 
 std::string SummaryOfPods(const std::vector<std::string>& objects) {
@@ -200,7 +212,7 @@ TEST(ProtobufKindsTest, EndpointSlices) {
     return SummaryOfSlices(objects, "endpointslices");
   };
   EXPECT_THAT(ExpectSame("endpointslices", kSlices, summary),
-              HasSubstr("6 ready"));
+              AllOf(HasSubstr("6 ready"), HasSubstr(":8080*1000")));
 }
 
 TEST(ProtobufKindsTest, APage) {

@@ -37,7 +37,10 @@ constexpr MessageField kCondition[] = {
 };
 constexpr MessageFields kConditionFields = {kCondition};
 
-constexpr MessageField kReference[] = {{4, "uid", Type::kText}};
+constexpr MessageField kReference[] = {
+    {3, "name", Type::kText},
+    {4, "uid", Type::kText},
+};
 constexpr MessageFields kReferenceFields = {kReference};
 
 // ---- discovery.k8s.io/v1
@@ -57,9 +60,17 @@ constexpr MessageField kEndpoint[] = {
 };
 constexpr MessageFields kEndpointFields = {kEndpoint};
 
+constexpr MessageField kSlicePort[] = {
+    {1, "name", Type::kText},
+    {2, "protocol", Type::kText},
+    {3, "port", Type::kInteger},
+};
+constexpr MessageFields kSlicePortFields = {kSlicePort};
+
 constexpr MessageField kEndpointSlice[] = {
     {1, "metadata", Type::kMessage, &kLabelledFields},
     {2, "endpoints", Type::kMessages, &kEndpointFields},
+    {3, "ports", Type::kMessages, &kSlicePortFields},
     {4, "addressType", Type::kText},
 };
 constexpr MessageFields kEndpointSliceFields = {kEndpointSlice};
@@ -73,9 +84,17 @@ constexpr MessageField kEndpointAddress[] = {
 };
 constexpr MessageFields kEndpointAddressFields = {kEndpointAddress};
 
+constexpr MessageField kSubsetPort[] = {
+    {1, "name", Type::kText},
+    {2, "port", Type::kInteger},
+    {3, "protocol", Type::kText},
+};
+constexpr MessageFields kSubsetPortFields = {kSubsetPort};
+
 constexpr MessageField kSubset[] = {
     {1, "addresses", Type::kMessages, &kEndpointAddressFields},
     {2, "notReadyAddresses", Type::kMessages, &kEndpointAddressFields},
+    {3, "ports", Type::kMessages, &kSubsetPortFields},
 };
 constexpr MessageFields kSubsetFields = {kSubset};
 
