@@ -104,8 +104,9 @@ std::vector<const SlotState*> FreeSlots(const PeerTable& table,
 }
 
 // What the range should look like with these in it.
+// `forget`: those that drained under a former plan leave their slots.
 std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
-                               std::vector<Candidate> wanted,
+                               std::vector<Candidate> wanted, bool forget,
                                InstanceWeightOf weight_of) {
   const auto weigh = [&](const PeerIdentity& identity, uint32_t weight_milli,
                          uint32_t present) {
@@ -162,6 +163,11 @@ std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
           weigh(joining[i]->identity, joining[i]->weight_milli, 0);
       writes.push_back({free[i]->slot, true, weight, joining[i]->identity,
                         others && weight != 0});
+    } else if (forget && free[i]->occupied && free[i]->weight == 0 &&
+               table.Active(free[i]->slot) == 0) {
+      SlotWrite& write = writes.emplace_back();
+      write.slot = free[i]->slot;
+      write.clear = true;
     } else {
       write_weight(*free[i], 0);
     }
@@ -191,7 +197,7 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
   for (const IngressNode& node : nodes) {
     AddCandidate(node.address, port, node.name, 0, &wanted);
   }
-  return PlanFor(table, range, std::move(wanted),
+  return PlanFor(table, range, std::move(wanted), /*forget=*/false,
                  [&](const PeerIdentity& identity, uint32_t, uint32_t present) {
                    return weight_of(identity, present);
                  });
@@ -207,12 +213,17 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
     AddCandidate(instance.address, instance.port, instance.name,
                  instance.weight_milli, &wanted);
   }
-  return PlanFor(table, range, std::move(wanted), weight_of);
+  return PlanFor(table, range, std::move(wanted), /*forget=*/true, weight_of);
 }
 
 void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,
                      int64_t now_ms) {
   for (const SlotWrite& write : writes) {
+    if (write.clear) {
+      table.SetWeight(write.slot, 0);
+      table.ClearPeer(write.slot);
+      continue;
+    }
     if (write.assign) table.SetPeer(write.slot, write.identity);
     table.SetWeight(write.slot, write.weight);
     if (write.joins && now_ms > 0) table.health(write.slot).StartSlowly(now_ms);

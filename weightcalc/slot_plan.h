@@ -36,6 +36,7 @@ struct SlotWrite {
   // The peer joins, or comes back to, others that carry weight already: its
   // share may grow slowly. Never so when all of a line come at once.
   bool joins = false;
+  bool clear = false;  // ClearPeer(), instead of all that
 };
 
 // What a line's slots should look like, as writes from what they are now, in
@@ -68,7 +69,10 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
 
 // The same for instances, each under its own port: of one address there may be
 // several. Those that drain (weight_milli 0) have no slot but the one that they
-// leave. `weight_of` is also told the instance's weight_milli.
+// leave. One that has left, and has no request, is forgotten with the next
+// change: pods of each release have addresses of their own, and a slot for each
+// would fill the status with peers that are no more. `weight_of` is also told
+// the instance's weight_milli.
 using InstanceWeightOf = absl::FunctionRef<uint32_t(
     const PeerIdentity&, uint32_t weight_milli, uint32_t present)>;
 std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,

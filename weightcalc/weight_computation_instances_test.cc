@@ -189,6 +189,33 @@ TEST_F(InstancesTest, OneThatDrainsTakesNoSlotFromOneThatServes) {
                                               Pair("10.0.0.4:8080", 10)));
 }
 
+TEST_F(InstancesTest, OneThatHasLeftIsForgottenWithTheNextChange) {
+  KnowInstances({Pod(1), Pod(2)});
+  Apply();
+  const uint32_t busy = SlotOf(Pod(1));
+  const uint32_t idle = SlotOf(Pod(2));
+  const uint64_t generation = table_.generation(busy);
+  table_.Acquire(busy, generation, 0);
+  KnowInstances({Pod(3)});
+  Apply();
+  EXPECT_NE(table_.generation(idle), 0u);
+  KnowInstances({Pod(3), Pod(4)});
+  Apply();
+  // Pod 4 took the one, the other waits for its request.
+  EXPECT_EQ(SlotOf(Pod(2)), UINT32_MAX);
+  EXPECT_EQ(table_.generation(busy), generation);
+  table_.Release(busy, generation, 0);
+  KnowInstances({Pod(3)});
+  Apply();
+  EXPECT_EQ(table_.generation(busy), 0u);
+  KnowInstances({Pod(3), Pod(5)});
+  Apply();
+  EXPECT_EQ(SlotOf(Pod(4)), UINT32_MAX);
+  EXPECT_THAT(Weights(), UnorderedElementsAre(Pair("10.0.0.3:8080", 10),
+                                              Pair("10.0.0.5:8080", 10)));
+  EXPECT_THAT(Plan(), IsEmpty());
+}
+
 TEST_F(InstancesTest, MoreThanSlotsAreLeftOut) {
   line_.range = {4, 2};
   KnowInstances({Pod(3), Pod(1), Pod(2)});
@@ -265,7 +292,9 @@ TEST_F(InstancesTest, AFrozenLineIsReadFromItsSlots) {
   held_ = ResumeFreeze(line_, weight, Rules(freeze), table_);
   EXPECT_THAT(held_->instances, ElementsAre(Pod(1), Pod(2, 9090, 500)));
   KnowInstances({Pod(7)});
-  EXPECT_THAT(Plan(Rules(freeze)), IsEmpty());
+  Apply(Rules(freeze));
+  EXPECT_THAT(Weights(), UnorderedElementsAre(Pair("10.0.0.1:8080", 10),
+                                              Pair("10.0.0.2:9090", 5)));
 }
 
 TEST_F(InstancesTest, WhatIsTooLargeIsDividedWithAll) {
