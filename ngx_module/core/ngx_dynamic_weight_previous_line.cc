@@ -4,8 +4,10 @@
 
 #include "ngx_module/core/ngx_dynamic_weight_zone.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
+#include <vector>
 
 
 static std::optional<ngx_dynamic_weight_previous_line_t>
@@ -296,15 +298,31 @@ ngx_dynamic_weight_copy_line(
     const ngx_dynamic_weight_previous_line_t &old,
     const dynweight::LineConfig &line, dynweight::PeerTable table)
 {
-    uint32_t         i;
-    dynweight::Peer  peer;
+    uint32_t               i, slot, end;
+    dynweight::Peer        peer;
+    std::vector<uint32_t>  slots;
 
-    for (i = 0; i < ngx_min(old.count, line.range.count); i++) {
+    for (i = 0; i < old.count; i++) {
+        slots.push_back(old.first + i);
+    }
 
-        if (old.table.Read(old.first + i, &peer)) {
-            table.SetPeer(line.range.first + i, peer.identity);
-            table.SetWeight(line.range.first + i,
-                            old.table.weight(old.first + i));
+    /* each keeps its place; with too few of them those that serve come first */
+
+    if (old.count > line.range.count) {
+        std::stable_partition(slots.begin(), slots.end(), [&](uint32_t s) {
+            return old.table.weight(s) != 0;
+        });
+        slots.resize(line.range.count);
+    }
+
+    end = line.range.first + slots.size();
+
+    for (slot = line.range.first; slot < end; slot++) {
+        i = slots[slot - line.range.first];
+
+        if (old.table.Read(i, &peer)) {
+            table.SetPeer(slot, peer.identity);
+            table.SetWeight(slot, old.table.weight(i));
         }
     }
 
