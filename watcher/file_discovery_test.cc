@@ -23,7 +23,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Reads lines such as "orders 12" and "node 10.0.0.1" once a second.
+// Reads lines such as "orders 12", "node 10.0.0.1" and "vm 10.0.0.9" (an
+// instance of "orders" on port 8080, with half a share) once a second; "doubt
+// 1" says that nothing is known of instances.
 class FileDiscovery : public Discovery {
  public:
   FileDiscovery(std::string path, std::vector<std::string> applications,
@@ -33,6 +35,7 @@ class FileDiscovery : public Discovery {
       quantities_.push_back({Quantity::Kind::kPods, std::move(name)});
     }
     quantities_.push_back({Quantity::Kind::kIngressNodes, ""});
+    quantities_.push_back({Quantity::Kind::kInstances, "orders"});
   }
 
   std::string name() const override { return path_; }
@@ -52,16 +55,21 @@ class FileDiscovery : public Discovery {
   std::vector<size_t> TakeChanged() override {
     std::vector<size_t> all(quantities_.size());
     for (size_t i = 0; i < all.size(); ++i) all[i] = i;
+    if (doubt_) all.pop_back();
     return all;
   }
   Observation Observe(size_t quantity) override {
     Observation observation;
     observation.nodes = nodes_;
+    observation.instances = instances_;
     const auto it = pods_.find(quantities_[quantity].source);
     if (it != pods_.end()) observation.pods = it->second;
     return observation;
   }
   void Accept(size_t) override {}
+  std::string WhyUncertain(size_t quantity) const override {
+    return doubt_ && quantity + 1 == quantities_.size() ? "just restarted" : "";
+  }
   std::string WhyNone(size_t) const override { return "not in the file"; }
   const DiscoveryStats& stats() const override { return stats_; }
 
@@ -72,9 +80,15 @@ class FileDiscovery : public Discovery {
     if (!file) return delegate_->OnError(absl::NotFoundError("no such file"));
     pods_.clear();
     nodes_.clear();
+    instances_.clear();
+    doubt_ = false;
     for (std::string word, value; file >> word >> value;) {
       if (word == "node") {
         nodes_.push_back({IpAddress::Parse(value).value(), ""});
+      } else if (word == "vm") {
+        instances_.push_back({IpAddress::Parse(value).value(), 8080, "", 500});
+      } else if (word == "doubt") {
+        doubt_ = true;
       } else {
         pods_[word] = std::stoull(value);
       }
@@ -89,6 +103,8 @@ class FileDiscovery : public Discovery {
   std::vector<Quantity> quantities_;
   std::map<std::string, uint64_t> pods_;
   std::vector<IngressNode> nodes_;
+  std::vector<Instance> instances_;
+  bool doubt_ = false;
   DiscoveryStats stats_;
   int64_t next_ms_ = 0;
 };
@@ -154,6 +170,32 @@ TEST_F(FileDiscoveryTest, WhatFailsIsToldAndHolds) {
   Pass(1000);
   EXPECT_THAT(watcher_->Status().last_error, HasSubstr("no such file"));
   EXPECT_EQ(view_.pods["orders"].pods, 12u);
+}
+
+TEST_F(FileDiscoveryTest, InstancesComeFromItToo) {
+  Write("vm 10.0.0.2\nvm 10.0.0.1\n");
+  Start();
+  const InstanceSet& set = view_.instances["orders"];
+  ASSERT_EQ(set.instances.size(), 2u);
+  EXPECT_EQ(set.instances[0].address.ToString(), "10.0.0.1");
+  EXPECT_EQ(set.instances[0].weight_milli, 500u);
+  Write("vm 10.0.0.1\nvm 10.0.0.2\nvm 10.0.0.3\n");
+  Pass(1000);
+  EXPECT_EQ(set.instances.size(), 3u);
+}
+
+TEST_F(FileDiscoveryTest, WhatIsNoEvidenceHolds) {
+  Write("vm 10.0.0.1\n");
+  Start();
+  Write("doubt 1\n");
+  for (int i = 0; i < 20; ++i) Pass(1000);
+  EXPECT_EQ(view_.instances["orders"].instances.size(), 1u);
+  EXPECT_THAT(watcher_->Status().warnings,
+              testing::Contains(HasSubstr("just restarted; the last 1 hold")));
+  // The same from a source that is sure of it.
+  Write("");
+  for (int i = 0; i < 20; ++i) Pass(1000);
+  EXPECT_TRUE(view_.instances["orders"].none);
 }
 
 }  // namespace

@@ -297,6 +297,15 @@ ngx_http_dynamic_weight_resolve_source(
                                 cluster.name, " service=NAME;\""));
     }
 
+    if (!line.instances
+        && cluster.nodes.kind == dynweight::NodeSource::Kind::kNone)
+    {
+        return absl::InvalidArgumentError(
+                   "the cluster does not say where its ingress nodes are: "
+                   "write \"ingress_nodes service=NAMESPACE/NAME;\" in its "
+                   "block");
+    }
+
     if (!line.instances) {
         return dynweight::PodSource::Parse(
                    ngx_dynamic_weight_view(line.source)).value().Key();
