@@ -74,6 +74,7 @@ Informer::Informer(const DiscoveryMaker& source, InformerDelegate* owner,
     : owner_(owner), clock_(clock), source_(source(this)) {
   const std::vector<Quantity>& quantities = source_->quantities();
   for (size_t i = 0; i < quantities.size(); ++i) {
+    if (IsInstances(quantities[i])) instances_.push_back(i);
     guarded_.push_back(
         {i, &quantities[i],
          DropGuard(owner->config().guard,
@@ -296,7 +297,7 @@ bool Informer::IsCertain(Guarded* guarded) {
 
 // An uncertain quantity is not among those that changed.
 void Informer::LookForDoubts() {
-  for (Guarded& guarded : guarded_) (void)IsCertain(&guarded);
+  for (const size_t index : instances_) (void)IsCertain(&guarded_[index]);
 }
 
 // Nowhere to send anything is never an answer, however certain: passive health
