@@ -13,6 +13,7 @@ use DynamicWeight;
 use DynamicWeight::InFlight qw(in_flight);
 use DynamicWeight::Pods;
 use DynamicWeight::SlowServers;
+use JSON::Validator;
 use List::Util qw(sum);
 use POSIX ();
 use Test::More;
@@ -103,6 +104,10 @@ is_deeply([@$line{qw(cluster source port pods ingress_nodes weight base slots)}]
     'the status shows the line');
 is_deeply([@{peer('127.7.0.2')}{qw(cluster node name state)}],
     ['bj', 'orders-2', 'bj', 'up'], 'and its peers by the names of the pods');
+my $schema = JSON::Validator->new->schema(
+    "file://$DynamicWeight::root/conf.d/status.schema.json")->schema;
+my @errors = $schema->validate($t->status);
+is("@errors", '', 'the status is as the schema says');
 my $metrics = http_get($t->port, '/dw/metrics')->{body};
 my $server = "127.7.0.2:$t->{backend}";
 like($metrics, qr/upstream_server_weight\{upstream="orders",cluster="bj",
