@@ -42,13 +42,20 @@ void CheckSorted(const std::vector<IngressNode>& nodes) {
 
 void FeedEndpointSlices(const cJSON* object) {
   const std::unique_ptr<EndpointSlices> slices = EndpointSlices::Create();
-  slices->Want("prod", "orders");
+  slices->Interest("prod", "orders");
   FeedSink(slices.get(), object);
   const std::vector<IngressNode> nodes = slices->Addresses("prod", "orders");
   CheckSorted(nodes);
   Check(nodes.size() <= slices->Ready("prod", "orders"));
+  const std::vector<Instance> instances =
+      slices->Instances("prod", "orders", PortChoice()).instances;
+  for (size_t i = 0; i < instances.size(); ++i) {
+    Check(instances[i].port != 0);
+    Check(i == 0 || instances[i - 1] < instances[i]);
+  }
   if (slices->Apply(ObjectSink::EventType::kDeleted, object).ok()) {
     Check(slices->Ready("prod", "orders") == 0);
+    Check(slices->Instances("prod", "orders", PortChoice()).instances.empty());
   }
 }
 
@@ -73,7 +80,7 @@ void FeedPods(const cJSON* object) {
 
 void FeedReplicas(const cJSON* object) {
   const std::unique_ptr<Replicas> replicas = Replicas::Create();
-  replicas->Want("prod", "orders");
+  replicas->Interest("prod", "orders");
   FeedSink(replicas.get(), object);
   if (replicas->Apply(ObjectSink::EventType::kDeleted, object).ok()) {
     Check(replicas->Ready("prod", "orders") == 0);
