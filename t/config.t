@@ -47,6 +47,9 @@ sub bj { "$zone dynamic_weight_cluster bj { @_ }" . upstream($line) }
 
 my %good = (
     'KVMs alone' => $zone . upstream(),
+    'instances of a cluster without ingress nodes' => $zone
+        . 'dynamic_weight_cluster bj { api http://127.0.0.1:1; }'
+        . upstream('instances bj service=prod/orders port=http;'),
     'nodes alone' => "$zone $cluster upstream u { dynamic_weight; $line }",
     'an upstream before its cluster' => $zone . upstream($line) . $cluster,
     'every parameter of a line' => "$zone $cluster" . upstream(
@@ -280,6 +283,9 @@ my @wrong = (
     ['cluster without API', bj($nodes), qr/has no API: write "api https/],
     ['cluster without nodes', bj($api),
         qr/where its ingress nodes are: write "ingress_nodes service=/],
+    ['cluster without nodes or lines',
+        "$zone dynamic_weight_cluster bj { $api }" . upstream(),
+        qr/cluster "bj" does not say where its ingress nodes are: write/],
     ['unknown directive', bj("$api $nodes apis x;"),
         qr/unknown directive "apis" in cluster "bj"/],
     ['API no URL', bj("api 10.0.0.1; $nodes"), qr/https:\/\/HOST:PORT/],

@@ -168,11 +168,7 @@ ngx_dynamic_weight_wrong_kubernetes(
         return "has no API: write \"api https://HOST:PORT;\" in it";
     }
 
-    if (block->cluster->nodes.kind == dynweight::NodeSource::Kind::kNone) {
-        return "does not say where its ingress nodes are: write "
-               "\"ingress_nodes service=NAMESPACE/NAME;\" (or nodes=SELECTOR, "
-               "addresses=A,B) in it";
-    }
+    /* whether it needs ingress_nodes its lines say: see _resolve.cc */
 
     return NULL;
 }

@@ -36,7 +36,7 @@ static dynweight::LineConfig ngx_http_dynamic_weight_resolve_line(
     const std::string &source);
 static ngx_uint_t ngx_http_dynamic_weight_servers_slots(
     const ngx_dynamic_weight_group_t *group);
-static void ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
+static ngx_int_t ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 
@@ -70,7 +70,9 @@ ngx_http_dynamic_weight_resolve(ngx_conf_t *cf,
         }
     }
 
-    ngx_http_dynamic_weight_warn_unused(cf, dmcf);
+    if (ngx_http_dynamic_weight_check_clusters(cf, dmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (!dmcf->config->lines.empty() && dmcf->state.len == 0) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
@@ -302,8 +304,8 @@ ngx_http_dynamic_weight_resolve_source(
     {
         return absl::InvalidArgumentError(
                    "the cluster does not say where its ingress nodes are: "
-                   "write \"ingress_nodes service=NAMESPACE/NAME;\" in its "
-                   "block");
+                   "write \"ingress_nodes service=NAMESPACE/NAME;\" (or "
+                   "nodes=SELECTOR, addresses=A,B) in its block");
     }
 
     if (!line.instances) {
@@ -382,12 +384,14 @@ ngx_http_dynamic_weight_servers_slots(
 }
 
 
-static void
-ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
+/* what a cluster needs, and whether it is needed, its lines say */
+
+static ngx_int_t
+ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf)
 {
-    ngx_uint_t                        i;
-    ngx_dynamic_weight_place_t       *place;
+    ngx_uint_t                   i;
+    ngx_dynamic_weight_place_t  *place;
 
     place = static_cast<ngx_dynamic_weight_place_t *>(
         dmcf->cluster_places.elts);
@@ -399,15 +403,29 @@ ngx_http_dynamic_weight_warn_unused(ngx_conf_t *cf,
     }
 
     for (i = 0; i < dmcf->config->clusters.size(); i++) {
-        if (used.count(i) == 0) {
-            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                          "cluster \"%s\" is never used: write "
-                          "\"ingress_nodes %s ...\" or \"instances %s ...\" "
-                          "in an upstream, or remove it, in %s:%ui",
-                          dmcf->config->clusters[i].name.c_str(),
-                          dmcf->config->clusters[i].name.c_str(),
-                          dmcf->config->clusters[i].name.c_str(),
-                          place[i].file, place[i].line);
+        const auto  &cluster = dmcf->config->clusters[i];
+        const char  *name = cluster.name.c_str();
+
+        if (used.count(i)) {
+            continue;
         }
+
+        if (cluster.type == dynweight::ClusterConfig::Type::kKubernetes
+            && cluster.nodes.kind == dynweight::NodeSource::Kind::kNone)
+        {
+            return ngx_dynamic_weight_wrong(cf, place[i],
+                      "cluster \"%s\" does not say where its ingress nodes "
+                      "are: write \"ingress_nodes service=NAMESPACE/NAME;\" "
+                      "(or nodes=SELECTOR, addresses=A,B) in it, or "
+                      "\"instances %s ...\" in an upstream", name, name);
+        }
+
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "cluster \"%s\" is never used: write "
+                      "\"ingress_nodes %s ...\" or \"instances %s ...\" "
+                      "in an upstream, or remove it, in %s:%ui",
+                      name, name, name, place[i].file, place[i].line);
     }
+
+    return NGX_OK;
 }
