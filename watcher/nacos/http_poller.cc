@@ -26,13 +26,15 @@ struct Version {
   const char* clusters;  // the parameter's name
 };
 // In the order in which they are tried: v3's list lacks the protection
-// threshold, so that each service takes two.
+// threshold, so that each service takes two, of which the other is for
+// administrators and shows who is healthy in truth.
 constexpr Version kVersions[] = {
     {NacosApi::kV2, "/v2/ns/instance/list", "clusterName"},
     {NacosApi::kV1, "/v1/ns/instance/list", "clusters"},
     {NacosApi::kV3, "/v3/client/ns/instance/list", "clusterName"},
 };
 constexpr size_t kVersionCount = 3;
+constexpr char kAdminPath[] = "/v3/admin/ns/instance/list";
 
 }  // namespace
 
@@ -86,6 +88,7 @@ void HttpPoller::BeginRound() {
   active_ = true;
   requested_ = false;
   base_ = delegate_->ApiBase();
+  if (base_ != std::exchange(last_base_, base_)) blind_ = false;
   began_ms_ = now_ms_;
   logged_in_ = false;
   versions_asked_ = 1;
@@ -127,7 +130,7 @@ void HttpPoller::Go() {
 std::string HttpPoller::UrlOf(const Lane& lane) const {
   const Version& version = kVersions[version_];
   const NacosSource& source = table_->source(lane.service);
-  std::string url = absl::StrCat(base_, version.path);
+  std::string url = absl::StrCat(base_, lane.all ? kAdminPath : version.path);
   AppendUrlParameter("namespaceId", options_.ns, &url);
   AppendUrlParameter("groupName", source.group, &url);
   AppendUrlParameter("serviceName", source.service, &url);
@@ -135,7 +138,6 @@ std::string HttpPoller::UrlOf(const Lane& lane) const {
   // v3 takes none for DEFAULT; a comma names none and is not none.
   if (clusters.empty() && version.api == NacosApi::kV3) clusters = ",";
   if (!clusters.empty()) AppendUrlParameter(version.clusters, clusters, &url);
-  if (lane.all) AppendUrlParameter("healthyOnly", "true", &url);
   return url;
 }
 
@@ -190,7 +192,7 @@ void HttpPoller::OnList(Lane* lane, const std::string& body) {
     lane->all->at_protection_threshold =
         ReachesProtectionThreshold(*lane->all, *answer);
     answer = *std::exchange(lane->all, std::nullopt);
-  } else if (!answer->at_protection_threshold && answer->hosts != 0) {
+  } else if (api == NacosApi::kV3 && answer->hosts != 0 && !blind_) {
     lane->all = *std::move(answer);
     return Ask(lane);
   }
@@ -201,6 +203,11 @@ void HttpPoller::OnList(Lane* lane, const std::string& body) {
 void HttpPoller::OnRefused(Lane* lane, const HttpResult& result,
                            const std::string& body) {
   const int status = result.http_status;
+  if (lane->all && !IsServerFailure(status)) {
+    blind_ = true;
+    table_->Take(lane->service, *std::exchange(lane->all, std::nullopt));
+    return Go();
+  }
   if (IsAbsentApi(status)) return OnAbsentApi(result, body);
   const std::string text = DescribeRefusal(status, body);
   if (IsDenied(status)) return OnDenied(lane, text);
@@ -217,6 +224,7 @@ void HttpPoller::OnAbsentApi(const HttpResult& result,
                              const std::string& body) {
   CancelLanes();
   version_ = (version_ + 1) % kVersionCount;
+  blind_ = false;
   if (++versions_asked_ > kVersionCount) {
     return FailRound(
         absl::NotFoundError(absl::StrCat(

@@ -58,6 +58,9 @@ class HttpPoller {
   void Start(int64_t now_ms);
   // Ends what is under way, until Start().
   void Stop();
+  // Whether the lists do not show the protection threshold: those of v3, where
+  // its API for administrators is refused.
+  bool blind() const { return blind_; }
   bool running() const { return active_ || next_at_ != INT64_MAX; }
   int64_t DeadlineMs() const;
   void Tick(int64_t now_ms);
@@ -108,6 +111,8 @@ class HttpPoller {
   bool requested_ = false;  // a round is wanted that begins after the present
   size_t version_ = 0;      // of the API; which answered last
   int failed_ = 0;          // rounds in a row
+  bool blind_ = false;
+  std::string last_base_;  // of the last round
   // A login that is of no avail is not tried again before.
   int64_t login_not_before_ms_ = INT64_MIN;
 

@@ -207,6 +207,12 @@ class NacosDiscovery : public Discovery {
     if (refusals_ >= kTroubleRefusals && !round_failed_) {
       absl::StrAppend(&trouble, trouble.empty() ? "" : "; ", refused_);
     }
+    if (poller_.running() && poller_.blind()) {
+      absl::StrAppend(&trouble, trouble.empty() ? "" : "; ",
+                      "lists of v3 do not show the protection threshold, at "
+                      "which dead instances are called healthy: write mode "
+                      "watch, or let the user read /v3/admin/ns/instance/list");
+    }
     if (trouble != std::exchange(trouble_, trouble))
       delegate_->OnTrouble(trouble);
   }

@@ -116,20 +116,33 @@ TEST_F(NacosPollTest, OfV3ASecondListShowsTheProtectionThreshold) {
   const FakeNacos::Answer all =
       V3Answer({NacosHost("10.0.0.1"), NacosHost("10.0.0.2")});
   server_.Set(kV3List, all);
+  server_.Set(kV3AdminList, all);
   Watch({{"service=orders"}});
   AwaitRounds();
   EXPECT_EQ(Instances(), "10.0.0.1:80*1000 10.0.0.2:80*1000");
-  EXPECT_THAT(server_.Requests("v3/client"),
-              ElementsAre(HasSubstr("clusterName=%2C"),
-                          HasSubstr("clusterName=%2C&healthyOnly=true")));
-  server_.Set(kV3List, [&](const std::string& request) {
-    return request.find("healthyOnly") == std::string::npos
-               ? all
-               : V3Answer({NacosHost("10.0.0.2")});
-  });
+  EXPECT_EQ(trouble_, "");
+  EXPECT_THAT(server_.Requests("nacos/v3"),
+              ElementsAre(HasSubstr("v3/client/ns/instance/list?"),
+                          HasSubstr("v3/admin/ns/instance/list?")));
+  EXPECT_THAT(server_.Requests("clusterName=%2C"), testing::SizeIs(2));
+  server_.Set(kV3AdminList,
+              V3Answer({NacosHost("10.0.0.1", ",\"healthy\":false"),
+                        NacosHost("10.0.0.2")}));
   NextRound();
   EXPECT_THAT(discovery_->WhyUncertain(0), HasSubstr("protection threshold"));
   EXPECT_EQ(Instances(), "10.0.0.1:80*1000 10.0.0.2:80*1000");
+}
+
+TEST_F(NacosPollTest, WhereItIsRefusedThatIsToldOf) {
+  server_.Set(kV3List, V3Answer({NacosHost("10.0.0.1")}));
+  server_.Set(kV3AdminList, {403, "{}", ""});
+  Watch({{"service=orders"}});
+  AwaitRounds();
+  EXPECT_EQ(Instances(), "10.0.0.1:80*1000");
+  EXPECT_EQ(error_, "");
+  EXPECT_THAT(trouble_, HasSubstr("do not show the protection threshold"));
+  NextRound();
+  EXPECT_THAT(server_.Requests("admin"), testing::SizeIs(1));
 }
 
 TEST_F(NacosPollTest, TheVersionOfTheApiIsFoundOutAndFoundOutAgain) {

@@ -52,8 +52,8 @@ absl::StatusOr<ServiceAnswer> ReadServiceInfo(
     const cJSON* info, const std::vector<std::string>& clusters = {});
 
 // Whether the protection threshold is reached, by two lists of which neither
-// shows it: `all` was asked for before `healthy`, the list of the healthy ones
-// alone. It is when an instance called healthy is not among those.
+// shows it: `all` was asked for before `healthy`, which says who is so in
+// truth. It is when an instance called healthy is not among those.
 bool ReachesProtectionThreshold(const ServiceAnswer& all,
                                 const ServiceAnswer& healthy);
 

@@ -109,6 +109,7 @@ class FakeNacos {
 inline constexpr char kV1List[] = "/nacos/v1/ns/instance/list";
 inline constexpr char kV2List[] = "/nacos/v2/ns/instance/list";
 inline constexpr char kV3List[] = "/nacos/v3/client/ns/instance/list";
+inline constexpr char kV3AdminList[] = "/nacos/v3/admin/ns/instance/list";
 inline constexpr char kV1Login[] = "/nacos/v1/auth/login";
 inline constexpr char kV3Login[] = "/nacos/v3/auth/user/login";
 
