@@ -26,8 +26,8 @@ struct Version {
   const char* clusters;  // the parameter's name
 };
 // In the order in which they are tried: v3's list lacks the protection
-// threshold, so that each service takes two, of which the other is for
-// administrators and shows who is healthy in truth.
+// threshold, so that each service takes more, for administrators and of one
+// cluster each, which show who is healthy in truth.
 constexpr Version kVersions[] = {
     {NacosApi::kV2, "/v2/ns/instance/list", "clusterName"},
     {NacosApi::kV1, "/v1/ns/instance/list", "clusters"},
@@ -134,9 +134,11 @@ std::string HttpPoller::UrlOf(const Lane& lane) const {
   AppendUrlParameter("namespaceId", options_.ns, &url);
   AppendUrlParameter("groupName", source.group, &url);
   AppendUrlParameter("serviceName", source.service, &url);
-  std::string clusters = source.Clusters();
+  std::string clusters = lane.all ? lane.clusters.back() : source.Clusters();
   // v3 takes none for DEFAULT; a comma names none and is not none.
-  if (clusters.empty() && version.api == NacosApi::kV3) clusters = ",";
+  if (clusters.empty() && !lane.all && version.api == NacosApi::kV3) {
+    clusters = ",";
+  }
   if (!clusters.empty()) AppendUrlParameter(version.clusters, clusters, &url);
   return url;
 }
@@ -189,15 +191,30 @@ void HttpPoller::OnList(Lane* lane, const std::string& body) {
                                        std::string(answer.status().message())));
   }
   if (lane->all) {
-    lane->all->at_protection_threshold =
-        ReachesProtectionThreshold(*lane->all, *answer);
+    if (!TakeHealthy(lane, *answer)) return Ask(lane);
     answer = *std::exchange(lane->all, std::nullopt);
-  } else if (api == NacosApi::kV3 && answer->hosts != 0 && !blind_) {
+  } else if (api == NacosApi::kV3 && answer->hosts != 0 && !blind_ &&
+             answer->clusters.size() <= ServiceAnswer::kMaxClusters) {
     lane->all = *std::move(answer);
+    lane->clusters = lane->all->clusters;
+    lane->healthy = ServiceAnswer();
     return Ask(lane);
   }
   table_->Take(lane->service, *std::move(answer));
   Go();
+}
+
+// Whether that was the last of the lists that say who is healthy.
+bool HttpPoller::TakeHealthy(Lane* lane, const ServiceAnswer& answer) {
+  std::vector<Instance>& healthy = lane->healthy.instances;
+  healthy.insert(healthy.end(), answer.instances.begin(),
+                 answer.instances.end());
+  lane->clusters.pop_back();
+  if (!lane->clusters.empty()) return false;
+  std::sort(healthy.begin(), healthy.end());
+  lane->all->at_protection_threshold =
+      ReachesProtectionThreshold(*lane->all, lane->healthy);
+  return true;
 }
 
 void HttpPoller::OnRefused(Lane* lane, const HttpResult& result,

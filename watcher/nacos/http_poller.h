@@ -69,12 +69,14 @@ class HttpPoller {
   void WithdrawRequest() { requested_ = false; }
 
  private:
-  // One service at a time: what is asked of it, and its first list where two
-  // are needed.
+  // One service at a time: what is asked of it, and its first list where more
+  // are needed: one for each cluster, which say who is healthy.
   struct Lane {
     explicit Lane(HttpTransport* transport) : fetch(transport) {}
     size_t service = 0;
     std::optional<ServiceAnswer> all;
+    std::vector<std::string> clusters;  // to be asked for, the last one next
+    ServiceAnswer healthy;
     HttpFetch fetch;
   };
 
@@ -85,6 +87,7 @@ class HttpPoller {
   void Ask(Lane* lane);
   void OnAnswer(Lane* lane, const HttpResult& result, const std::string& body);
   void OnList(Lane* lane, const std::string& body);
+  bool TakeHealthy(Lane* lane, const ServiceAnswer& answer);
   void OnRefused(Lane* lane, const HttpResult& result, const std::string& body);
   void OnAbsentApi(const HttpResult& result, const std::string& body);
   void OnDenied(Lane* lane, const std::string& text);

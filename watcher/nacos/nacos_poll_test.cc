@@ -112,22 +112,28 @@ TEST_F(NacosPollTest, TheProtectionThresholdHolds) {
   EXPECT_EQ(Instances(), "10.0.0.1:80*1000");
 }
 
-TEST_F(NacosPollTest, OfV3ASecondListShowsTheProtectionThreshold) {
-  const FakeNacos::Answer all =
-      V3Answer({NacosHost("10.0.0.1"), NacosHost("10.0.0.2")});
-  server_.Set(kV3List, all);
-  server_.Set(kV3AdminList, all);
+TEST_F(NacosPollTest, OfV3OtherListsShowTheProtectionThreshold) {
+  const std::string bj = ",\"clusterName\":\"bj\"";
+  const std::string sh = ",\"clusterName\":\"sh\"";
+  server_.Set(kV3List,
+              V3Answer({NacosHost("10.0.0.1", bj), NacosHost("10.0.0.2", sh)}));
+  std::string health = "true";
+  server_.Set(kV3AdminList, [&](const std::string& request) {
+    return request.find("clusterName=bj") != std::string::npos
+               ? V3Answer({NacosHost("10.0.0.1", bj)})
+               : V3Answer(
+                     {NacosHost("10.0.0.2", sh + ",\"healthy\":" + health)});
+  });
   Watch({{"service=orders"}});
   AwaitRounds();
   EXPECT_EQ(Instances(), "10.0.0.1:80*1000 10.0.0.2:80*1000");
+  EXPECT_EQ(discovery_->WhyUncertain(0), "");
   EXPECT_EQ(trouble_, "");
-  EXPECT_THAT(server_.Requests("nacos/v3"),
-              ElementsAre(HasSubstr("v3/client/ns/instance/list?"),
-                          HasSubstr("v3/admin/ns/instance/list?")));
-  EXPECT_THAT(server_.Requests("clusterName=%2C"), testing::SizeIs(2));
-  server_.Set(kV3AdminList,
-              V3Answer({NacosHost("10.0.0.1", ",\"healthy\":false"),
-                        NacosHost("10.0.0.2")}));
+  EXPECT_THAT(
+      server_.Requests("nacos/v3"),
+      ElementsAre(HasSubstr("clusterName=%2C"), HasSubstr("clusterName=sh"),
+                  HasSubstr("clusterName=bj")));
+  health = "false";
   NextRound();
   EXPECT_THAT(discovery_->WhyUncertain(0), HasSubstr("protection threshold"));
   EXPECT_EQ(Instances(), "10.0.0.1:80*1000 10.0.0.2:80*1000");

@@ -51,6 +51,14 @@ bool Healthy(JsonReader* reader, const cJSON* host) {
   return healthy ? *healthy : reader->Bool(host, "valid").value_or(true);
 }
 
+void NoteCluster(std::string_view name, ServiceAnswer* answer) {
+  std::vector<std::string>& clusters = answer->clusters;
+  if (clusters.size() <= ServiceAnswer::kMaxClusters &&
+      std::find(clusters.begin(), clusters.end(), name) == clusters.end()) {
+    clusters.emplace_back(name);
+  }
+}
+
 void ReadHost(JsonReader* reader, const cJSON* host, ServiceAnswer* answer) {
   const std::string_view ip =
       reader->RequiredString(host, "ip", kMaxAddressBytes);
@@ -63,6 +71,7 @@ void ReadHost(JsonReader* reader, const cJSON* host, ServiceAnswer* answer) {
       Healthy(reader, host) && reader->Bool(host, "enabled").value_or(true);
   if (!reader->ok()) return;
   ++answer->hosts;
+  NoteCluster(reader->String(host, "clusterName", kMaxIdBytes), answer);
   Instance instance;
   const std::optional<IpAddress> address = IpAddress::Parse(ip);
   if (!address || port == 0 || port > UINT16_MAX) {

@@ -33,7 +33,10 @@ struct ServiceAnswer {
   // So few instances are healthy that the server calls all of them so. Nothing:
   // this answer doesn't show it.
   std::optional<bool> at_protection_threshold;
-  bool valid = true;     // by its own account
+  bool valid = true;  // by its own account
+  // Of the hosts; distinct, and no more than kMaxClusters + 1 of them.
+  static constexpr size_t kMaxClusters = 16;
+  std::vector<std::string> clusters;
   uint64_t made_ms = 0;  // by the server's clock; 0: it doesn't say
 
   // Why it is no evidence of which instances there are; "" when it is.
