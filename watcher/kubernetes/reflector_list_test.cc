@@ -174,7 +174,8 @@ TEST_F(ReflectorListTest, ATokenThatRepeatsIsAnError) {
   AnswerList(Page({"b"}, "100", "t2"));
   AnswerList(Page({"c"}, "100", "t1"));
   EXPECT_EQ(List(), nullptr);
-  EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("duplicate continue token")));
+  EXPECT_THAT(delegate_.errors,
+              ElementsAre(HasSubstr("duplicate continue token")));
   EXPECT_EQ(sink_.commits, 0);
   EXPECT_EQ(reflector_->stats().rejected, 1u);
 }
@@ -244,7 +245,7 @@ TEST_F(ReflectorListTest, NullItemsOfTheRightKindAreAnEmptyList) {
 
 TEST_F(ReflectorListTest, AnObjectThatTheSinkRefusesEndsTheList) {
   Start();
-  transport_.Send(List(), Page({"a", "bad", "c"}, "100"));
+  transport_.Deliver(List(), Page({"a", "bad", "c"}, "100"));
   EXPECT_EQ(List(), nullptr);
   EXPECT_THAT(delegate_.errors, ElementsAre(HasSubstr("a bad object")));
   EXPECT_THAT(sink_.staged, IsEmpty());
@@ -255,7 +256,7 @@ TEST_F(ReflectorListTest, ATruncatedListHoldsWhatThereWas) {
   Sync();
   reflector_->RequestFreshList(now_ms_);
   Advance(0);
-  transport_.Send(List(), Page({"y", "z"}, "105").substr(0, 120));
+  transport_.Deliver(List(), Page({"y", "z"}, "105").substr(0, 120));
   Break(List(), absl::UnavailableError("closed"), 200);
   EXPECT_THAT(sink_.present, ElementsAre("x"));
 }
@@ -267,7 +268,7 @@ TEST_F(ReflectorListTest, AListThatIsTooLongIsAskedForInPagesFromThenOn) {
   for (const absl::Status& failure : failures) {
     SCOPED_TRACE(failure.ToString());
     Start();
-    transport_.Send(List(), Page({"a", "b"}, "100").substr(0, 90));
+    transport_.Deliver(List(), Page({"a", "b"}, "100").substr(0, 90));
     Break(List(), failure, 200);
     WaitFor(/*watch=*/false);
     EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
@@ -290,7 +291,7 @@ TEST_F(ReflectorListTest, PagesThatAreTooLongBecomeSmaller) {
   for (int i = 0; i < 6; ++i) {
     WaitFor(/*watch=*/false);
     limits.push_back(List()->Parameter("limit").value_or(""));
-    transport_.Send(List(), "{");
+    transport_.Deliver(List(), "{");
     Break(List(), absl::ResourceExhaustedError("too long"), 200);
   }
   EXPECT_THAT(limits, ElementsAre("500", "500", "125", "31", "10", "10"));
@@ -301,7 +302,7 @@ TEST_F(ReflectorListTest, ACutAloneIsNoReasonForPages) {
   for (const char* version : {"0", "0", ""}) {
     WaitFor(/*watch=*/false);
     EXPECT_EQ(List()->Parameter("resourceVersion").value_or(""), version);
-    transport_.Send(List(), "{");
+    transport_.Deliver(List(), "{");
     Break(List(), absl::UnavailableError("closed"), 200);
   }
 }
@@ -382,7 +383,7 @@ TEST_F(ReflectorListTest, VersionsAreOpaque) {
 TEST_F(ReflectorListTest, AListInAnyPiecesIsTheSame) {
   Start();
   const std::string page = Page({"a", "b]}", "c\\\""}, "100");
-  for (const char c : page) transport_.Send(List(), std::string(1, c));
+  for (const char c : page) transport_.Deliver(List(), std::string(1, c));
   transport_.End(List(), absl::OkStatus(), 200);
   EXPECT_THAT(sink_.present, ElementsAre("a", "b]}", "c\""));
 }

@@ -58,7 +58,7 @@ class ScriptedTransport : public HttpTransport {
     if (id >= 1 && id <= transfers.size()) transfers[id - 1].handler = nullptr;
   }
 
-  void Send(Transfer* transfer, std::string_view body) {
+  void Deliver(Transfer* transfer, std::string_view body) {
     if (!transfer->status_told) {
       transfer->status_told = true;
       transfer->handler->OnStatus(200, transfer->content_type);
@@ -248,7 +248,7 @@ class ReflectorTest : public testing::Test {
   void AnswerList(const std::string& body) {
     Transfer* list = List();
     ASSERT_NE(list, nullptr);
-    transport_.Send(list, body);
+    transport_.Deliver(list, body);
     transport_.End(list, absl::OkStatus(), 200);
   }
   void Refuse(Transfer* transfer, int code, const std::string& body = "",
@@ -263,7 +263,7 @@ class ReflectorTest : public testing::Test {
   void Send(const std::string& events) {
     Transfer* watch = Watch();
     ASSERT_NE(watch, nullptr);
-    transport_.Send(watch, events);
+    transport_.Deliver(watch, events);
   }
   // The header of a 200, and nothing more.
   void AnswerWatch() { Send(""); }
