@@ -137,7 +137,7 @@ std::string HttpPoller::UrlOf(const Lane& lane) const {
   std::string clusters = lane.all ? lane.clusters.back() : source.Clusters();
   // v3 takes none for DEFAULT; a comma names none and is not none.
   if (clusters.empty() && !lane.all && version.api == NacosApi::kV3) {
-    clusters = ",";
+    clusters.push_back(',');
   }
   if (!clusters.empty()) AppendUrlParameter(version.clusters, clusters, &url);
   return url;
