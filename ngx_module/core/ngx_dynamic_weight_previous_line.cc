@@ -4,7 +4,6 @@
 
 #include "ngx_module/core/ngx_dynamic_weight_zone.h"
 
-#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -298,22 +297,26 @@ ngx_dynamic_weight_copy_line(
     const ngx_dynamic_weight_previous_line_t &old,
     const dynweight::LineConfig &line, dynweight::PeerTable table)
 {
+    bool                   fits;
     uint32_t               i, slot, end;
     dynweight::Peer        peer;
     std::vector<uint32_t>  slots;
 
-    for (i = 0; i < old.count; i++) {
-        slots.push_back(old.first + i);
-    }
-
     /* each keeps its place; with too few of them those that serve come first */
 
-    if (old.count > line.range.count) {
-        std::stable_partition(slots.begin(), slots.end(), [&](uint32_t s) {
-            return old.table.weight(s) != 0;
-        });
-        slots.resize(line.range.count);
+    fits = old.count <= line.range.count;
+
+    for (bool serves : { true, false }) {
+
+        for (i = old.first; i < old.first + old.count; i++) {
+
+            if (fits ? serves : serves == (old.table.weight(i) != 0)) {
+                slots.push_back(i);
+            }
+        }
     }
+
+    slots.resize(ngx_min(old.count, line.range.count));
 
     end = line.range.first + slots.size();
 
