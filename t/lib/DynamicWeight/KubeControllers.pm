@@ -88,13 +88,15 @@ sub status_of_pod {
         { status => $status }, type => 'application/strategic-merge-patch+json');
 }
 
-# A Deployment and its Service.
+# A Deployment and its Service. Option `port`: of the pods, and called http.
 sub deployment {
-    my ($self, $ns, $name, $replicas) = @_;
+    my ($self, $ns, $name, $replicas, %opt) = @_;
     my %labels = (app => $name);
+    my $port = $opt{port} // 8080;
     $self->apply(Service => {
         metadata => { namespace => $ns, name => $name },
-        spec => { selector => \%labels, ports => [{ port => 8080 }] } });
+        spec => { selector => \%labels, ports => [
+            { name => 'http', port => 8080, targetPort => $port + 0 }] } });
     $self->apply(Deployment => {
         metadata => { namespace => $ns, name => $name },
         spec => { replicas => $replicas + 0,
