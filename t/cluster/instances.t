@@ -65,10 +65,10 @@ sub ready {
 sub follows {
     my ($pods, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    wait_for { $kube->settled('prod', 'orders') } "$pods pods", 240;
+    wait_for { $kube->settled('prod', 'orders') } "$pods pods", 600;
     my %ready = ready();
     is(scalar keys %ready, $pods, "$name: the API has $pods ready pods");
-    return ok($t->wait_weights('orders', { '127.0.0.1' => 10, %ready }),
+    return ok($t->wait_weights("orders", { "127.0.0.1" => 10, %ready }, 120),
         "$name: each is a peer, and no other");
 }
 
