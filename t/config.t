@@ -446,6 +446,12 @@ is($status, 0, 'an unused cluster is no error');
 like($said, qr/\[warn\].*cluster "bj" is never used.*nginx\.conf:\d+/,
     'but a warning');
 
+$t->conf(http => $zone . "$cluster "
+    . upstream('instances bj service=prod/orders port=http;'));
+(undef, $said) = $t->test_conf;
+like($said, qr/\[warn\].*"ingress_nodes" of cluster "bj" have no effect/,
+    'ingress nodes that no line asks for');
+
 chmod 0600, "$t->{dir}/token";
 $t->conf(http => bj("$api $nodes token_file %%DIR%%/token;"));
 ($status, $said) = $t->test_conf;

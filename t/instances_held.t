@@ -164,7 +164,7 @@ wait_ok {
 wait_ok { $t->log =~ /5 instances serve, but slots=4: only the first 4/ }
     'the log says what to raise';
 $t->conf(http => config($line));
-ok($t->reload, 'the former line');
+ok($t->reload, 'the previous line');
 ok($t->wait_weights('orders', \%all), 'and all have');
 
 $t->done;

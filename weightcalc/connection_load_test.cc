@@ -17,7 +17,7 @@ namespace {
 
 class LoadTest : public testing::Test {
  protected:
-  void Seat(const std::vector<uint32_t>& weights) {
+  void Assign(const std::vector<uint32_t>& weights) {
     for (uint32_t i = 0; i < weights.size(); i++) {
       table_->SetPeer(i, MadeUpPeer(i + 1));
       table_->SetWeight(i, weights[i]);
@@ -44,12 +44,12 @@ class LoadTest : public testing::Test {
 };
 
 TEST_F(LoadTest, PicksNoneWithoutWeights) {
-  Seat({0, 0});
+  Assign({0, 0});
   EXPECT_EQ(Pick(7), PickIndex::kNone);
 }
 
 TEST_F(LoadTest, OfTwoPeersTheOneWithFewerConnectionsPerWeight) {
-  Seat({10, 30});
+  Assign({10, 30});
   Connect(0, 5);
   Connect(1, 10);
   for (uint64_t k = 0; k < 200; k++) {
@@ -62,7 +62,7 @@ TEST_F(LoadTest, OfTwoPeersTheOneWithFewerConnectionsPerWeight) {
 }
 
 TEST_F(LoadTest, ThePeerOfTheSequenceStaysUpToItsShare) {
-  Seat({10, 10, 20});
+  Assign({10, 10, 20});
   Connect(0);
   Connect(1);
   Connect(2, 2);
@@ -77,13 +77,13 @@ TEST_F(LoadTest, ThePeerOfTheSequenceStaysUpToItsShare) {
 }
 
 TEST_F(LoadTest, OfAFewRequestsNoneIsTooMany) {
-  Seat({10, 30});
+  Assign({10, 30});
   Connect(0, 3);
   for (uint64_t k = 0; k < 200; k++) ASSERT_EQ(Pick(k), index_.Pick(k));
 }
 
 TEST_F(LoadTest, ALonePeerIsPicked) {
-  Seat({0, 5, 0});
+  Assign({0, 5, 0});
   Connect(1, 100);
   EXPECT_EQ(Pick(3), 1u);
 }
@@ -98,7 +98,7 @@ TEST_F(LoadTest, PeersShareByWeightHoweverFewRequestsRun) {
       {9, 6, 5},
       {10, 15, 20, 25, 30, 35, 40, 45, 50, 55}};
   for (const std::vector<uint32_t>& weights : sets) {
-    Seat(weights);
+    Assign(weights);
     const auto total = static_cast<double>(index_.total());
     for (const size_t in_flight : {1, 2, 4, 8, 16, 64}) {
       std::vector<int> count(weights.size());
@@ -126,7 +126,7 @@ TEST_F(LoadTest, PeersShareByWeightHoweverFewRequestsRun) {
 }
 
 TEST_F(LoadTest, KeepsConnectionsEvenWhereRequestsLastDifferently) {
-  Seat(std::vector<uint32_t>(20, 10));
+  Assign(std::vector<uint32_t>(20, 10));
   std::mt19937 random(5);
   for (uint64_t k = 0; k < 20000; k++) {
     Connect(Pick(k));
@@ -143,7 +143,7 @@ TEST_F(LoadTest, KeepsConnectionsEvenWhereRequestsLastDifferently) {
 }
 
 TEST_F(LoadTest, APeerIsOverloadedAboveFiveFourthsOfItsShare) {
-  Seat({10, 10, 20});
+  Assign({10, 10, 20});
   Connect(0, 5);
   Connect(2, 12);
   // With one more it would have 6 of 18: more than 5/4 of a quarter, which are
@@ -157,7 +157,7 @@ TEST_F(LoadTest, APeerIsOverloadedAboveFiveFourthsOfItsShare) {
 }
 
 TEST_F(LoadTest, AFewRequestsOverloadNobody) {
-  Seat({10, 10, 20});
+  Assign({10, 10, 20});
   for (uint64_t n = 0; n < kFewConnections; n++) {
     EXPECT_FALSE(Overloaded(0)) << n << " of " << n;
     Connect(0);
@@ -171,7 +171,7 @@ TEST_F(LoadTest, BoundedLoadsHoldUnderHotKeys) {
   constexpr uint32_t kPeers = 20;
   constexpr int kConcurrent = 400;
   constexpr int kKeys = 10000;
-  Seat(std::vector<uint32_t>(kPeers, 10));
+  Assign(std::vector<uint32_t>(kPeers, 10));
   ConsistentHash hash(kPeers);
   hash.Invalidate();
   hash.Advance(kPeers, kPeers, [](uint32_t i) { return Mix64(i + 1); });

@@ -23,7 +23,7 @@ class Ring {
   explicit Ring(uint32_t slots)
       : hash_(slots), identities_(slots), weights_(slots) {}
 
-  void Seat(uint32_t slot, int node, uint32_t weight) {
+  void Assign(uint32_t slot, int node, uint32_t weight) {
     identities_[slot] = HashBytes("10.0.0." + std::to_string(node) + ":80");
     weights_[slot] = weight;
   }
@@ -62,7 +62,7 @@ class Ring {
 
 Ring EqualPeers(uint32_t n, uint32_t slots, uint32_t weight = 10) {
   Ring ring(slots);
-  for (uint32_t i = 0; i < n; i++) ring.Seat(i, i, weight);
+  for (uint32_t i = 0; i < n; i++) ring.Assign(i, i, weight);
   ring.Settle();
   return ring;
 }
@@ -174,13 +174,13 @@ TEST(ConsistentHash, DependsOnPeersAndWeightsAlone) {
   const std::vector<uint64_t> expected = EqualPeers(12, 16).PickNodes();
   for (int round = 0; round < 3; round++) {
     Ring ring(16);
-    for (uint32_t i = 0; i < 16; i++) ring.Seat(i, 100 + random() % 50, 30);
+    for (uint32_t i = 0; i < 16; i++) ring.Assign(i, 100 + random() % 50, 30);
     ring.Settle();
     std::vector<uint32_t> slots(16);
     for (uint32_t i = 0; i < 16; i++) slots[i] = i;
     std::shuffle(slots.begin(), slots.end(), random);
     for (int i = 0; i < 12; i++) {
-      ring.Seat(slots[i], i, 10);
+      ring.Assign(slots[i], i, 10);
       if (i % 3 == 0) ring.Settle();
     }
     for (int i = 12; i < 16; i++) ring.Clear(slots[i]);
@@ -191,7 +191,7 @@ TEST(ConsistentHash, DependsOnPeersAndWeightsAlone) {
 
 TEST(ConsistentHash, WeightsFarApartAreSharedByAllButAFewKeys) {
   Ring ring(64);
-  for (uint32_t i = 0; i < 64; i++) ring.Seat(i, i, i == 5 ? 640 : 1);
+  for (uint32_t i = 0; i < 64; i++) ring.Assign(i, i, i == 5 ? 640 : 1);
   ring.Settle();
   std::vector<uint32_t> picks = ring.PickAll();
   const auto missed =

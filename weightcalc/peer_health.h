@@ -33,11 +33,11 @@ enum class Admission : uint8_t {
 
 class PeerHealth {
  public:
-  // Only the table's writer, while it seats a peer.
+  // Only the table's writer, while it assigns a slot.
   void Reset();
 
   // Goes on where another one's stands; `slow_start`: its slow start as well.
-  // Only the table's writer, while it seats a peer.
+  // Only the table's writer, while it assigns a slot.
   void CopyFrom(const PeerHealth& other, bool slow_start);
 
   // Whether a request may go to the peer now. Yes for a healthy peer; a failed

@@ -106,7 +106,7 @@ class PeerTable {
 
   // ---- For the one writer.
 
-  // Seats a peer in `slot` under a new generation: weight 0, health and
+  // Assigns `slot` to a peer, under a new generation: weight 0, health and
   // counters cleared, connections of the previous occupant forgotten. Also
   // heals a slot that a killed writer left half-written.
   void SetPeer(uint32_t slot, const PeerIdentity& identity);

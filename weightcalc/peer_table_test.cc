@@ -18,8 +18,8 @@ constexpr uint32_t kWorkers = 3;
 
 class PeerTableTest : public testing::Test {
  protected:
-  // Seats peer `n` and returns its generation.
-  uint64_t Seat(uint32_t slot, uint64_t n) {
+  // Assigns peer `n` and returns its generation.
+  uint64_t Assign(uint32_t slot, uint64_t n) {
     table_->SetPeer(slot, MadeUpPeer(n));
     return table_->generation(slot);
   }
@@ -65,7 +65,7 @@ TEST_F(PeerTableTest, BytesAreWholeLinesAndGrowWithBoth) {
 }
 
 TEST_F(PeerTableTest, AttachFindsWhatCreateMade) {
-  Seat(3, 42);
+  Assign(3, 42);
   auto attached =
       PeerTable::Attach(table_.mapping().get(), table_.mapping().size());
   ASSERT_TRUE(attached.ok()) << attached.status();
@@ -104,8 +104,8 @@ TEST_F(PeerTableTest, AttachRefusesSizesBeyondTheLimits) {
 }
 
 TEST_F(PeerTableTest, ReadsBackWhatWasSeated) {
-  Seat(0, 7);
-  Seat(kCapacity - 1, 8);
+  Assign(0, 7);
+  Assign(kCapacity - 1, 8);
   ASSERT_TRUE(table_->Read(0, &peer_));
   EXPECT_TRUE(Same(peer_.identity, MadeUpPeer(7)));
   EXPECT_EQ(peer_.generation, table_->generation(0));
@@ -122,7 +122,7 @@ TEST_F(PeerTableTest, AServerWithoutAnAddressCanBeRead) {
 }
 
 TEST_F(PeerTableTest, AClearedSlotReadsAsEmpty) {
-  Seat(1, 5);
+  Assign(1, 5);
   table_->SetWeight(1, 10);
   table_->ClearPeer(1);
   EXPECT_FALSE(table_->Read(1, &peer_));
@@ -133,7 +133,7 @@ TEST_F(PeerTableTest, AClearedSlotReadsAsEmpty) {
 TEST_F(PeerTableTest, GenerationsNeverComeBack) {
   uint64_t last = 0;
   for (int i = 0; i < 100; i++) {
-    const uint64_t generation = Seat(1, 5);
+    const uint64_t generation = Assign(1, 5);
     EXPECT_GT(generation, last);
     last = generation;
     if (i % 3 == 0) table_->ClearPeer(1);
@@ -142,7 +142,7 @@ TEST_F(PeerTableTest, GenerationsNeverComeBack) {
 }
 
 TEST_F(PeerTableTest, SeatingClearsWeightHealthAndCounters) {
-  Seat(1, 5);
+  Assign(1, 5);
   table_->SetWeight(1, 10);
   HealthPolicy policy;
   table_->health(1).OnFailure(1700000000, policy);
@@ -151,7 +151,7 @@ TEST_F(PeerTableTest, SeatingClearsWeightHealthAndCounters) {
   for (auto& responses : c.responses) responses = 1;
   c.selected = 1;
 
-  Seat(1, 6);
+  Assign(1, 6);
   EXPECT_EQ(table_->weight(1), 0u);
   EXPECT_FALSE(table_->health(1).Failed(policy));
   EXPECT_EQ(
@@ -163,13 +163,13 @@ TEST_F(PeerTableTest, SeatingClearsWeightHealthAndCounters) {
 
 TEST_F(PeerTableTest, AHalfWrittenSlotReadsAsNobodyUntilSeatedAgain) {
   for (size_t words = 0; words <= PeerTableTester::kIdentityWords; words++) {
-    const uint64_t before = Seat(1, 5);
+    const uint64_t before = Assign(1, 5);
     PeerTableTester::HalfWrite(*table_, 1, MadeUpPeer(6), words);
     EXPECT_FALSE(table_->Read(1, &peer_));
     EXPECT_EQ(table_->generation(1), 0u);
     EXPECT_EQ(table_->Active(1), 0u);
 
-    EXPECT_GT(Seat(1, 7), before);
+    EXPECT_GT(Assign(1, 7), before);
     ASSERT_TRUE(table_->Read(1, &peer_));
     EXPECT_TRUE(Same(peer_.identity, MadeUpPeer(7)));
   }
@@ -190,7 +190,7 @@ TEST_F(PeerTableTest, WeightsAreLimited) {
 }
 
 TEST_F(PeerTableTest, VersionMovesWithPublishOnly) {
-  Seat(0, 1);
+  Assign(0, 1);
   table_->SetWeight(0, 10);
   EXPECT_EQ(table_->version(), 0u);
   table_->Publish();
@@ -225,7 +225,7 @@ TEST_F(PeerTableTest, NodeNamesAreNotCutInsideACharacter) {
 }
 
 TEST_F(PeerTableTest, ActiveSumsTheWorkers) {
-  const uint64_t generation = Seat(1, 5);
+  const uint64_t generation = Assign(1, 5);
   for (uint32_t worker = 0; worker < kWorkers; worker++) {
     for (uint32_t i = 0; i <= worker; i++) {
       table_->Acquire(1, generation, worker);
@@ -239,7 +239,7 @@ TEST_F(PeerTableTest, ActiveSumsTheWorkers) {
 }
 
 TEST_F(PeerTableTest, AWorkerWithoutANumberCountsNothing) {
-  const uint64_t generation = Seat(0, 5);
+  const uint64_t generation = Assign(0, 5);
   for (const uint32_t worker : {table_->workers(), UINT32_MAX}) {
     table_->Acquire(0, generation, worker);
     EXPECT_EQ(table_->Active(0), 0u);
@@ -250,7 +250,7 @@ TEST_F(PeerTableTest, AWorkerWithoutANumberCountsNothing) {
 }
 
 TEST_F(PeerTableTest, ReleaseNeverGoesBelowZero) {
-  const uint64_t generation = Seat(1, 5);
+  const uint64_t generation = Assign(1, 5);
   table_->Release(1, generation, 0);
   table_->Acquire(1, generation, 0);
   table_->Release(1, generation, 0);
@@ -261,27 +261,27 @@ TEST_F(PeerTableTest, ReleaseNeverGoesBelowZero) {
 }
 
 TEST_F(PeerTableTest, ANewTenantStartsWithoutConnections) {
-  const uint64_t previous = Seat(1, 5);
+  const uint64_t previous = Assign(1, 5);
   table_->Acquire(1, previous, 0);
   table_->Acquire(1, previous, 1);
-  const uint64_t present = Seat(1, 6);
+  const uint64_t present = Assign(1, 6);
   EXPECT_EQ(table_->Active(1), 0u);
   table_->Acquire(1, present, 0);
   EXPECT_EQ(table_->Active(1), 1u);
 }
 
 TEST_F(PeerTableTest, AFormerTenantsReleaseTouchesNothing) {
-  const uint64_t previous = Seat(1, 5);
+  const uint64_t previous = Assign(1, 5);
   table_->Acquire(1, previous, 0);
-  const uint64_t present = Seat(1, 6);
+  const uint64_t present = Assign(1, 6);
   table_->Acquire(1, present, 0);
   table_->Release(1, previous, 0);
   EXPECT_EQ(table_->Active(1), 1u);
 }
 
 TEST_F(PeerTableTest, AFormerTenantsLateAcquireTouchesNothing) {
-  const uint64_t previous = Seat(1, 5);
-  const uint64_t present = Seat(1, 6);
+  const uint64_t previous = Assign(1, 5);
+  const uint64_t present = Assign(1, 6);
   table_->Acquire(1, present, 0);
   table_->Acquire(1, previous, 0);
   EXPECT_EQ(table_->Active(1), 1u);
@@ -290,7 +290,7 @@ TEST_F(PeerTableTest, AFormerTenantsLateAcquireTouchesNothing) {
 }
 
 TEST_F(PeerTableTest, ADrainedPeersConnectionsStillCount) {
-  const uint64_t generation = Seat(1, 5);
+  const uint64_t generation = Assign(1, 5);
   table_->SetWeight(1, 10);
   table_->Acquire(1, generation, 0);
   table_->SetWeight(1, 0);
@@ -300,8 +300,8 @@ TEST_F(PeerTableTest, ADrainedPeersConnectionsStillCount) {
 }
 
 TEST_F(PeerTableTest, ClearWorkerForgetsThatWorkersConnectionsOnly) {
-  const uint64_t generation = Seat(1, 5);
-  const uint64_t other = Seat(7, 6);
+  const uint64_t generation = Assign(1, 5);
+  const uint64_t other = Assign(7, 6);
   for (uint32_t worker = 0; worker < kWorkers; worker++) {
     table_->Acquire(1, generation, worker);
     table_->Acquire(7, other, worker);
@@ -332,13 +332,13 @@ TEST(PeerTable, KeepsEveryWorkersWordApart) {
 
 TEST_F(PeerTableTest, CountsTheConnectionsOfAllPeersAndOfThoseThatLeft) {
   EXPECT_EQ(table_->ActiveTotal(), 0u);
-  const uint64_t first = Seat(1, 1);
-  const uint64_t second = Seat(2, 2);
+  const uint64_t first = Assign(1, 1);
+  const uint64_t second = Assign(2, 2);
   table_->Acquire(1, first, 0);
   table_->Acquire(1, first, 2);
   table_->Acquire(2, second, 2);
   EXPECT_EQ(table_->ActiveTotal(), 3u);
-  Seat(1, 3);
+  Assign(1, 3);
   EXPECT_EQ(table_->Active(1), 0u);
   EXPECT_EQ(table_->ActiveTotal(), 3u) << "they still run";
   table_->Release(1, first, 0);

@@ -19,7 +19,7 @@ class ServingWeightsTest : public testing::Test {
  protected:
   static constexpr uint32_t kSlots = 7;
 
-  void Seat(const std::vector<uint32_t>& weights) {
+  void Assign(const std::vector<uint32_t>& weights) {
     for (uint32_t i = 0; i < weights.size(); i++) {
       table_->SetPeer(i, MadeUpPeer(i + 1));
       table_->SetWeight(i, weights[i]);
@@ -40,14 +40,14 @@ class ServingWeightsTest : public testing::Test {
 };
 
 TEST_F(ServingWeightsTest, AreTheTablesWhileAllServe) {
-  Seat({10, 20, 500, 500, 0, 30, 30});
+  Assign({10, 20, 500, 500, 0, 30, 30});
   EXPECT_THAT(Weights(), ElementsAre(10, 20, 500, 500, 0, 30, 30));
   EXPECT_EQ(serving_.out(), 0u);
   EXPECT_EQ(serving_.next_probe_ms(), kNever);
 }
 
 TEST_F(ServingWeightsTest, AServerThatIsOutLeavesItsWeightToNobody) {
-  Seat({10, 20, 500, 500, 0, 30, 30});
+  Assign({10, 20, 500, 500, 0, 30, 30});
   TakeOut(0);
   EXPECT_THAT(Weights(), ElementsAre(0, 20, 500, 500, 0, 30, 30));
   EXPECT_EQ(serving_.out(), 1u);
@@ -55,7 +55,7 @@ TEST_F(ServingWeightsTest, AServerThatIsOutLeavesItsWeightToNobody) {
 }
 
 TEST_F(ServingWeightsTest, ANodeThatIsOutLeavesItsWeightToThoseOfItsLine) {
-  Seat({10, 20, 500, 500, 0, 30, 30});
+  Assign({10, 20, 500, 500, 0, 30, 30});
   TakeOut(2);
   // In proportion; scaled up, so that it would divide.
   const uint32_t scale = Weights()[0] / 10;
@@ -66,7 +66,7 @@ TEST_F(ServingWeightsTest, ANodeThatIsOutLeavesItsWeightToThoseOfItsLine) {
 }
 
 TEST_F(ServingWeightsTest, WhatDoesNotDivideIsOffByLittle) {
-  Seat({1, 1, 1, 1, 1, 0, 0});
+  Assign({1, 1, 1, 1, 1, 0, 0});
   TakeOut(3);
   const std::vector<uint32_t> weights = Weights();
   EXPECT_NEAR(weights[2], 1.5 * weights[0], 0.002 * weights[0]);
@@ -74,7 +74,7 @@ TEST_F(ServingWeightsTest, WhatDoesNotDivideIsOffByLittle) {
 }
 
 TEST_F(ServingWeightsTest, ALineOfWhichNoneServesLeavesItsWeightToNobody) {
-  Seat({10, 20, 500, 500, 0, 30, 30});
+  Assign({10, 20, 500, 500, 0, 30, 30});
   TakeOut(2);
   TakeOut(3);
   EXPECT_THAT(Weights(), ElementsAre(10, 20, 0, 0, 0, 30, 30));
@@ -82,7 +82,7 @@ TEST_F(ServingWeightsTest, ALineOfWhichNoneServesLeavesItsWeightToNobody) {
 }
 
 TEST_F(ServingWeightsTest, HugeWeightsStayInRange) {
-  Seat({10, 20, kMaxWeight, kMaxWeight, kMaxWeight, 30, 30});
+  Assign({10, 20, kMaxWeight, kMaxWeight, kMaxWeight, 30, 30});
   TakeOut(2);
   const std::vector<uint32_t> weights = Weights();
   EXPECT_EQ(weights[3], kMaxWeight);
@@ -90,7 +90,7 @@ TEST_F(ServingWeightsTest, HugeWeightsStayInRange) {
 }
 
 TEST_F(ServingWeightsTest, APeerThatIsDueForAProbeIsNamed) {
-  Seat({10, 20, 30, 0, 0, 0, 0});
+  Assign({10, 20, 30, 0, 0, 0, 0});
   TakeOut(0);
   now_ += 3000;
   TakeOut(1);
@@ -111,7 +111,7 @@ TEST_F(ServingWeightsTest, APeerThatIsDueForAProbeIsNamed) {
 }
 
 TEST_F(ServingWeightsTest, WhereKeysFindItAPeerThatIsDueServes) {
-  Seat({10, 20, 0, 0, 0, 0, 0});
+  Assign({10, 20, 0, 0, 0, 0, 0});
   ServingWeights own(kSlots, {{2, 3}, {5, 2}}, false);
   TakeOut(0);
   now_ += policy_.fail_timeout_ms + 1;
@@ -121,7 +121,7 @@ TEST_F(ServingWeightsTest, WhereKeysFindItAPeerThatIsDueServes) {
 }
 
 TEST_F(ServingWeightsTest, WithoutHealthAllServe) {
-  Seat({10, 20, 500, 500, 0, 30, 30});
+  Assign({10, 20, 500, 500, 0, 30, 30});
   for (uint32_t i = 0; i < kSlots; i++) TakeOut(i);
   Weights();
   EXPECT_EQ(serving_.out(), 6u);
@@ -131,7 +131,7 @@ TEST_F(ServingWeightsTest, WithoutHealthAllServe) {
 }
 
 TEST_F(ServingWeightsTest, AMethodMayNameTheSuccessorItself) {
-  Seat({10, 20, 500, 500, 0, 30, 30});
+  Assign({10, 20, 500, 500, 0, 30, 30});
   ServingWeights own(kSlots, {{2, 3}, {5, 2}}, false);
   TakeOut(2);
   own.Update(*table_, now_, [&](uint32_t) { return policy_; });

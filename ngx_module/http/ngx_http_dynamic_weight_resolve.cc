@@ -396,10 +396,14 @@ ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
     place = static_cast<ngx_dynamic_weight_place_t *>(
         dmcf->cluster_places.elts);
 
-    std::set<uint32_t>  used;
+    std::set<uint32_t>  used, by_nodes;
 
     for (const dynweight::LineConfig &line : dmcf->config->lines) {
         used.insert(line.cluster);
+
+        if (!line.instances()) {
+            by_nodes.insert(line.cluster);
+        }
     }
 
     for (i = 0; i < dmcf->config->clusters.size(); i++) {
@@ -407,6 +411,17 @@ ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
         const char  *name = cluster.name.c_str();
 
         if (used.count(i)) {
+
+            if (by_nodes.count(i) == 0
+                && cluster.nodes.kind != dynweight::NodeSource::Kind::kNone)
+            {
+                ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                              "\"ingress_nodes\" of cluster \"%s\" have no "
+                              "effect, as all its lines are \"instances\": "
+                              "remove them, in %s:%ui",
+                              name, place[i].file, place[i].line);
+            }
+
             continue;
         }
 

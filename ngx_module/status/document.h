@@ -1,4 +1,6 @@
-// A document that is made while it is sent, and never whole in memory.
+// A document that is made while it is sent, and never whole in memory; but the
+// rows of the page wait there until every upstream was looked at, since what is
+// wrong comes first: about 1.5 kB an upstream.
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_STATUS_DOCUMENT_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_STATUS_DOCUMENT_H_

@@ -50,7 +50,7 @@ struct ReducedEndpoint {
 static_assert(sizeof(ReducedEndpoint) <= 48,
               "10,000 endpoints should cost 1 MB");
 
-// Ports for TCP, by their names; a lone one may have none.
+// Ports for TCP, by their names; a single one may have none.
 struct ReducedPort {
   std::string name;
   uint16_t number;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "watcher/kubernetes/dns_name.h"
 #include "watcher/kubernetes/label_selector.h"
+#include "watcher/text/source_word.h"
 
 namespace dynweight {
 namespace {
@@ -18,55 +19,41 @@ constexpr std::string_view kPort = "port=";
 
 using NameRule = KubernetesKind::NameRule;
 
-struct Words {
-  std::string_view word;   // before the first '='
-  std::string_view value;  // behind it
-};
-
-Words SplitAtEquals(std::string_view text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string_view::npos) return {text, {}};
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
-absl::Status Wrong(std::string_view text, const std::string& why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", std::string(text), "\": ", why));
-}
-
 // Reads "NAMESPACE/NAME" or "NAMESPACE/SELECTOR" behind `word`.
-absl::Status ParseScoped(std::string_view text, const Words& words,
+absl::Status ParseScoped(std::string_view text, const SourceWord& word,
                          NameRule rule, std::string* ns, std::string* name) {
-  const size_t slash = words.value.find('/');
-  const std::string_view scope = words.value.substr(0, slash);
+  const size_t slash = word.value.find('/');
+  const std::string_view scope = word.value.substr(0, slash);
   const std::string_view rest = slash == std::string_view::npos
                                     ? std::string_view()
-                                    : words.value.substr(slash + 1);
+                                    : word.value.substr(slash + 1);
   if (scope.empty() || rest.empty()) {
-    return Wrong(
+    return WrongWord(
         text,
-        absl::StrCat("write ", std::string(words.word), "=NAMESPACE/",
+        absl::StrCat("write ", std::string(word.name), "=NAMESPACE/",
                      rule == NameRule::kSelector ? "LABEL_SELECTOR" : "NAME"));
   }
   if (!IsDnsLabel(scope)) {
-    return Wrong(text, absl::StrCat("\"", std::string(scope),
-                                    "\" is no namespace: 1 to 63 of a-z, 0-9 "
-                                    "and \"-\", no \"-\" at either end"));
+    return WrongWord(text,
+                     absl::StrCat("\"", std::string(scope),
+                                  "\" is no namespace: 1 to 63 of a-z, 0-9 "
+                                  "and \"-\", no \"-\" at either end"));
   }
   if (rule == NameRule::kSelector) {
     const absl::Status status = CheckLabelSelector(rest);
-    if (!status.ok()) return Wrong(text, std::string(status.message()));
+    if (!status.ok()) return WrongWord(text, std::string(status.message()));
   } else if (rule == NameRule::kLabel && !IsDnsLabel(rest)) {
-    return Wrong(text, absl::StrCat("\"", std::string(rest),
-                                    "\" is no name of a Service: 1 to 63 of "
-                                    "a-z, 0-9 and \"-\", no \"-\" at either "
-                                    "end"));
+    return WrongWord(text,
+                     absl::StrCat("\"", std::string(rest),
+                                  "\" is no name of a Service: 1 to 63 of "
+                                  "a-z, 0-9 and \"-\", no \"-\" at either "
+                                  "end"));
   } else if (rule == NameRule::kSubdomain && !IsDnsSubdomain(rest)) {
-    return Wrong(text,
-                 absl::StrCat("\"", std::string(rest), "\" is no name of a ",
-                              std::string(words.word),
-                              ": 1 to 253 of a-z, 0-9, \"-\" and \".\", a "
-                              "letter or digit at either end"));
+    return WrongWord(
+        text, absl::StrCat("\"", std::string(rest), "\" is no name of a ",
+                           std::string(word.name),
+                           ": 1 to 253 of a-z, 0-9, \"-\" and \".\", a "
+                           "letter or digit at either end"));
   }
   *ns = std::string(scope);
   *name = std::string(rest);
@@ -93,20 +80,20 @@ std::string PodSourceForms() {
 
 absl::Status ParseAddresses(std::string_view text, std::string_view list,
                             std::vector<IpAddress>* addresses) {
-  if (list.empty()) return Wrong(text, "write addresses=10.0.0.1,10.0.0.2");
+  if (list.empty()) return WrongWord(text, "write addresses=10.0.0.1,10.0.0.2");
   for (;;) {
     const size_t comma = list.find(',');
     const std::string_view word = list.substr(0, comma);
     const std::optional<IpAddress> address = IpAddress::Parse(word);
     if (!address.has_value()) {
-      return Wrong(word,
-                   "is no IP address of a node; write "
-                   "addresses=10.0.0.1,fd00::1, without ports or brackets");
+      return WrongWord(word,
+                       "is no IP address of a node; write "
+                       "addresses=10.0.0.1,fd00::1, without ports or brackets");
     }
     if (addresses->size() == kMaxAddresses) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "addresses= has more than ", kMaxAddresses,
-          " addresses; use service=, pods= or nodes= for more"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("addresses= has more than ", kMaxAddresses,
+                       " addresses; use service=, pods= or nodes= for more"));
     }
     addresses->push_back(*address);
     if (comma == std::string_view::npos) break;
@@ -123,27 +110,28 @@ absl::Status ParseAddresses(std::string_view text, std::string_view list,
 
 // Reads the "address=InternalIP|ExternalIP" behind nodes=.
 absl::Status ParseAddressType(std::string_view text, NodeAddressType* type) {
-  const Words words = SplitAtEquals(text);
-  if (words.word == "address" && words.value == "InternalIP") {
+  const SourceWord word = SplitAtEquals(text);
+  if (word.name == "address" && word.value == "InternalIP") {
     *type = NodeAddressType::kInternalIp;
     return absl::OkStatus();
   }
-  if (words.word == "address" && words.value == "ExternalIP") {
+  if (word.name == "address" && word.value == "ExternalIP") {
     *type = NodeAddressType::kExternalIp;
     return absl::OkStatus();
   }
-  return Wrong(text, "write address=InternalIP or address=ExternalIP");
+  return WrongWord(text, "write address=InternalIP or address=ExternalIP");
 }
 
 absl::Status ParseNodesSelector(std::string_view text,
                                 std::string_view selector) {
   if (selector.empty()) {
-    return Wrong(text,
-                 "write nodes=LABEL_SELECTOR, such as nodes=role=ingress; for "
-                 "every node nodes=kubernetes.io/hostname");
+    return WrongWord(
+        text,
+        "write nodes=LABEL_SELECTOR, such as nodes=role=ingress; for "
+        "every node nodes=kubernetes.io/hostname");
   }
   const absl::Status status = CheckLabelSelector(selector);
-  return status.ok() ? status : Wrong(text, std::string(status.message()));
+  return status.ok() ? status : WrongWord(text, std::string(status.message()));
 }
 
 absl::Status ParsePort(std::string_view text, PortChoice* port) {
@@ -155,15 +143,15 @@ absl::Status ParsePort(std::string_view text, PortChoice* port) {
   if (digits) {
     if (!absl::SimpleAtoi({value.data(), value.size()}, &number) ||
         number < 1 || number > UINT16_MAX) {
-      return Wrong(text, "a port is a number of 1 to 65535");
+      return WrongWord(text, "a port is a number of 1 to 65535");
     }
     port->number = static_cast<uint16_t>(number);
     return absl::OkStatus();
   }
   if (!IsDnsLabel(value)) {
-    return Wrong(text,
-                 "write port=NUMBER or port=NAME, the port's name in the "
-                 "Service: 1 to 63 of a-z, 0-9 and \"-\"");
+    return WrongWord(text,
+                     "write port=NUMBER or port=NAME, the port's name in the "
+                     "Service: 1 to 63 of a-z, 0-9 and \"-\"");
   }
   port->name = std::string(value);
   return absl::OkStatus();
@@ -174,7 +162,7 @@ absl::Status ParseService(std::string_view text, InstanceSource* source) {
   const absl::StatusOr<PodSource> pods = PodSource::Parse(text);
   if (!pods.ok()) return pods.status();
   if (pods->kind->sink != KubernetesKind::Sink::kEndpointSlices) {
-    return Wrong(
+    return WrongWord(
         text, absl::StrCat("is no source of instances: addresses and ports are "
                            "read from the EndpointSlices of a Service; write "
                            "service=NAMESPACE/NAME of one in front of these ",
@@ -192,23 +180,22 @@ std::string PodSource::Key() const {
 }
 
 bool PodSource::Begins(std::string_view text) {
-  const Words words = SplitAtEquals(text);
-  const KubernetesKind* const kind = FindKubernetesKind(words.word);
-  return words.word.size() < text.size() && kind != nullptr &&
-         CountsPods(*kind);
+  const SourceWord word = SplitAtEquals(text);
+  const KubernetesKind* const kind = FindKubernetesKind(word.name);
+  return word.name.size() < text.size() && kind != nullptr && CountsPods(*kind);
 }
 
 absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
-  const Words words = SplitAtEquals(text);
-  const KubernetesKind* const kind = FindKubernetesKind(words.word);
+  const SourceWord word = SplitAtEquals(text);
+  const KubernetesKind* const kind = FindKubernetesKind(word.name);
   if (kind == nullptr || !CountsPods(*kind)) {
-    return Wrong(
+    return WrongWord(
         text, absl::StrCat("is no source of pods; write ", PodSourceForms()));
   }
   PodSource source;
   source.kind = kind;
   const absl::Status status =
-      ParseScoped(text, words, kind->name_rule, &source.ns, &source.name);
+      ParseScoped(text, word, kind->name_rule, &source.ns, &source.name);
   if (!status.ok()) return status;
   return source;
 }
@@ -227,21 +214,23 @@ absl::StatusOr<InstanceSource> InstanceSource::Parse(
   for (const std::string_view word : words) {
     absl::Status status;
     if (word.substr(0, kPort.size()) == kPort) {
-      if (has_port) return Wrong(word, "second port; write one in a line");
+      if (has_port) return WrongWord(word, "second port; write one in a line");
       has_port = true;
       status = ParsePort(word, &source.port);
     } else if (PodSource::Begins(word)) {
       if (!source.service.empty()) {
-        return Wrong(word,
-                     "second source; write one in a line, several lines of a "
-                     "cluster are allowed");
+        return WrongWord(
+            word,
+            "second source; write one in a line, several lines of a "
+            "cluster are allowed");
       }
       status = ParseService(word, &source);
     } else {
-      status = Wrong(word,
-                     "unknown parameter; write service=NAMESPACE/NAME, port=, "
-                     "slots=, empty=, max_fails=, fail_timeout=, max_conns=, "
-                     "slow_start= or backup");
+      status =
+          WrongWord(word,
+                    "unknown parameter; write service=NAMESPACE/NAME, port=, "
+                    "slots=, empty=, max_fails=, fail_timeout=, max_conns=, "
+                    "slow_start= or backup");
     }
     if (!status.ok()) return status;
   }
@@ -288,27 +277,27 @@ absl::StatusOr<NodeSource> NodeSource::Parse(
         absl::StrCat("no source of ingress nodes; ", kForms));
   }
   const std::string_view text = arguments[0];
-  const Words words = SplitAtEquals(text);
+  const SourceWord word = SplitAtEquals(text);
   NodeSource source;
   absl::Status status;
-  if (words.word == "service") {
+  if (word.name == "service") {
     source.kind = Kind::kService;
     status =
-        ParseScoped(text, words, NameRule::kLabel, &source.ns, &source.name);
-  } else if (words.word == "pods") {
+        ParseScoped(text, word, NameRule::kLabel, &source.ns, &source.name);
+  } else if (word.name == "pods") {
     source.kind = Kind::kPods;
     status =
-        ParseScoped(text, words, NameRule::kSelector, &source.ns, &source.name);
-  } else if (words.word == "nodes") {
+        ParseScoped(text, word, NameRule::kSelector, &source.ns, &source.name);
+  } else if (word.name == "nodes") {
     source.kind = Kind::kNodes;
-    source.name = std::string(words.value);
-    status = ParseNodesSelector(text, words.value);
-  } else if (words.word == "addresses") {
+    source.name = std::string(word.value);
+    status = ParseNodesSelector(text, word.value);
+  } else if (word.name == "addresses") {
     source.kind = Kind::kAddresses;
-    status = ParseAddresses(text, words.value, &source.addresses);
+    status = ParseAddresses(text, word.value, &source.addresses);
   } else {
-    status =
-        Wrong(text, absl::StrCat("is no source of ingress nodes; ", kForms));
+    status = WrongWord(text,
+                       absl::StrCat("is no source of ingress nodes; ", kForms));
   }
   if (!status.ok()) return status;
 
@@ -316,11 +305,12 @@ absl::StatusOr<NodeSource> NodeSource::Parse(
     status = ParseAddressType(arguments[1], &source.address_type);
     if (!status.ok()) return status;
   } else if (arguments.size() > 1) {
-    return Wrong(arguments[1],
-                 "a second argument, address=InternalIP or "
-                 "address=ExternalIP, goes with nodes= only");
+    return WrongWord(arguments[1],
+                     "a second argument, address=InternalIP or "
+                     "address=ExternalIP, goes with nodes= only");
   }
-  if (arguments.size() > 2) return Wrong(arguments[2], "one argument too many");
+  if (arguments.size() > 2)
+    return WrongWord(arguments[2], "one argument too many");
   return source;
 }
 

@@ -233,7 +233,7 @@ TEST_F(GrpcSubscribeTest, ALostConnectionIsFollowedByAnotherServer) {
   SetUp(true);
   AnswerSubscribe(Info({NacosHost("10.1.0.1")}));
   EXPECT_EQ(error_, "");
-  // It is no witness of what the former one said, and is asked again.
+  // It is no witness of what the previous one said, and is asked again.
   EXPECT_FALSE(asked_ms_.has_value());
   Pass(1000);
   AnswerSubscribe(Info({NacosHost("10.1.0.1")}));

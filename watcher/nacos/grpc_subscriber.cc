@@ -247,13 +247,13 @@ void GrpcSubscriber::OnRefused(size_t index, const std::string& token,
   }
   const std::string& user = delegate_->credentials()->user;
   if (result.code == kDeniedCode && !user.empty()) {
-    const bool former = token != login_->token();
-    if (former || !logged_in_) to_ask_.push_back(index);
-    if (!former && !logged_in_) {
+    const bool renewed = token != login_->token();
+    if (renewed || !logged_in_) to_ask_.push_back(index);
+    if (!renewed && !logged_in_) {
       login_->Forget();
       return Login();
     }
-    if (former) return;
+    if (renewed) return;
   }
   Refuse(services_[index],
          absl::StrCat(base_, " of ",

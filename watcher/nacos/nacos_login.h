@@ -33,7 +33,7 @@ class NacosLogin {
   // it holds. kNever: there is none.
   int64_t RenewAtMs() const { return renew_at_ms_; }
 
-  // Asks the server at `base`, by v1's path and by v3's. A former token stays
+  // Asks the server at `base`, by v1's path and by v3's. A previous token stays
   // in force until there is another.
   void Begin(const std::string& base, const Credentials& credentials,
              int64_t now_ms, Done done);

@@ -190,7 +190,7 @@ TEST_F(NacosPollTest, AServerThatIsStartingHoldsAndAnotherIsAsked) {
   EXPECT_EQ(now_ - failed, 100);
   EXPECT_EQ(error_, "");
   EXPECT_EQ(Instances(), "10.0.0.2:80*1000");
-  // It is no witness of what the former one said.
+  // It is no witness of what the previous one said.
   EXPECT_FALSE(asked_ms_.has_value());
   NextRound();
   EXPECT_TRUE(asked_ms_.has_value());

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "watcher/text/source_word.h"
 #include "watcher/text/text_escape.h"
 
 namespace dynweight {
@@ -14,22 +15,6 @@ namespace {
 
 constexpr char kForms[] =
     "write service=NAME [group=NAME] [clusters=NAME,NAME]";
-
-struct Word {
-  std::string_view name;  // before the first '='
-  std::string_view value;
-};
-
-Word SplitAtEquals(std::string_view text) {
-  const size_t equals = text.find('=');
-  if (equals == std::string_view::npos) return {text, {}};
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
-absl::Status Wrong(std::string_view text, const std::string& why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", std::string(text), "\": ", why));
-}
 
 bool Divides(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -96,22 +81,22 @@ std::vector<std::string_view> Split(std::string_view text, char separator) {
 absl::Status CheckName(std::string_view word, std::string_view name,
                        const char* what, size_t max_bytes) {
   if (name.empty()) {
-    return Wrong(word, absl::StrCat("no name of a ", what, "; ", kForms));
+    return WrongWord(word, absl::StrCat("no name of a ", what, "; ", kForms));
   }
   if (name.size() > max_bytes) {
-    return Wrong(word,
-                 absl::StrCat("the name of a ", what, " is not longer than ",
-                              max_bytes, " bytes"));
+    return WrongWord(
+        word, absl::StrCat("the name of a ", what, " is not longer than ",
+                           max_bytes, " bytes"));
   }
   if (name.find("@@") != std::string_view::npos) {
-    return Wrong(word,
-                 "\"@@\" parts a group from a service: write "
-                 "service=GROUP@@NAME, or group=GROUP service=NAME");
+    return WrongWord(word,
+                     "\"@@\" parts a group from a service: write "
+                     "service=GROUP@@NAME, or group=GROUP service=NAME");
   }
-  if (!IsUtf8(name)) return Wrong(word, "write names in UTF-8");
+  if (!IsUtf8(name)) return WrongWord(word, "write names in UTF-8");
   for (const char c : name) {
     if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) {
-      return Wrong(word, "a control character in a name");
+      return WrongWord(word, "a control character in a name");
     }
   }
   return absl::OkStatus();
@@ -123,7 +108,8 @@ absl::Status SetService(std::string_view word, std::string_view value,
   if (at != std::string_view::npos) {
     const std::string_view group = value.substr(0, at);
     if (grouped && group != source->group) {
-      return Wrong(word, "names another group than group=; write one of them");
+      return WrongWord(word,
+                       "names another group than group=; write one of them");
     }
     const absl::Status status =
         CheckName(word, group, "group", NacosSource::kMaxGroupBytes);
@@ -139,8 +125,9 @@ absl::Status SetClusters(std::string_view word,
                          std::vector<std::string> clusters,
                          NacosSource* source) {
   if (clusters.size() > NacosSource::kMaxClusters) {
-    return Wrong(word, absl::StrCat("more than ", NacosSource::kMaxClusters,
-                                    " clusters; leave clusters= out for all"));
+    return WrongWord(word,
+                     absl::StrCat("more than ", NacosSource::kMaxClusters,
+                                  " clusters; leave clusters= out for all"));
   }
   for (const std::string& name : clusters) {
     const absl::Status status =
@@ -148,13 +135,14 @@ absl::Status SetClusters(std::string_view word,
     if (!status.ok()) return status;
     // The API takes them with commas between.
     if (name.find(',') != std::string::npos) {
-      return Wrong(word, "a comma in the name of a cluster");
+      return WrongWord(word, "a comma in the name of a cluster");
     }
   }
   std::sort(clusters.begin(), clusters.end());
   const auto twice = std::adjacent_find(clusters.begin(), clusters.end());
   if (twice != clusters.end()) {
-    return Wrong(word, absl::StrCat("has \"", *twice, "\" twice; drop one"));
+    return WrongWord(word,
+                     absl::StrCat("has \"", *twice, "\" twice; drop one"));
   }
   source->clusters = std::move(clusters);
   return absl::OkStatus();
@@ -194,31 +182,31 @@ absl::StatusOr<NacosSource> ParseWords(
     bool (*plain)(std::string_view, std::string*)) {
   Values values;
   for (const std::string_view text : words) {
-    const Word word = SplitAtEquals(text);
+    const SourceWord word = SplitAtEquals(text);
     std::string_view* const seen = word.name == "service" ? &values.service_word
                                    : word.name == "group" ? &values.group_word
                                    : word.name == "clusters"
                                        ? &values.clusters_word
                                        : nullptr;
     if (word.name == "port") {
-      return Wrong(text,
-                   "leave it out: the registry names the port of each "
-                   "instance");
+      return WrongWord(text,
+                       "leave it out: the registry names the port of each "
+                       "instance");
     }
     if (seen == nullptr || word.name.size() == text.size()) {
-      return Wrong(text,
-                   absl::StrCat("is no part of a Nacos source; ", kForms));
+      return WrongWord(text,
+                       absl::StrCat("is no part of a Nacos source; ", kForms));
     }
     if (!seen->empty()) {
-      return Wrong(text, absl::StrCat("is duplicate: write ",
-                                      std::string(word.name), "= once"));
+      return WrongWord(text, absl::StrCat("is duplicate: write ",
+                                          std::string(word.name), "= once"));
     }
     *seen = text;
     std::vector<std::string_view> parts = {word.value};
     if (word.name == "clusters") parts = Split(word.value, ',');
     for (const std::string_view part : parts) {
       std::string value;
-      if (!plain(part, &value)) return Wrong(text, "is no key of a source");
+      if (!plain(part, &value)) return WrongWord(text, "is no key of a source");
       if (word.name == "service") values.service = value;
       if (word.name == "group") values.group = value;
       if (word.name == "clusters") values.clusters.push_back(value);
@@ -249,7 +237,7 @@ std::string NacosSource::GroupedName() const {
 }
 
 bool NacosSource::Begins(std::string_view text) {
-  const Word word = SplitAtEquals(text);
+  const SourceWord word = SplitAtEquals(text);
   return word.name.size() < text.size() &&
          (word.name == "service" || word.name == "group" ||
           word.name == "clusters");

@@ -18,7 +18,7 @@
 namespace dynweight {
 
 // The API that a list is asked for by. v2 and v1 are served by 2.x, v1 by 1.x,
-// v3 by 3.x, which serves the former, too, while it is configured to.
+// v3 by 3.x, which serves the older ones, too, while it is configured to.
 enum class NacosApi : uint8_t { kV1, kV2, kV3 };
 
 struct ServiceAnswer {

@@ -20,11 +20,11 @@ using ::testing::IsEmpty;
 class TuningMarksTest : public ::testing::Test {
  protected:
   TuningMarksTest() : marker_(config_, {orders_.table(), kvm_.table()}) {
-    Seat(2, "10.0.0.1");
-    Seat(3, "10.0.0.2");
-    Seat(6, "10.1.0.1");
+    Assign(2, "10.0.0.1");
+    Assign(3, "10.0.0.2");
+    Assign(6, "10.1.0.1");
   }
-  void Seat(uint32_t slot, const char* address) {
+  void Assign(uint32_t slot, const char* address) {
     PeerIdentity identity;
     identity.address = *IpAddress::Parse(address);
     identity.port = 80;
@@ -72,7 +72,7 @@ TEST_F(TuningMarksTest, ATableWithOtherPeersIsMarkedAnew) {
   Mark(0);
   Mark(1);
   EXPECT_THAT(marker_.Peers(tuning_), ElementsAre(0));
-  Seat(4, "10.0.0.9");
+  Assign(4, "10.0.0.9");
   marker_.OnPeers(0);
   EXPECT_THAT(Mark(0), ElementsAre(0, 0, 0, 0, 1, 0, 0, 0, 0, 0));
   EXPECT_THAT(marker_.Peers(tuning_), ElementsAre(1));
