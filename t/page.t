@@ -172,7 +172,8 @@ for my $width (1280, 400) {
 $browser->look(1280, 900);
 $cluster{sh}->start;
 wait_ok { $browser->value("document.getElementById('verdict').innerText")
-    !~ /stale/ } 'it is back';
+    !~ /stale/ } 'it is back'
+    or diag(http_get($t->port, '/dw/status')->{body});
 
 # One upstream.
 
@@ -198,7 +199,8 @@ $t->mend_backend('127.0.0.11');
 
 conf($upstreams);
 ok($t->start, "nginx starts with $many upstreams");
-wait_ok { http_get($t->port, '/dw/ready')->{status} == 200 } 'ready';
+wait_ok { http_get($t->port, '/dw/ready')->{status} == 200 } 'ready'
+    or diag(http_get($t->port, '/dw/ready')->{body});
 wait_ok { @{rows('upstreams')} == 3 * $many } 'the page shows them', 60;
 wait_ok { $browser->value("document.getElementById('shown').innerText")
     eq $many } 'and how many';

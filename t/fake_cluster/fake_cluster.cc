@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -62,6 +63,9 @@ class FakeClusterImpl : public FakeCluster {
     api_.SetBookmarkInterval(options_.bookmark_interval_ms);
     api_.SetVersion(options_.kubernetes);
     if (options_.starting) {
+      // Later than anything that its predecessor said, as with etcd behind it.
+      // Before anybody is connected: those that are would be dropped.
+      store_.RewindVersion(static_cast<uint64_t>(time(nullptr)) * 1000);
       FakeFault unavailable;
       unavailable.kind = "status";
       unavailable.code = 503;

@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <string>
 #include <thread>
 
@@ -99,10 +98,6 @@ int main(int argc, char** argv) {
 
   auto cluster = FakeCluster::Start(options);
   if (cluster == nullptr) return 1;
-  // Later than anything that its predecessor said, as with etcd behind it.
-  if (options.starting) {
-    cluster->RewindVersion(static_cast<uint64_t>(time(nullptr)) * 1000);
-  }
   ConnectionServer control(
       nullptr, [&](const HttpServerRequest& request,
                    HttpServerResponse* response, Connection*) {

@@ -57,7 +57,8 @@ sub call {
     my ($self, $method, $path, $content) = @_;
     my $answer = DynamicWeight::http_get($self->{port}, "/_fake/$path",
         method => $method,
-        body => defined $content ? encode_json($content) : '') or return;
+        body => defined $content ? encode_json($content) : '')
+        or die "$method $path: no answer from $self->{name}\n";
     die "$method $path: $answer->{status} $answer->{body}"
         if $answer->{status} >= 300;
     return $answer->{body} =~ /^\s*[\[{]/ ? decode_json($answer->{body}) : {};
