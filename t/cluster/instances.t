@@ -8,20 +8,11 @@
 use strict;
 use warnings;
 
-use constant PODS => '10.128.0.0/16';    # KWOK's
-
-BEGIN {
-    if (!$ENV{TEST_OWN_NETWORK}) {
-        $ENV{TEST_OWN_NETWORK} = 1;
-        exec 'unshare', '--net', $^X, $0 or die "unshare: $!\n";
-    }
-    system('ip link set lo up && ip route add local ' . PODS . ' dev lo') == 0
-        or die "no network of its own\n";
-}
-
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+# KWOK's prefix of pods.
+use DynamicWeight::OwnNetwork '10.128.0.0/16';
 use DynamicWeight;
 use DynamicWeight::InFlight qw(in_flight);
 use Test::More;

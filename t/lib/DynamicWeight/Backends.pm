@@ -9,6 +9,8 @@ use warnings;
 use DynamicWeight::Functions;
 use DynamicWeight::SlowServers;
 
+# Options: `ports`: further ones; `v6`: on every IPv6 address, too; `quick`: for
+# many requests, without a log; `tls`: a port that speaks it.
 sub start_backends {
     my ($self, %opt) = @_;
     my $d = "$self->{dir}/backends";
@@ -40,8 +42,10 @@ http {
     keepalive_requests 1000000;
     server {
         listen $self->{backend} backlog=4096;
-        listen [::1]:$self->{backend};
+        @{[$opt{v6} ? 'listen [::]:' : 'listen [::1]:']}$self->{backend};
         $tls
+        @{[map { "listen $_; " . ($opt{v6} ? "listen [::]:$_; " : '') }
+            @{$opt{ports} // []}]}
         @{[$opt{quick} ? '' : "if (-f $d/fail/\$server_addr) { return 500; }
         if (-f $d/close/\$server_addr) { return 444; }"]}
         location / { return 200 "\$server_addr\\n"; }

@@ -1,6 +1,7 @@
 package DynamicWeight::Pods;
 
-# The pods of a Service in a fake cluster, one by one: their EndpointSlices.
+# The pods of a Service, one by one: their EndpointSlices in a fake cluster or a
+# real API server.
 #
 #   my $pods = DynamicWeight::Pods->new($cluster, 'prod', 'orders',
 #       ports => { http => 8080 });
@@ -12,7 +13,8 @@ use warnings;
 
 use JSON::PP;
 
-# Options: `ports` by name, `slice` size, `v6` => 1: in IPv6 slices, too.
+# Options: `ports` by name, `slice` size, `v6`: a code that gives a pod's IPv6
+# address for its own one; they are in IPv6 slices, too.
 sub new {
     my ($class, $cluster, $ns, $name, %opt) = @_;
     return bless { cluster => $cluster, ns => $ns, name => $name, serial => 0,
@@ -93,11 +95,15 @@ sub write {
     push @slices, [] unless @slices;    # as the controller leaves one
     my $n = 0;
     for my $pods (@slices) {
-        $self->put('IPv4', $n, $pods, map { $_->{address} } @$pods);
-        $self->put('IPv6', $n, $pods, map { $_->{v6} } @$pods) if $self->{v6};
+        $self->put('IPv4', $n, $self->{v6_only} ? [] : $pods,
+            map { $_->{address} } @$pods);
+        $self->put('IPv6', $n, $pods, map { $self->{v6}->($_->{address}) } @$pods)
+            if $self->{v6};
         $n++;
     }
-    $self->put('IPv4', $_, []) for $n .. $self->{written} - 1;
+    for my $type ('IPv4', $self->{v6} ? 'IPv6' : ()) {
+        $self->put($type, $_, []) for $n .. $self->{written} - 1;
+    }
     $self->{written} = $n;
     return $self;
 }
@@ -106,8 +112,7 @@ sub put {
     my ($self, $type, $n, $pods, @addresses) = @_;
     my $ports = $pods->[0] ? $pods->[0]{ports} : $self->{ports};
     my $name = "$self->{name}-" . lc($type) . "-$n";
-    $self->{cluster}->put("slice $name", POST => 'objects', {
-        kind => 'EndpointSlice', apiVersion => 'discovery.k8s.io/v1',
+    my $slice = {
         metadata => { name => $name, namespace => $self->{ns},
             labels => { 'kubernetes.io/service-name' => $self->{name} } },
         addressType => $type,
@@ -115,7 +120,14 @@ sub put {
             0 .. $#$pods],
         ports => [map { { name => $_, port => $ports->{$_} + 0,
             protocol => 'TCP' } } sort keys %$ports],
-    });
+    };
+    if ($self->{cluster}->can('apply')) {
+        $self->{cluster}->apply(EndpointSlice => $slice);
+    } else {
+        $self->{cluster}->put("slice $name", POST => 'objects',
+            { %$slice, kind => 'EndpointSlice',
+                apiVersion => 'discovery.k8s.io/v1' });
+    }
     return;
 }
 
