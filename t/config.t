@@ -61,6 +61,8 @@ my %good = (
         'ingress_nodes bj statefulset=prod/db port=80;',
         'ingress_nodes bj rollout=prod/r port=80;',
         'ingress_nodes bj cloneset=prod/c port=80;'),
+    'a line that needs an Ingress' => "$zone $cluster" . upstream(
+        'ingress_nodes bj ingress=prod/a.b service=prod/orders port=80;'),
     'pods as peers, with every parameter' => "$zone $cluster" . upstream($line,
         'instances bj port=http service=prod/orders slots=8 base=20 empty=drain '
         . 'max_fails=3 fail_timeout=2s max_conns=5 slow_start=30s backup;',

@@ -24,9 +24,9 @@ struct ClusterStatus {
   bool synced = false;  // every source was listed since this worker started
   int64_t last_success_ms = 0;  // Unix ms; 0: never
   int64_t observed_ms =
-      0;                   // Unix ms; when the oldest part of what is in force
-                           // was last reported, maybe to a previous run; 0: nothing
-  std::string last_error;  // "" when all is well
+      0;  // Unix ms; when the oldest part of what is in force
+          // was last reported, maybe to a previous run; 0: nothing
+  std::string last_error;        // "" when all is well
   int64_t last_error_ms = 0;     // Unix ms; when it was last seen
   int64_t failing_since_ms = 0;  // Unix ms; 0: not failing
   uint64_t requests = 0;         // lists and watches begun

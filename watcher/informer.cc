@@ -388,9 +388,10 @@ std::string Informer::NameOf(const Guarded& guarded) const {
   if (IsNodes(*guarded.quantity)) {
     return absl::StrCat("ingress nodes (", owner_->config().nodes.Key(), ")");
   }
-  return absl::StrCat(guarded.quantity->source, IsInstances(*guarded.quantity)
-                                                    ? ": instances"
-                                                    : ": pods");
+  const char* what = "";
+  if (IsInstances(*guarded.quantity)) what = ": instances";
+  if (guarded.quantity->kind == Quantity::Kind::kPods) what = ": pods";
+  return absl::StrCat(guarded.quantity->source, what);
 }
 
 void Informer::Log(const std::optional<LogLine>& line) {

@@ -130,7 +130,7 @@ class Informer : private DiscoveryDelegate {
   InformerDelegate* owner_;
   const Clock* clock_;
   SourceHealth health_;
-  std::vector<Guarded> guarded_;  // one for each of the source's quantities
+  std::vector<Guarded> guarded_;   // one for each of the source's quantities
   std::vector<size_t> instances_;  // which of them are of instances
   DueQuantities to_ask_;    // by when a consistent list is to be asked for
   DueQuantities settling_;  // by when their falls count

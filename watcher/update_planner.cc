@@ -45,6 +45,9 @@ UpdatePlanner::UpdatePlanner(const WatcherConfig& config,
     Cluster& cluster = clusters_[line.cluster];
     cluster.lines.push_back(i);
     cluster.lines_of_source[line.source].push_back(i);
+    if (!line.ingress.empty()) {
+      cluster.lines_of_source[line.ingress].push_back(i);
+    }
     const Tuning::Selection rules = RulesFor(line);
     const std::optional<LineWeight> frozen =
         FrozenWeight(change_log->record(i));

@@ -40,6 +40,11 @@ std::string Reason(const LineConfig& line, const LineWeight& weight) {
     return "provisional: the previous numbers hold until the API has answered";
   }
   if (line.instances()) return InstancesReason(line, weight);
+  if (weight.no_ingress) {
+    return absl::StrCat(
+        "no ", line.ingress, ", its pods don't count, empty=",
+        weight.weight == 0 ? "drain: no request" : "keep: the least weight");
+  }
   if (weight.pods == 0) {
     return weight.weight == 0 ? "no ready pod, empty=drain: no request"
                               : "no ready pod, empty=keep: the least weight";
@@ -79,6 +84,7 @@ LineRecord MakeLineRecord(const LineConfig& line,
   record.drained_nodes = weight->drained_nodes;
   record.frozen = weight->frozen;
   record.provisional = weight->provisional;
+  record.no_ingress = weight->no_ingress;
   record.weight = weight->in_force();
   record.scale = weight->scale;
   record.reason.Set(Reason(line, *weight));
@@ -92,6 +98,7 @@ std::optional<LineWeight> FrozenWeight(const LineRecord& record) {
   weight.ingress_nodes = record.ingress_nodes;
   weight.used_nodes = record.used_nodes;
   weight.drained_nodes = record.drained_nodes;
+  weight.no_ingress = record.no_ingress != 0;
   weight.scale = std::max<uint64_t>(record.scale, 1);
   weight.weight = record.weight * weight.scale;
   weight.frozen = true;

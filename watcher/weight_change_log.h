@@ -46,7 +46,8 @@ struct LineRecord {
   uint32_t known = 0;          // 0: the API has not said enough; weights hold
   uint64_t drained_nodes = 0;  // by tuning, of those that have a slot
   uint32_t frozen = 0;         // by tuning
-  uint32_t provisional = 0;    // nodes or pods are held from before
+  uint16_t provisional = 0;    // nodes or pods are held from before
+  uint16_t no_ingress = 0;     // so that its pods don't count
   uint64_t scale = 1;          // what the upstream's weights are divided by
   FixedText<120> reason;
 };

@@ -42,6 +42,10 @@ std::string CauseText(const LineConfig& line,
   if (after.frozen != (before && before->frozen)) {
     absl::StrAppend(&text, after.frozen ? ", frozen" : ", no longer frozen");
   }
+  if (after.no_ingress != (before && before->no_ingress)) {
+    absl::StrAppend(&text, after.no_ingress ? ", no " : ", again ",
+                    line.ingress);
+  }
   const uint64_t scale = before ? before->scale : 1;
   if (after.scale != scale) {
     absl::StrAppend(

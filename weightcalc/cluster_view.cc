@@ -19,4 +19,13 @@ const PodCount* CountOf(const ClusterView& view, const LineConfig& line,
   return nullptr;
 }
 
+bool LacksIngress(const ClusterView& view, const LineConfig& line,
+                  bool* provisional) {
+  *provisional = false;
+  if (line.ingress.empty()) return false;
+  const auto known = view.pods.find(line.ingress);
+  *provisional = known == view.pods.end();
+  return !*provisional && known->second.pods == 0;
+}
+
 }  // namespace dynweight

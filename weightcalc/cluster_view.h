@@ -52,9 +52,10 @@ struct ViewLine {
 // A value; not thread-safe.
 struct ClusterView {
   std::string cluster;
-  std::string node_source;                            // of `nodes`
-  std::optional<NodeSet> nodes;                       // nothing: never known
-  std::map<std::string, PodCount, std::less<>> pods;  // by source
+  std::string node_source;       // of `nodes`
+  std::optional<NodeSet> nodes;  // nothing: never known
+  // By source; and by LineConfig::ingress: 1, or 0 where there is none.
+  std::map<std::string, PodCount, std::less<>> pods;
   std::map<std::string, InstanceSet, std::less<>> instances;  // by source
 
   // What the next configuration recognises cluster and lines by; see
@@ -64,6 +65,11 @@ struct ClusterView {
   int64_t since_ms = 0;  // since when no configuration asks for all this, Unix
                          // milliseconds; 0: one does
 };
+
+// Whether the line's Ingress is known not to be there. `provisional`: it needs
+// one and nobody has said yet, so that it is taken to be there.
+bool LacksIngress(const ClusterView& view, const LineConfig& line,
+                  bool* provisional);
 
 // The count that a line is weighed by: what its source says, or is assumed to.
 // nullptr: neither is known.

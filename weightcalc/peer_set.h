@@ -34,6 +34,9 @@ struct LineConfig {
   // Its key within the cluster and among the lines of its kind:
   // PodSource::Key() or what InstanceSourceKey() (watcher/config) gives.
   std::string source;
+  // Key of the Ingress without which ingress nodes answer 404: while there is
+  // none the line counts no pods. "": it needs none. Not of instances.
+  std::string ingress;
   uint16_t port = 0;   // of ingress nodes; instances have their own
   uint32_t table = 0;  // of the configuration's tables
   SlotRange range;     // this line's slots in that table

@@ -102,8 +102,10 @@ std::optional<LineWeight> ComputeLineWeight(const LineConfig& line,
   if (count == nullptr) return std::nullopt;
 
   LineWeight result;
-  result.pods = count->pods;
-  result.provisional = assumed || view.nodes->provisional;
+  bool ingress_unknown;
+  result.no_ingress = LacksIngress(view, line, &ingress_unknown);
+  result.pods = result.no_ingress ? 0 : count->pods;
+  result.provisional = assumed || ingress_unknown || view.nodes->provisional;
   result.ingress_nodes = view.nodes->nodes.size() + view.nodes->cut;
   // The cluster's whole share goes to the nodes that have a slot.
   const auto assigned =

@@ -31,6 +31,7 @@ struct LineWeight {
   bool frozen = false;         // by tuning: all this is what it was then
   bool provisional = false;    // nodes or pods are held from before: their
                                // source has not answered yet
+  bool no_ingress = false;     // so that its pods don't count
   uint64_t scale = 1;          // what the weights of the table are divided by
 
   // Of each node, before tuning, as the table has it.
@@ -42,13 +43,15 @@ struct LineWeight {
     return a.pods == b.pods && a.ingress_nodes == b.ingress_nodes &&
            a.used_nodes == b.used_nodes && a.drained_nodes == b.drained_nodes &&
            a.weight == b.weight && a.frozen == b.frozen &&
-           a.provisional == b.provisional && a.scale == b.scale;
+           a.provisional == b.provisional && a.no_ingress == b.no_ingress &&
+           a.scale == b.scale;
   }
 };
 
 // Nothing when the view does not know the line's nodes or pods, or instances:
 // the line's slots then stay as they are. An empty set of nodes or instances
-// counts as not known: nothing the API says may empty an upstream. A drained
+// counts as not known: nothing the API says may empty an upstream. A line whose
+// Ingress is gone has no pods; one whose Ingress nobody knows of has. A drained
 // node is not live: the others take its share; unless all are drained. A
 // drained instance leaves its share to whoever serves. Where no instance serves
 // the last ones have the least weight, or with empty=drain none.

@@ -46,6 +46,22 @@ TEST_F(WeighingTest, ZeroPodsWeighOneOrDrain) {
   EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 0u);
 }
 
+TEST_F(WeighingTest, PodsBehindNoIngressDontCount) {
+  Know(12, 3);
+  line_.ingress = "ingress=prod/orders";
+  // Nobody has said yet: taken to be there.
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 40u);
+  EXPECT_TRUE(ComputeLineWeight(line_, view_)->provisional);
+  view_.pods["ingress=prod/orders"] = {1, 1};
+  EXPECT_EQ(ComputeLineWeight(line_, view_), (LineWeight{12, 3, 3, 40}));
+  view_.pods["ingress=prod/orders"] = {0, 1};
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 1u);
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->pods, 0u);
+  EXPECT_TRUE(ComputeLineWeight(line_, view_)->no_ingress);
+  line_.empty = EmptyPolicy::kDrain;
+  EXPECT_EQ(ComputeLineWeight(line_, view_)->weight, 0u);
+}
+
 TEST_F(WeighingTest, MoreNodesThanSlotsShareTheWholeWeight) {
   Know(40, 20);
   line_.range.count = 4;

@@ -64,9 +64,9 @@ typedef struct {
     ngx_dynamic_weight_place_t            place;
     ngx_str_t                             cluster;
     ngx_str_t                             source;
-    ngx_array_t                           words;        /* ngx_str_t: those of
-                                                           an instances line's
-                                                           source */
+    ngx_array_t                           words;        /* ngx_str_t: of the
+                                                           instances' source */
+    ngx_str_t                             ingress;      /* needed; or empty */
     in_port_t                             port;         /* of ingress nodes */
     ngx_uint_t                            base;         /* 0: the upstream's */
     ngx_uint_t                            slots;

@@ -26,7 +26,7 @@ static ngx_int_t ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
     const ngx_dynamic_weight_line_t *line);
 
 
-/* ingress_nodes CLUSTER SOURCE port=N [slots=N] [empty=keep|drain] ... */
+/* ingress_nodes CLUSTER SOURCE port=N [ingress=N/N] [slots=N] [empty=keep|drain] ... */
 
 char *
 ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,
@@ -196,6 +196,34 @@ ngx_http_dynamic_weight_read_time(ngx_conf_t *,
 }
 
 
+/* ingress=NAMESPACE/NAME: without it the line's pods don't count */
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_ingress(ngx_conf_t *cf,
+    ngx_dynamic_weight_line_t *line, ngx_str_t *arg, ngx_str_t *)
+{
+    if (line->ingress.len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "second ingress \"%V\": write one in a line", arg);
+        return NGX_ERROR;
+    }
+
+    auto ingress = dynweight::PodSource::ParseIngress(
+                       ngx_dynamic_weight_view(*arg));
+
+    if (!ingress.ok()) {
+        std::string  text(ingress.status().message());
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text.c_str());
+        return NGX_ERROR;
+    }
+
+    line->ingress = *arg;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_dynamic_weight_read_empty(ngx_conf_t *,
     ngx_dynamic_weight_line_t *line, ngx_str_t *, ngx_str_t *value)
@@ -246,6 +274,7 @@ static constexpr ngx_dynamic_weight_parameter_t<Line>
     ngx_http_dynamic_weight_nodes_parameters[] =
 {
     { "port=", ngx_http_dynamic_weight_read_number<&Line::port, 1, 65535> },
+    { "ingress=", ngx_http_dynamic_weight_read_ingress },
 };
 
 
@@ -306,8 +335,8 @@ ngx_http_dynamic_weight_read_word(ngx_conf_t *cf,
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "unknown parameter \"%V\": write a source such "
-                       "as \"service=NAMESPACE/NAME\", port=, slots=, "
-                       "empty=, max_fails=, fail_timeout=, max_conns=, "
+                       "as \"service=NAMESPACE/NAME\", port=, ingress=, "
+                       "slots=, empty=, max_fails=, fail_timeout=, max_conns=, "
                        "slow_start= or backup", arg);
 
     return NGX_ERROR;

@@ -358,6 +358,7 @@ ngx_http_dynamic_weight_resolve_line(
     config.upstream = ngx_dynamic_weight_view(dscf->upstream->host);
     config.cluster = cluster;
     config.source = source;
+    config.ingress = ngx_dynamic_weight_view(line.ingress);
     config.port = line.port;
     config.base = line.base ? line.base : dscf->base;
     config.empty = line.drain ? dynweight::EmptyPolicy::kDrain

@@ -168,6 +168,7 @@ ngx_http_dynamic_weight_model_line(
     line.cluster_name = dmcf->config->clusters[config->cluster].name;
     line.source = ngx_dynamic_weight_view(conf->source);
     line.source_key = config->source;
+    line.ingress = ngx_dynamic_weight_view(conf->ingress);
     line.instances = conf->instances;
     line.port = conf->port;
     line.base = config->base;

@@ -45,6 +45,7 @@ struct LineModel {
   std::string_view cluster_name;
   std::string_view source;      // as the line has it
   std::string_view source_key;  // LineConfig::source
+  std::string_view ingress;     // the one that it needs; "": none
   uint16_t port = 0;            // 0: each instance has its own
   uint64_t base = 0;
   bool backup = false;

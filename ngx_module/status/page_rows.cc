@@ -70,6 +70,8 @@ void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
         .Text(record->reason.view())
         .Add("\">");
     AppendArithmetic(line, *record, rows);
+    if (record->no_ingress)
+      out.Add(" <small>no ").Text(line.ingress).Add("</small>");
     if (record->provisional) out.Add(" <small>provisional</small>");
   } else {
     out.Add("?<td class=\"why\">")

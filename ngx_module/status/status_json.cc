@@ -203,6 +203,10 @@ void StatusJson::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
   } else {
     json_.Null("port");
   }
+  if (!line.ingress.empty()) {
+    json_.Text("ingress", line.ingress);
+    json_.Flag("no_ingress", known && record->no_ingress);
+  }
   json_.Flag("backup", line.backup);
   json_.Number("slots", line.slots);
   json_.Number("base", line.base);

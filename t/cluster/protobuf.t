@@ -23,8 +23,10 @@ my @workloads = qw(deployment statefulset rollout cloneset);
 my %all = map { $_ => 1 } @workloads, 'pod_objects';
 $kube->app('prod', 'orders', 6, %all);
 $kube->nodes(map "127.0.0.$_", 11, 12);
+$kube->ingress('prod', 'orders');
 
-my %source = (service => 'service=prod/orders', pods => 'pods=prod/app=orders',
+my %source = (service => 'service=prod/orders ingress=prod/orders',
+    pods => 'pods=prod/app=orders',
     map { $_ => "$_=prod/orders" } @workloads);
 my $upstreams = join '', map { <<"EOF" } sort keys %source;
     upstream $_ {
@@ -60,6 +62,13 @@ weights_are(4, 'a node more', 11, 12, 13);
 $kube->nodes(map "127.0.0.$_", 11, 13);
 weights_are(4, 'a node less', 11, 13);
 
+# One upstream goes by an Ingress, too.
+$kube->delete(Ingress => 'prod', 'orders');
+ok($t->wait_weights('service', { map { ("127.0.0.$_" => 1) } 11, 13 }),
+    'without its Ingress it has no pods');
+$kube->ingress('prod', 'orders');
+weights_are(4, 'the Ingress is back', 11, 13);
+
 my $watch = $t->status->{clusters}{bj}{watch};
 is($watch->{failures}, 0, 'no failure');
 is($watch->{rejected}, 0, 'nothing was rejected');
@@ -67,7 +76,7 @@ $t->stop;
 
 # Watches are logged as they end.
 my @kinds = qw(endpointslices pods nodes deployments statefulsets rollouts
-    clonesets);
+    clonesets ingresses);
 my %types;
 wait_ok {
     %types = ();

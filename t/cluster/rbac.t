@@ -35,6 +35,7 @@ my $kube = $t->kube_cluster('BJ', apiserver => [
     '--audit-log-mode=blocking']);
 $kube->app('prod', 'orders', 3, deployment => 1, statefulset => 1,
     rollout => 1, cloneset => 1, pod_objects => 1);
+$kube->ingress('prod', 'orders');
 $kube->app('edge', 'controller', 2);
 $kube->nodes('127.0.0.11');
 
@@ -176,6 +177,8 @@ my %source = (
         line => 'rollout=prod/orders', nodes => $fixed },
     'cloneset' => { files => ['cloneset'], ns => 'prod',
         line => 'cloneset=prod/orders', nodes => $fixed },
+    'ingress' => { files => ['ingress'], with => ['service'], ns => 'prod',
+        line => 'service=prod/orders ingress=prod/orders', nodes => $fixed },
     'nodes' => { files => ['nodes'], with => ['service'], ns => '',
         line => 'service=prod/orders', nodes => 'nodes=role=ingress' },
 );

@@ -33,6 +33,7 @@ const std::vector<ResourceType>& ResourceTypes() {
       {"apps/v1", "Deployment", "deployments", true, false},
       {"apps/v1", "StatefulSet", "statefulsets", true, false},
       {"argoproj.io/v1alpha1", "Rollout", "rollouts", true, true},
+      {"networking.k8s.io/v1", "Ingress", "ingresses", true, false},
   };
   return types;
 }

@@ -61,6 +61,10 @@ KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
     }
     const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
     if (source.ok()) sources.pods.push_back(*source);
+    if (line.ingress.empty()) continue;
+    const absl::StatusOr<PodSource> ingress =
+        PodSource::ParseIngress(line.ingress);
+    if (ingress.ok()) sources.pods.push_back(*ingress);
   }
   if (NeedsNodes(config, cluster)) sources.nodes = asked.nodes;
   sources.options.watch = asked.mode == ClusterConfig::Mode::kWatch;

@@ -36,16 +36,18 @@ namespace dynweight {
 struct Quantity {
   enum class Kind : uint8_t {
     kPods,          // ready pods of an application
+    kObjects,       // objects of a name: 1, or 0 where there is none
     kIngressNodes,  // live ingress nodes of the cluster
     kInstances      // the application's instances, each a peer
   };
   Kind kind = Kind::kPods;
-  std::string source;  // of kPods and kInstances: LineConfig::source
+  // Of kPods and kInstances: LineConfig::source; of kObjects: ::ingress.
+  std::string source;
 };
 
 // What is said of a quantity now.
 struct Observation {
-  uint64_t pods = 0;               // of kPods
+  uint64_t pods = 0;               // of kPods, kObjects
   std::vector<IngressNode> nodes;  // of kIngressNodes; sorted, distinct
   // Ingress nodes that would be live, were they ready; nobody means them to go.
   // Sorted, distinct.

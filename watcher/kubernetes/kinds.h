@@ -19,6 +19,7 @@ struct KubernetesKind {
     kPods,            // Pods by label selector
     kNodes,           // Nodes by label selector; no source of pods
     kReplicas,        // status.readyReplicas
+    kPresence,        // that there is such an object; no source of pods
   };
   // What stands behind the '/' of a source.
   enum class NameRule : uint8_t { kLabel, kSubdomain, kSelector };

@@ -27,7 +27,10 @@ class KubernetesDiscovery : public Discovery {
     of_interest_.resize(interests.size());
     for (size_t i = 0; i < interests.size(); ++i) {
       if (!interests[i].pod_source.empty()) {
-        Add(i, {Quantity::Kind::kPods, interests[i].pod_source});
+        const bool presence =
+            subscription_.kind->sink == KubernetesKind::Sink::kPresence;
+        Add(i, {presence ? Quantity::Kind::kObjects : Quantity::Kind::kPods,
+                interests[i].pod_source});
       }
       if (interests[i].nodes) Add(i, {Quantity::Kind::kIngressNodes, ""});
       for (const PortChoice& port : interests[i].instances) {
@@ -80,6 +83,7 @@ class KubernetesDiscovery : public Discovery {
     Observation observation;
     switch (quantities_[quantity].kind) {
       case Quantity::Kind::kPods:
+      case Quantity::Kind::kObjects:
         observation.pods = counter_->Pods(interest);
         break;
       case Quantity::Kind::kIngressNodes:
@@ -104,7 +108,8 @@ class KubernetesDiscovery : public Discovery {
   std::string WhyNone(size_t quantity) const override {
     return counter_->WhyNone(
         interest_of_[quantity],
-        quantities_[quantity].kind != Quantity::Kind::kPods);
+        quantities_[quantity].kind == Quantity::Kind::kIngressNodes ||
+            quantities_[quantity].kind == Quantity::Kind::kInstances);
   }
 
   const DiscoveryStats& stats() const override { return reflector_->stats(); }

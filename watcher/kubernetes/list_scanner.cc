@@ -19,7 +19,8 @@ bool Opens(char c) { return c == '{' || c == '['; }
 bool Closes(char c) { return c == '}' || c == ']'; }
 
 // Whether a collection named `resource` lists as `kind`: the plural of every
-// kind in use is the kind in lower case and an "s", of Endpoints the kind.
+// kind in use is the kind in lower case and an "s", of Ingress an "es", of
+// Endpoints the kind.
 bool ListsAs(std::string_view resource, std::string_view kind) {
   constexpr std::string_view kList = "List";
   if (kind.size() <= kList.size() ||
@@ -28,7 +29,8 @@ bool ListsAs(std::string_view resource, std::string_view kind) {
   }
   const std::string singular(kind.substr(0, kind.size() - kList.size()));
   const std::string lower = absl::AsciiStrToLower(singular);
-  return (lower.back() == 's' ? lower : lower + "s") == resource;
+  if (lower.back() != 's') return lower + "s" == resource;
+  return lower == resource || lower + "es" == resource;
 }
 
 absl::Status NoList(std::string_view resource, absl::string_view why) {

@@ -152,6 +152,25 @@ TEST_F(ListScannerTest, AnythingButAListIsAnError) {
   }
 }
 
+TEST_F(ListScannerTest, KnowsKindsByTheirPlurals) {
+  const auto finishes = [](const std::string& kind, const char* resource) {
+    ListScanner scanner(1000);
+    scanner.Reset();
+    const std::string body =
+        R"({"kind":")" + kind +
+        R"(","metadata":{"resourceVersion":"7"},"items":[]})";
+    return scanner
+               .Append(body, [](std::string_view) { return absl::OkStatus(); })
+               .ok() &&
+           scanner.Finish(resource).ok();
+  };
+  EXPECT_TRUE(finishes("PodList", "pods"));
+  EXPECT_TRUE(finishes("EndpointsList", "endpoints"));
+  EXPECT_TRUE(finishes("IngressList", "ingresses"));
+  EXPECT_FALSE(finishes("PodList", "ingresses"));
+  EXPECT_FALSE(finishes("IngressList", "ingress"));
+}
+
 TEST_F(ListScannerTest, ErrorsSayWhatWasExpected) {
   EXPECT_THAT(std::string(Scan("<html>").status().message()),
               HasSubstr("no list of pods"));

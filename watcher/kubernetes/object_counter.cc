@@ -19,8 +19,8 @@ namespace {
 template <typename Sink>
 class NamedTally : public ObjectCounter {
  public:
-  explicit NamedTally(const Subscription& subscription)
-      : wants_(subscription.interests), sink_(Sink::Create()) {
+  NamedTally(const Subscription& subscription, std::unique_ptr<Sink> sink)
+      : wants_(subscription.interests), sink_(std::move(sink)) {
     for (size_t i = 0; i < wants_.size(); ++i) {
       sink_->Interest(wants_[i].ns, wants_[i].name);
       index_[{wants_[i].ns, wants_[i].name}] = i;
@@ -151,7 +151,8 @@ std::unique_ptr<ObjectCounter> ObjectCounter::Create(
   using Sink = KubernetesKind::Sink;
   switch (subscription.kind->sink) {
     case Sink::kEndpointSlices:
-      return std::make_unique<NamedTally<EndpointSlices>>(subscription);
+      return std::make_unique<NamedTally<EndpointSlices>>(
+          subscription, EndpointSlices::Create());
     case Sink::kPods:
       return std::make_unique<SelectedTally<dynweight::Pods>>(
           dynweight::Pods::Create());
@@ -159,7 +160,11 @@ std::unique_ptr<ObjectCounter> ObjectCounter::Create(
       return std::make_unique<SelectedTally<dynweight::Nodes>>(
           dynweight::Nodes::Create(address_type));
     case Sink::kReplicas:
-      return std::make_unique<NamedTally<Replicas>>(subscription);
+      return std::make_unique<NamedTally<Replicas>>(subscription,
+                                                    Replicas::Create());
+    case Sink::kPresence:
+      return std::make_unique<NamedTally<Replicas>>(
+          subscription, Replicas::Create(Replicas::Counts::kPresence));
   }
   return nullptr;
 }

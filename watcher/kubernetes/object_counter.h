@@ -32,7 +32,8 @@ class ObjectCounter {
   virtual ObjectSink* sink() = 0;
   // Whether a list was ever committed: before that nothing below is known.
   virtual bool listed() const = 0;
-  // Ready pods. Not of nodes.
+  // Ready pods, or of the presence kinds whether there is such an object: 1 or
+  // 0. Not of nodes.
   virtual uint64_t Pods(size_t interest) const = 0;
   // Live ingress nodes, sorted, distinct. Not of the replicas kinds.
   virtual std::vector<IngressNode> Nodes(size_t interest) const = 0;

@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "watcher/transport/backoff.h"
 #include "watcher/kubernetes/events_since_list.h"
 #include "watcher/kubernetes/list_fetch.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/reflector.h"
 #include "watcher/kubernetes/watch_stream.h"
+#include "watcher/transport/backoff.h"
 #include "weightcalc/clock.h"
 
 namespace dynweight::reflector_internal {

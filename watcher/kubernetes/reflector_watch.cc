@@ -140,9 +140,10 @@ void ReflectorImpl::OnShortWatch(const absl::Status& why) {
   if (watch_heard_ > 0 || ++useless_watches_ < kUselessWatches) {
     return WatchIn(wait_ms);
   }
-  const absl::Status short_watch = WatchError(absl::UnavailableError(
-      "it ended immediately without an event; does something between forbid long "
-      "answers?"));
+  const absl::Status short_watch = WatchError(
+      absl::UnavailableError("it ended immediately without an event; does "
+                             "something between forbid long "
+                             "answers?"));
   FailWatch(why.ok() ? short_watch : why, wait_ms);
 }
 

@@ -15,6 +15,8 @@ namespace {
 
 class ReplicasImpl final : public Replicas {
  public:
+  explicit ReplicasImpl(Counts what) : presence_(what == Counts::kPresence) {}
+
   void Interest(std::string_view ns, std::string_view name) override {
     const bool fresh =
         wanted_.try_emplace(ObjectKey(ns, name), names_.size()).second;
@@ -26,10 +28,10 @@ class ReplicasImpl final : public Replicas {
     changed_.push_back(false);
   }
 
-  void BeginList() override { staged_.assign(names_.size(), Counts()); }
+  void BeginList() override { staged_.assign(names_.size(), Seen()); }
 
   absl::Status Stage(const cJSON* object) override {
-    Counts counts;
+    Seen counts;
     std::optional<uint32_t> index;
     absl::Status status = Read(EventType::kAdded, object, &index, &counts);
     if (status.ok() && index.has_value()) staged_[*index] = counts;
@@ -39,18 +41,18 @@ class ReplicasImpl final : public Replicas {
   void CommitList() override {
     for (uint32_t i = 0; i < names_.size(); i++) {
       if (!listed_ || !(present_[i] == staged_[i])) changed_[i] = true;
-      departures_[i].Update(present_[i], staged_[i], /*by_list=*/true);
+      Depart(i, staged_[i], /*by_list=*/true);
     }
     listed_ = true;
     present_ = staged_;
   }
 
   absl::Status Apply(EventType type, const cJSON* object) override {
-    Counts counts;
+    Seen counts;
     std::optional<uint32_t> index;
     absl::Status status = Read(type, object, &index, &counts);
     if (status.ok() && index.has_value() && !(present_[*index] == counts)) {
-      departures_[*index].Update(present_[*index], counts, /*by_list=*/false);
+      Depart(*index, counts, /*by_list=*/false);
       present_[*index] = counts;
       changed_[*index] = true;
     }
@@ -92,16 +94,18 @@ class ReplicasImpl final : public Replicas {
       return std::string();
     }
     return absl::StrCat("no object ", std::string(name), " in ",
-                        std::string(ns), ": is there one of this name?");
+                        std::string(ns),
+                        presence_ ? ": its lines count no pods"
+                                  : ": is there one of this name?");
   }
 
  private:
-  struct Counts {
+  struct Seen {
     uint64_t ready = 0;
     uint64_t all = 0;
     bool exists = false;
 
-    friend bool operator==(const Counts& a, const Counts& b) {
+    friend bool operator==(const Seen& a, const Seen& b) {
       return a.ready == b.ready && a.all == b.all && a.exists == b.exists;
     }
   };
@@ -109,25 +113,29 @@ class ReplicasImpl final : public Replicas {
   struct Departures {
     uint64_t departed = 0;
     uint64_t lost = 0;  // ready ones, without a word
-
-    // A deleted object says nothing of its pods: they may have been orphaned.
-    void Update(const Counts& before, const Counts& after, bool by_list) {
-      if (after.ready > before.ready) {
-        lost -= std::min(lost, after.ready - before.ready);
-      } else {
-        lost += before.ready - after.ready;
-      }
-      if (by_list || !after.exists || after.all >= before.all) return;
-      const uint64_t meant = std::min(lost, before.all - after.all);
-      departed += meant;
-      lost -= meant;
-    }
   };
+
+  // From what is present to `after`. A deleted object says nothing of its pods:
+  // they may have been orphaned.
+  void Depart(uint32_t index, const Seen& after, bool by_list) {
+    const Seen& before = present_[index];
+    Departures* const count = &departures_[index];
+    if (after.ready > before.ready) {
+      count->lost -= std::min(count->lost, after.ready - before.ready);
+    } else {
+      count->lost += before.ready - after.ready;
+    }
+    const bool tells = after.exists || presence_;
+    if (by_list || !tells || after.all >= before.all) return;
+    const uint64_t meant = std::min(count->lost, before.all - after.all);
+    count->departed += meant;
+    count->lost -= meant;
+  }
 
   // `index` stays empty for an object nobody asked for; a deleted one has no
   // ready replicas.
   absl::Status Read(EventType type, const cJSON* object,
-                    std::optional<uint32_t>* index, Counts* counts) const {
+                    std::optional<uint32_t>* index, Seen* counts) const {
     JsonReader reader("workload");
     const ObjectMeta meta =
         ReadObjectMeta(object, ObjectScope::kNamespace, &reader);
@@ -135,19 +143,23 @@ class ReplicasImpl final : public Replicas {
     const auto at = wanted_.find(meta.Key());
     if (at == wanted_.end()) return absl::OkStatus();
     *index = at->second;
-    if (type != EventType::kDeleted) {
+    if (type == EventType::kDeleted) return reader.status();
+    counts->exists = true;
+    if (presence_) {
+      counts->ready = counts->all = 1;
+    } else {
       const cJSON* status = reader.Object(object, "status");
       counts->ready = reader.Count(status, "readyReplicas").value_or(0);
       counts->all = reader.Count(status, "replicas").value_or(0);
-      counts->exists = true;
     }
     return reader.status();
   }
 
+  const bool presence_;
   absl::flat_hash_map<std::string, uint32_t> wanted_;  // "ns/name"
   std::vector<std::pair<std::string, std::string>> names_;
-  std::vector<Counts> present_;
-  std::vector<Counts> staged_;
+  std::vector<Seen> present_;
+  std::vector<Seen> staged_;
   std::vector<Departures> departures_;
   std::vector<bool> changed_;
   bool listed_ = false;
@@ -155,8 +167,8 @@ class ReplicasImpl final : public Replicas {
 
 }  // namespace
 
-std::unique_ptr<Replicas> Replicas::Create() {
-  return std::make_unique<ReplicasImpl>();
+std::unique_ptr<Replicas> Replicas::Create(Counts what) {
+  return std::make_unique<ReplicasImpl>(what);
 }
 
 }  // namespace dynweight

@@ -1,6 +1,9 @@
 // Deployments, StatefulSets or Argo Rollouts, reduced to
 // status.readyReplicas (absent is 0). When status.replicas falls with it, the
 // owner means it: a pod that turns not ready is still one of them.
+//
+// Or objects of any kind, reduced to whether they are there (1, else 0): one
+// that is deleted was meant to go.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REPLICAS_H_
 #define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_REPLICAS_H_
@@ -20,7 +23,9 @@ namespace dynweight {
 // kept. Not thread-safe.
 class Replicas : public ObjectSink {
  public:
-  static std::unique_ptr<Replicas> Create();
+  enum class Counts : uint8_t { kReadyReplicas, kPresence };
+
+  static std::unique_ptr<Replicas> Create(Counts what = Counts::kReadyReplicas);
   virtual void Interest(std::string_view ns, std::string_view name) = 0;
   virtual bool listed() const = 0;
   // 0 when there is no such object.

@@ -161,5 +161,38 @@ TEST_F(ReplicasTest, NeitherAListNorADeletedObjectSaysThatAnythingDeparted) {
             "no object orders in prod: is there one of this name?");
 }
 
+// Its owner deletes an Ingress; a list that lacks it says nothing of why.
+TEST(PresenceTest, CountsObjectsAndADeletedOneWasMeantToGo) {
+  const auto presence = Replicas::Create(Replicas::Counts::kPresence);
+  presence->Interest("prod", "orders");
+  const auto list = [&presence](bool there) {
+    presence->BeginList();
+    if (there) {
+      ASSERT_TRUE(
+          presence->Stage(ParseJson(Workload("orders", "{}")).value().get())
+              .ok());
+    }
+    presence->CommitList();
+  };
+  const auto apply = [&presence](EventType type) {
+    const auto object = ParseJson(Workload("orders", "null"));
+    ASSERT_TRUE(presence->Apply(type, object.value().get()).ok());
+  };
+  list(true);
+  EXPECT_EQ(presence->Ready("prod", "orders"), 1u);
+  apply(EventType::kModified);
+  EXPECT_EQ(presence->Ready("prod", "orders"), 1u);
+  EXPECT_EQ(presence->TakeDeparted("prod", "orders"), 0u);
+  apply(EventType::kDeleted);
+  EXPECT_EQ(presence->Ready("prod", "orders"), 0u);
+  EXPECT_EQ(presence->TakeDeparted("prod", "orders"), 1u);
+  EXPECT_EQ(presence->WhyNone("prod", "orders"),
+            "no object orders in prod: its lines count no pods");
+  apply(EventType::kAdded);
+  list(false);
+  EXPECT_EQ(presence->Ready("prod", "orders"), 0u);
+  EXPECT_EQ(presence->TakeDeparted("prod", "orders"), 0u) << "by a list";
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -61,7 +61,8 @@ absl::Status ParseScoped(std::string_view text, const SourceWord& word,
 }
 
 bool CountsPods(const KubernetesKind& kind) {
-  return kind.sink != KubernetesKind::Sink::kNodes;
+  return kind.sink != KubernetesKind::Sink::kNodes &&
+         kind.sink != KubernetesKind::Sink::kPresence;
 }
 
 // "service=NAMESPACE/NAME, pods=NAMESPACE/LABEL_SELECTOR, ... or ..."
@@ -196,6 +197,16 @@ absl::StatusOr<PodSource> PodSource::Parse(std::string_view text) {
   source.kind = kind;
   const absl::Status status =
       ParseScoped(text, word, kind->name_rule, &source.ns, &source.name);
+  if (!status.ok()) return status;
+  return source;
+}
+
+absl::StatusOr<PodSource> PodSource::ParseIngress(std::string_view text) {
+  const SourceWord word = SplitAtEquals(text);
+  PodSource source;
+  source.kind = FindKubernetesKind("ingress");
+  const absl::Status status =
+      ParseScoped(text, word, source.kind->name_rule, &source.ns, &source.name);
   if (!status.ok()) return status;
   return source;
 }

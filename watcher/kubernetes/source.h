@@ -27,6 +27,10 @@ struct PodSource {
   // source within a cluster, in views, state files and logs.
   std::string Key() const;
 
+  // The object without which a line counts no pods: "ingress=NAMESPACE/NAME".
+  // As Parse().
+  static absl::StatusOr<PodSource> ParseIngress(std::string_view text);
+
   // Whether the text begins with the word of a source and "=".
   static bool Begins(std::string_view text);
 

@@ -75,6 +75,17 @@ void AddFallbacks(const Interests& interests, const std::string& ns,
            : ""});
 }
 
+// Servers before Kubernetes 1.19 have Ingresses as v1beta1, those before 1.14
+// in another group.
+void AddOldIngresses(const std::string& ns, ReflectorOptions* options) {
+  const std::string in = ns.empty() ? "" : absl::StrCat("/namespaces/", ns);
+  for (const char* group :
+       {"/apis/networking.k8s.io/v1beta1", "/apis/extensions/v1beta1"}) {
+    options->fallbacks.push_back(
+        {absl::StrCat(group, in, "/ingresses"), "", options->field_selector});
+  }
+}
+
 // One subscription for all of these, in `ns` or everywhere.
 Subscription SubscribeToAll(const ReflectorOptions& like,
                             const KubernetesKind& kind, const std::string& ns,
@@ -90,6 +101,7 @@ Subscription SubscribeToAll(const ReflectorOptions& like,
     options.field_selector =
         absl::StrCat("metadata.name=", interests.begin()->second.name);
   }
+  if (kind.sink == Sink::kPresence) AddOldIngresses(ns, &options);
   for (const auto& [id, interest] : interests)
     subscription.interests.push_back(interest);
   return subscription;

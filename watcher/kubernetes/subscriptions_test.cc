@@ -257,6 +257,27 @@ TEST(Subscriptions, CloneSetsAreReadFromOpenKruise) {
   EXPECT_EQ(plan[0].options.field_selector, "metadata.name=orders");
 }
 
+TEST(Subscriptions, IngressesAreNoSourceButAreFollowedByNameAndVersion) {
+  EXPECT_FALSE(PodSource::Begins("ingress=prod/orders"));
+  EXPECT_FALSE(PodSource::Parse("ingress=prod/orders").ok());
+  const absl::StatusOr<PodSource> ingress =
+      PodSource::ParseIngress("ingress=prod/orders");
+  ASSERT_TRUE(ingress.ok()) << ingress.status();
+  EXPECT_EQ(ingress->Key(), "ingress=prod/orders");
+  const auto plan = PlanSubscriptions(OneCluster({*ingress}));
+  ASSERT_THAT(plan, SizeIs(1));
+  EXPECT_EQ(plan[0].options.path,
+            "/apis/networking.k8s.io/v1/namespaces/prod/ingresses");
+  EXPECT_EQ(plan[0].options.field_selector, "metadata.name=orders");
+  ASSERT_THAT(plan[0].options.fallbacks, SizeIs(2));
+  EXPECT_EQ(plan[0].options.fallbacks[0].path,
+            "/apis/networking.k8s.io/v1beta1/namespaces/prod/ingresses");
+  EXPECT_EQ(plan[0].options.fallbacks[1].path,
+            "/apis/extensions/v1beta1/namespaces/prod/ingresses");
+  EXPECT_EQ(plan[0].options.fallbacks[1].field_selector,
+            "metadata.name=orders");
+}
+
 TEST(Subscriptions, FixedAddressesNeedNoCollection) {
   EXPECT_THAT(PlanSubscriptions(OneCluster({})), IsEmpty());
 }

@@ -186,7 +186,9 @@ std::set<std::string, std::less<>> UsedSources(const WatcherConfig& config,
                                                uint32_t cluster) {
   std::set<std::string, std::less<>> keys;
   for (const LineConfig& line : config.lines) {
-    if (line.cluster == cluster && !line.instances()) keys.insert(line.source);
+    if (line.cluster != cluster || line.instances()) continue;
+    keys.insert(line.source);
+    if (!line.ingress.empty()) keys.insert(line.ingress);
   }
   return keys;
 }
@@ -225,7 +227,8 @@ bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
     if (line.instances()) {
       const auto it = view.instances.find(line.source);
       if (it == view.instances.end() || it->second.provisional) return false;
-    } else if (!nodes || view.pods.count(line.source) == 0) {
+    } else if (!nodes || view.pods.count(line.source) == 0 ||
+               (!line.ingress.empty() && view.pods.count(line.ingress) == 0)) {
       return false;
     }
   }

@@ -16,7 +16,8 @@ my %plural = (
     ServiceAccount => 'serviceaccounts',
     Pod => 'pods', EndpointSlice => 'endpointslices',
     Deployment => 'deployments', StatefulSet => 'statefulsets',
-    Rollout => 'rollouts', CloneSet => 'clonesets', Role => 'roles', RoleBinding => 'rolebindings',
+    Rollout => 'rollouts', CloneSet => 'clonesets', Ingress => 'ingresses',
+    Role => 'roles', RoleBinding => 'rolebindings',
     ClusterRole => 'clusterroles', ClusterRoleBinding => 'clusterrolebindings',
     CustomResourceDefinition => 'customresourcedefinitions',
 );
@@ -26,6 +27,7 @@ my %version = (
     (map { $_ => 'rbac.authorization.k8s.io/v1' }
         qw(Role RoleBinding ClusterRole ClusterRoleBinding)),
     EndpointSlice => 'discovery.k8s.io/v1',
+    Ingress => 'networking.k8s.io/v1',
     Rollout => 'argoproj.io/v1alpha1',
     CloneSet => 'apps.kruise.io/v1alpha1',
     CustomResourceDefinition => 'apiextensions.k8s.io/v1',
@@ -185,6 +187,16 @@ sub pods {
     }
 }
 
+# An Ingress that sends everything to the Service of its name.
+sub ingress {
+    my ($self, $ns, $name) = @_;
+    return $self->apply(Ingress => {
+        metadata => { namespace => $ns, name => $name },
+        spec => { defaultBackend => { service => { name => $name,
+            port => { number => 80 } } } },
+    });
+}
+
 # A Deployment, StatefulSet, Rollout or CloneSet with so many ready replicas.
 sub workload {
     my ($self, $kind, $ns, $name, $ready) = @_;
@@ -268,6 +280,7 @@ my @all_rules = (
     { apiGroups => [''], resources => ['nodes', 'pods'] },
     { apiGroups => ['apps'], resources => ['deployments', 'statefulsets'] },
     { apiGroups => ['argoproj.io'], resources => ['rollouts'] },
+    { apiGroups => ['networking.k8s.io'], resources => ['ingresses'] },
 );
 
 # In the whole cluster, exactly these rules; verbs are list and watch unless a

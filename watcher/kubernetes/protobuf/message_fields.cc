@@ -201,6 +201,13 @@ constexpr MessageField kListMeta[] = {
     {3, "continue", Type::kText},
 };
 
+// ---- networking.k8s.io/v1
+
+constexpr MessageField kIngress[] = {
+    {1, "metadata", Type::kMessage, &kMetaFields},
+};
+constexpr MessageFields kIngressFields = {kIngress};
+
 constexpr ProtobufKind kKinds[] = {
     {"/apis/discovery.k8s.io/v1", "endpointslices", "discovery.k8s.io/v1",
      "EndpointSlice", &kEndpointSliceFields},
@@ -211,6 +218,8 @@ constexpr ProtobufKind kKinds[] = {
      &kDeploymentFields},
     {"/apis/apps/v1", "statefulsets", "apps/v1", "StatefulSet",
      &kStatefulSetFields},
+    {"/apis/networking.k8s.io/v1", "ingresses", "networking.k8s.io/v1",
+     "Ingress", &kIngressFields},
 };
 
 bool Begins(std::string_view text, std::string_view with) {

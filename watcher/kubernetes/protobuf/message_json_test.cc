@@ -227,6 +227,7 @@ TEST(MessageFieldsTest, FindsAKindByItsPath) {
                "EndpointSlice");
   EXPECT_STREQ(name("/apis/apps/v1/namespaces/a/deployments"), "Deployment");
   EXPECT_STREQ(name("/apis/apps/v1/namespaces/a/statefulsets"), "StatefulSet");
+  EXPECT_STREQ(name("/apis/networking.k8s.io/v1/ingresses"), "Ingress");
   // Custom resources, and versions with other fields.
   EXPECT_STREQ(name("/apis/argoproj.io/v1alpha1/namespaces/a/rollouts"), "");
   EXPECT_STREQ(name("/apis/discovery.k8s.io/v1beta1/endpointslices"), "");
