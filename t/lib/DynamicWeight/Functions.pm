@@ -44,15 +44,20 @@ my %taken;
 sub free_port {
     while (1) {
         my $port = 10_240 + int rand 22_528;
-        next if $taken{$port};
-        my $held = IO::Socket::UNIX->new(Listen => 1,
-            Local => "\0dynamic-weight-port-$port") or next;
-        my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '0.0.0.0',
-            LocalPort => $port) or next;
-        close $s;
-        $taken{$port} = $held;
-        return $port;
+        return $port if hold_port($port);
     }
+}
+
+# Takes this port; false when another has it.
+sub hold_port {
+    my ($port) = @_;
+    return if $taken{$port};
+    my $held = IO::Socket::UNIX->new(Listen => 1,
+        Local => "\0dynamic-weight-port-$port") or return;
+    my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '0.0.0.0',
+        LocalPort => $port) or return;
+    close $s;
+    return $taken{$port} = $held;
 }
 
 # One request on a connection of its own: { status, body, headers }, or nothing

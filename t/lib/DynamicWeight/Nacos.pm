@@ -8,7 +8,10 @@ package DynamicWeight::Nacos;
 #
 # Options: `auth`: who asks must have logged in; `user` and `password` are then
 # those of the one user there is. `old_api` 0: without v1 and v2. Starting takes
-# tens of seconds: several can start at a time.
+# tens of seconds: several can start at a time. Those of one registry:
+#
+#   my @servers = DynamicWeight::Nacos->registry($t, [qw(A B C)],
+#       version => '2.3');
 
 use strict;
 use warnings;
@@ -16,7 +19,6 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Path qw(remove_tree);
-use IO::Socket::INET;
 use JSON::XS;
 use POSIX ();
 
@@ -32,13 +34,23 @@ sub new {
         t => $t, name => $name, server => $server, owner => $$,
         dir  => "$t->{dir}/nacos-$name",
         old_api => 1,
-        port => free_ports(), user => 'nacos', password => 'a pass&word',
+        user => 'nacos', password => 'a pass&word',
         %opt,
     }, $class;
+    $self->{port} //= free_ports();
     $t->{names}{$name} = $self->url;
     push @{$t->{clusters}}, $self;
     $self->start;
     return $self;
+}
+
+# The servers of one registry, which share what they are told.
+sub registry {
+    my ($class, $t, $names, %opt) = @_;
+    my @ports = map free_ports(), @$names;
+    my $members = join ',', map "127.0.0.1:$_", @ports;
+    return map { $class->new($t, $_, %opt, members => $members,
+        port => shift @ports) } @$names;
 }
 
 # It listens on its port, on 1000 more and less, and on the one behind them.
@@ -46,10 +58,8 @@ sub free_ports {
     while (1) {
         my $port = DynamicWeight::free_port();
         next if $port > 31_000 || $port < 11_300;
-        next if grep {
-            !IO::Socket::INET->new(Listen => 1, LocalAddr => '0.0.0.0',
-                LocalPort => $port + $_)
-        } 0, 1000, 1001, -1000;
+        next if grep { !DynamicWeight::Functions::hold_port($port + $_) }
+            1000, 1001, -1000;
         return $port;
     }
 }
@@ -62,6 +72,11 @@ sub start {
     mkdir $self->{dir};
     my $auth = $self->{auth} ? 'true' : 'false';
     my $old_api = $self->{old_api} ? 'true' : 'false';
+    # A registry's servers keep in the database what one alone keeps there, too.
+    my @kind = $self->{members}
+        ? ('-Dnacos.standalone=false', '-DembeddedStorage=true',
+            "-Dnacos.member.list=$self->{members}")
+        : '-Dnacos.standalone=true';
     my $pid = fork // die "fork: $!\n";
     if ($pid == 0) {
         chdir $self->{dir} or POSIX::_exit(126);
@@ -72,7 +87,7 @@ sub start {
         # Ends with the test, even if that is killed.
         exec('setpriv', '--pdeathsig', 'KILL', 'java', '-Xmx512m',
             '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1',
-            '-Dnacos.standalone=true', "-Dnacos.home=$self->{dir}",
+            @kind, "-Dnacos.home=$self->{dir}",
             "-Dnacos.server.main.port=$self->{port}",
             "-Dserver.port=$self->{port}", '-Dnacos.deployment.type=server',
             '-Dserver.servlet.contextPath=/nacos',
@@ -125,6 +140,10 @@ sub stop {
     waitpid delete $self->{pid}, 0;
     return;
 }
+
+# It neither answers nor closes anything until it is let go on.
+sub freeze { return kill 'STOP', $_[0]{pid} }
+sub thaw   { return kill 'CONT', $_[0]{pid} }
 
 # Restarts it as one that has forgotten everything.
 sub restart_empty {
