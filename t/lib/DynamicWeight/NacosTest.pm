@@ -7,7 +7,10 @@ use strict;
 use warnings;
 
 use DynamicWeight;
+use DynamicWeight::InFlight qw(in_flight);
 use DynamicWeight::Nacos;
+use DynamicWeight::NacosSdk;
+use List::Util qw(sum);
 use Test::More;
 
 # Peers of 30 VMs.
@@ -15,6 +18,7 @@ my @ips = map "127.0.0.$_", 11 .. 40;
 
 sub conf {
     my ($t) = @_;
+    $t->{names}{SDK} = free_port();
     my $orders = sub {
         my ($name, $cluster) = @_;
         return <<"EOF";
@@ -44,6 +48,18 @@ EOF
     upstream orders_prod {
         dynamic_weight;
         instances prod service=orders;
+    }
+    upstream sdk {
+        dynamic_weight;
+        instances vm service=sdk;
+    }
+    upstream sdk_polled {
+        dynamic_weight;
+        instances polled service=sdk;
+    }
+    server {
+        listen 127.0.0.1:%%SDK%%;
+        location / { proxy_pass http://sdk; }
     }
 EOF
     return;
@@ -90,9 +106,49 @@ sub run {
     unlike(join(' ', @{cluster($t, 'vm')->{warnings} // []}), qr/polled/,
         'subscribed');
 
+    sdk($t, $vm);
     changes($t, $vm, \%want);
     forgets($t, $vm, \%want);
     $t->done;
+    return;
+}
+
+# What the vendor's SDK registers, which is ephemeral and ends with its process.
+sub sdk {
+    my ($t, $vm) = @_;
+    my $port = $t->{backend};
+    my ($single, $batch) = map { DynamicWeight::NacosSdk->new($t, $vm) } 1, 2;
+    $single->ask("register sdk $port $_")
+        for qw(127.0.1.11=0.5 127.0.1.12=1 127.0.1.13=2);
+    $batch->ask("batch sdk $port 127.0.1.21=1 127.0.1.22=1.5");
+    as_the_server_says($t, $vm, 5, 'what the SDK has registered');
+
+    my $weights = $t->weights('sdk');
+    my $result = in_flight({ port => $t->{names}{SDK}, in_flight => 8,
+        requests => 20 * sum(values %$weights) });
+    my @off = grep {
+        abs(($result->{bodies}{$_} // 0) - 20 * $weights->{$_}) > 4
+    } keys %$weights;
+    is("@off", '', '... gets its share') or diag(explain($result->{bodies}));
+
+    $single->ask("register sdk $port 127.0.1.11=3");
+    $single->ask("deregister sdk $port 127.0.1.13");
+    wait_for { $vm->list('sdk')->{'127.0.1.11'}{weight} == 3 } 'the server';
+    as_the_server_says($t, $vm, 4, 'a weight that it changes, one that leaves');
+    $batch->stop;
+    as_the_server_says($t, $vm, 2, 'those of a process that was killed leave');
+    return;
+}
+
+# The SDK's service has so many instances, which the edge knows as they are.
+sub as_the_server_says {
+    my ($t, $vm, $n, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $list;
+    wait_for { $list = $vm->list('sdk'); keys %$list == $n } $name, 60;
+    my %want = map { $_ => 10 * $list->{$_}{weight} } keys %$list;
+    is(scalar keys %want, $n, "$name: the server has $n");
+    ok($t->wait_weights($_, \%want, 60), "$name: $_") for qw(sdk sdk_polled);
     return;
 }
 
