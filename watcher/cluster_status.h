@@ -16,6 +16,11 @@ namespace dynweight {
 // Room a status document gets in shared memory.
 inline constexpr size_t kMaxStatusBytes = 8192;
 
+// The watcher's thread looks up so often, whatever happens, and is late when
+// nobody has seen it at work for so long.
+inline constexpr int64_t kWatcherSleepMs = 5000;
+inline constexpr int64_t kWatcherLateMs = 20000;
+
 struct ClusterStatus {
   std::string api;            // base URL in use, without credentials
   std::string mode;           // "watch" or "poll"

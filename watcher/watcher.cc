@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -36,7 +37,6 @@
 namespace dynweight {
 namespace {
 
-constexpr int64_t kMaxPollMs = 60000;
 // For so long after a change went out nothing is read, or for coalesce_ms if
 // that is shorter: where events come thickly they are taken several at a time,
 // which costs much less than a wake-up of two threads for each. A single event
@@ -112,6 +112,9 @@ class WatcherThread : public Watcher {
   void Done(std::unique_ptr<Update> update) override {
     handoff_.Done(std::move(update));
   }
+  int64_t SeenMs() const override {
+    return seen_ms_.load(std::memory_order_relaxed);
+  }
   void Stop() override {
     handoff_.Stop();
     std::call_once(joined_, [this] {
@@ -150,6 +153,7 @@ class WatcherThread : public Watcher {
   const std::vector<PeerTable> tables_;
   const SystemClock clock_;
   Handoff handoff_;
+  std::atomic<int64_t> seen_ms_{clock_.MonotonicMs()};  // the thread writes it
 
   // The thread's from here on.
   LogQueue log_;
@@ -195,6 +199,7 @@ void WatcherThread::WatchUntilStop() {
   } detach{&handoff_};
   SetUp(&run);
   while (!handoff_.stopping()) {
+    seen_ms_.store(clock_.MonotonicMs(), std::memory_order_relaxed);
     Turn(&run);
     Wait(run);
   }
@@ -328,7 +333,7 @@ void WatcherThread::Wait(const Run& run) {
   if (planned > now || handoff_.Free()) deadline = std::min(deadline, planned);
   // A deadline may be as low as INT64_MIN: compared before it is subtracted.
   const int64_t wait_ms =
-      deadline <= now ? 0 : std::min<int64_t>(deadline - now, kMaxPollMs);
+      deadline <= now ? 0 : std::min<int64_t>(deadline - now, kWatcherSleepMs);
   if (now < run.gather_until_ms) {
     run.transport->Rest(std::min(wait_ms, run.gather_until_ms - now));
   } else {

@@ -43,6 +43,10 @@ class Watcher {
   // it.
   virtual void Done(std::unique_ptr<Update> update) = 0;
 
+  // When the thread was last at work, on CLOCK_MONOTONIC in milliseconds. It
+  // looks up each kWatcherSleepMs at the latest. Any thread.
+  virtual int64_t SeenMs() const = 0;
+
   // Ends the thread and joins it: within a second, also in the middle of a
   // transfer that hangs; normally within milliseconds. Any thread but its own.
   virtual void Stop() = 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "watcher/cluster_status.h"
+#include "weightcalc/clock.h"
 
 
 typedef struct {
@@ -259,6 +260,11 @@ ngx_dynamic_weight_inherit_upstreams(
                 std::memory_order_relaxed);
         }
     }
+
+    /* until the worker that is to watch has looked for the first time */
+
+    root->watcher_seen_ms.store(dynweight::SystemClock().MonotonicMs(),
+                                std::memory_order_relaxed);
 
     root->ready.store(filling->previous.root
                       && ngx_dynamic_weight_was_ready(filling->previous,

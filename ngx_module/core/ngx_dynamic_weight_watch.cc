@@ -11,12 +11,19 @@
 #include <memory>
 #include <string>
 
+#include "ngx_module/core/ngx_dynamic_weight_zone.h"
+#include "watcher/cluster_status.h"
 #include "watcher/state/cluster_view_json.h"
 #include "watcher/watcher.h"
+#include "weightcalc/clock.h"
 
 
 /* how long one waits for memory */
 #define NGX_HTTP_DW_RETRY_MSEC  1000
+
+
+/* how often it is seen whether the thread is at work */
+#define NGX_HTTP_DW_LOOK_MSEC  5000
 
 
 /* all that a worker has of this; made in start, gone in stop */
@@ -26,6 +33,8 @@ struct ngx_dynamic_weight_watch_t {
     std::unique_ptr<dynweight::Watcher>   watcher;
     ngx_connection_t                     *connection;   /* the eventfd */
     ngx_event_t                           next_piece;
+    ngx_event_t                           look;
+    ngx_uint_t                            late;  /* the log has told of it */
 };
 
 
@@ -43,6 +52,7 @@ static ngx_int_t ngx_dynamic_weight_add_events(
     ngx_dynamic_weight_watch_t *watch, ngx_connection_t *c);
 static void ngx_dynamic_weight_wake_handler(ngx_event_t *ev);
 static void ngx_dynamic_weight_piece_handler(ngx_event_t *ev);
+static void ngx_dynamic_weight_look_handler(ngx_event_t *ev);
 
 
 /* a pointer, so that nothing is constructed when the module is loaded */
@@ -94,6 +104,7 @@ ngx_dynamic_weight_start_watcher(ngx_cycle_t *cycle)
     }
 
     watch->watcher = *std::move(watcher);
+    ngx_add_timer(&watch->look, NGX_HTTP_DW_LOOK_MSEC);
 
     (void) connection.release();    /* the watch's from here on */
 
@@ -205,6 +216,10 @@ ngx_dynamic_weight_add_events(ngx_dynamic_weight_watch_t *watch,
     watch->next_piece.data = watch;
     watch->next_piece.log = c->log;
     watch->next_piece.cancelable = 1;
+    watch->look.handler = ngx_dynamic_weight_look_handler;
+    watch->look.data = watch;
+    watch->look.log = c->log;
+    watch->look.cancelable = 1;
 
     return ngx_add_event(c->read, NGX_READ_EVENT, 0);
 }
@@ -229,6 +244,10 @@ ngx_dynamic_weight_stop_watcher(void)
 
     if (watch->next_piece.timer_set) {
         ngx_del_timer(&watch->next_piece);
+    }
+
+    if (watch->look.timer_set) {
+        ngx_del_timer(&watch->look);
     }
 
     (void) ngx_dynamic_weight_guard(ngx_cycle->log, NGX_ERROR,
@@ -315,4 +334,40 @@ ngx_dynamic_weight_piece_handler(ngx_event_t *ev)
         /* no memory, most likely: it goes on where it stopped */
         ngx_add_timer(ev, NGX_HTTP_DW_RETRY_MSEC);
     }
+}
+
+
+/*
+ * The thread can't say that it hangs. What it was last seen at work lies in the
+ * zone, so that a worker that hangs with it is found out by the others, too.
+ */
+
+static void
+ngx_dynamic_weight_look_handler(ngx_event_t *ev)
+{
+    int64_t                      seen, age;
+    ngx_dynamic_weight_watch_t  *watch;
+
+    watch = static_cast<ngx_dynamic_weight_watch_t *>(ev->data);
+
+    seen = watch->watcher->SeenMs();
+    age = dynweight::SystemClock().MonotonicMs() - seen;
+
+    watch->apply.conf->root->watcher_seen_ms.store(seen,
+                                                   std::memory_order_relaxed);
+
+    if (age > dynweight::kWatcherLateMs && !watch->late) {
+        watch->late = 1;
+        ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
+                      "dynamic_weight: the watcher's thread has not been at "
+                      "work for %L s: weights hold; if it does not go on, end "
+                      "this worker, and nginx starts another", age / 1000);
+
+    } else if (age <= dynweight::kWatcherLateMs && watch->late) {
+        watch->late = 0;
+        ngx_log_error(NGX_LOG_NOTICE, ev->log, 0,
+                      "dynamic_weight: the watcher's thread is at work again");
+    }
+
+    ngx_add_timer(ev, NGX_HTTP_DW_LOOK_MSEC);
 }

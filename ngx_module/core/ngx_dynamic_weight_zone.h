@@ -5,7 +5,7 @@
 //      | nginx's own: ngx_slab_pool_t and what it knows of the pages |
 //      |   data --------------------------+                          |
 //      +----------------------------------|--------------------------+ page
-//      | root      56 bytes  <------------+                          |
+//      | root      64 bytes  <------------+                          |
 //      |   areas   56 bytes each, for what the next cycle looks up:  |
 //      |             [0]                          decisions          |
 //      |             [1 + c]                      a cluster's view   |
@@ -70,7 +70,7 @@
 
 
 /* changes with the layout of anything in the zone */
-#define NGX_HTTP_DW_ZONE_MAGIC  0x647769676874'0005ull
+#define NGX_HTTP_DW_ZONE_MAGIC  0x647769676874'0006ull
 
 
 typedef struct {
@@ -95,12 +95,16 @@ typedef struct ngx_dynamic_weight_root_s {
     uint64_t                            retained_size;
     std::atomic<uint64_t>               ready;      /* all upstreams once
                                                        were */
+    std::atomic<int64_t>                watcher_seen_ms; /* when its thread
+                                                     was last at work, as
+                                                     worker 0 saw it, on
+                                                     CLOCK_MONOTONIC */
     ngx_dynamic_weight_area_t           areas[1]; /* decisions, views,
                                                      tables, lines' records */
 } ngx_dynamic_weight_root_t;
 
 static_assert(sizeof(ngx_dynamic_weight_area_t) == 56);
-static_assert(offsetof(ngx_dynamic_weight_root_t, areas) == 56);
+static_assert(offsetof(ngx_dynamic_weight_root_t, areas) == 64);
 
 
 /*

@@ -117,6 +117,7 @@ ngx_http_dynamic_weight_model_clusters(
         if (dmcf->documents) {
             cluster.view = dmcf->documents[c].view;
             cluster.status = dmcf->documents[c].status;
+            cluster.watcher_seen_ms = &dmcf->root->watcher_seen_ms;
         }
 
         model->clusters.push_back(cluster);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "absl/strings/str_cat.h"
 #include "ngx_module/status/number_text.h"
 
 namespace dynweight {
@@ -197,6 +198,28 @@ bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums) {
 
 ClusterStatus ReadClusterStatus(const ClusterModel& cluster) {
   return UnpackClusterStatus(cluster.status->ReadText());
+}
+
+int64_t WatcherAgeMs(const ClusterModel& cluster, const Moment& now) {
+  if (cluster.watcher_seen_ms == nullptr) return 0;
+  return std::max<int64_t>(
+      0, now.monotonic_ms -
+             cluster.watcher_seen_ms->load(std::memory_order_relaxed));
+}
+
+ClusterStatus ReadClusterStatus(const ClusterModel& cluster,
+                                const Moment& now) {
+  ClusterStatus status = ReadClusterStatus(cluster);
+  const int64_t age_ms = WatcherAgeMs(cluster, now);
+  if (age_ms <= kWatcherLateMs) return status;
+  status.last_error = absl::StrCat(
+      "the watcher has not been seen at work for ", age_ms / 1000,
+      " s: its thread, or worker 0, hangs or could not start; weights hold");
+  status.last_error_ms = now.unix_ms;
+  if (status.failing_since_ms == 0) {
+    status.failing_since_ms = now.unix_ms - age_ms;
+  }
+  return status;
 }
 
 bool IsUp(const ClusterStatus& status) {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ngx_module/status/document.h"
 #include "ngx_module/status/model.h"
 #include "watcher/cluster_status.h"
 #include "weightcalc/peer_table.h"
@@ -130,8 +131,13 @@ struct UpstreamSums {
 // thousand requests and more are off what the weights imply.
 bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums);
 
-// The cluster has a status.
+// Milliseconds since the thread that watches the cluster was last seen at work.
+int64_t WatcherAgeMs(const ClusterModel& cluster, const Moment& now);
+
+// The cluster has a status: as the watcher wrote it; or, where its thread is
+// late (kWatcherLateMs), with that as the error.
 ClusterStatus ReadClusterStatus(const ClusterModel& cluster);
+ClusterStatus ReadClusterStatus(const ClusterModel& cluster, const Moment& now);
 
 // Every source was read, and the last answers were good.
 bool IsUp(const ClusterStatus& status);

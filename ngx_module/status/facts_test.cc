@@ -174,5 +174,27 @@ TEST_F(FactsTest, SumsAddUp) {
   EXPECT_EQ(sums.lines[2].failed, 1u);
 }
 
+// What the thread wrote last was that all is well.
+TEST(WatcherAgeTest, AThreadThatHangsIsFoundOutByOthers) {
+  Estate estate;
+  ClusterStatus well;
+  well.synced = true;
+  const ClusterModel& cluster =
+      estate.model.clusters[estate.AddCluster("bj", well)];
+  Moment now = Estate::kNow;
+  EXPECT_TRUE(IsUp(ReadClusterStatus(cluster, now)));
+  now.monotonic_ms += kWatcherLateMs;
+  EXPECT_TRUE(IsUp(ReadClusterStatus(cluster, now)));
+  now.monotonic_ms += 1;
+  const ClusterStatus late = ReadClusterStatus(cluster, now);
+  EXPECT_FALSE(IsUp(late));
+  EXPECT_EQ(late.last_error,
+            "the watcher has not been seen at work for 20 s: its thread, or "
+            "worker 0, hangs or could not start; weights hold");
+  EXPECT_EQ(late.failing_since_ms, now.unix_ms - 20001);
+  estate.watcher_seen_ms = now.monotonic_ms;
+  EXPECT_TRUE(IsUp(ReadClusterStatus(cluster, now)));
+}
+
 }  // namespace
 }  // namespace dynweight

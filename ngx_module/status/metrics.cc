@@ -55,7 +55,7 @@ class Metrics : public Document {
   };
 
   void Head(const MetricHead& head);
-  void Begin();
+  void Begin(const Moment& now);
   // True after the last sample of all.
   bool Clusters();
   bool Lines();
@@ -79,7 +79,7 @@ bool Metrics::Step(const Moment& now, std::string* out) {
   out_ = out;
   switch (phase_) {
     case Phase::kBegin:
-      Begin();
+      Begin(now);
       phase_ = Phase::kClusters;
       break;
     case Phase::kClusters:
@@ -114,7 +114,7 @@ void Metrics::Head(const MetricHead& head) {
   }
 }
 
-void Metrics::Begin() {
+void Metrics::Begin(const Moment& now) {
   Head({"info", "gauge", "The version of nginx."});
   *out_ += kPrefix;
   *out_ += "info{nginx=\"";
@@ -125,12 +125,21 @@ void Metrics::Begin() {
   *out_ += kPrefix;
   *out_ += IsReady(*query_.model) ? "ready 1\n" : "ready 0\n";
 
+  int64_t age_ms = 0;
   for (const ClusterModel& cluster : query_.model->clusters) {
     if (cluster.status == nullptr) continue;
+    age_ms = WatcherAgeMs(cluster, now);  // one thread watches all
     std::string label = "{cluster=\"";
     AppendLabelValue(cluster.name, &label);
-    clusters_.push_back({label + "\"", ReadClusterStatus(cluster)});
+    clusters_.push_back({label + "\"", ReadClusterStatus(cluster, now)});
   }
+  Head({"watcher_age_seconds", "gauge",
+        "Since the watcher's thread was last seen at work; beyond 20 it "
+        "hangs."});
+  *out_ += kPrefix;
+  *out_ += "watcher_age_seconds ";
+  AppendSeconds(static_cast<uint64_t>(age_ms), out_);
+  *out_ += '\n';
 }
 
 bool Metrics::Clusters() {

@@ -27,6 +27,9 @@ struct ClusterModel {
   // Both nullptr: there is no zone, and nobody watches.
   const SharedDocument* view = nullptr;
   const SharedDocument* status = nullptr;  // PackClusterStatus()
+  // When the watcher's thread was last at work, monotonic, as somebody else saw
+  // it; nullptr: nobody looks.
+  const std::atomic<int64_t>* watcher_seen_ms = nullptr;
 };
 
 // An address of a `server` line (a KVM): one slot.

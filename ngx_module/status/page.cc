@@ -80,11 +80,11 @@ class Page : public Document, private UpstreamVisitor {
     kTail,
   };
 
-  void NoteStale(const ClusterModel& cluster);
+  void NoteStale(const ClusterModel& cluster, const Moment& now);
   std::string Verdict() const;
   void Head(int64_t now_ms);
   void BeginClusters();
-  void Cluster(const ClusterModel& cluster, int64_t now_ms);
+  void Cluster(const ClusterModel& cluster, const Moment& now);
   void BeginUpstreams();
   void OnUpstream(const UpstreamModel& upstream,
                   const UpstreamSums& sums) override;
@@ -122,7 +122,7 @@ bool Page::Step(const Moment& now, std::string* out) {
   switch (phase_) {
     case Phase::kStale:
       if (cluster_ < query_.model->clusters.size()) {
-        NoteStale(query_.model->clusters[cluster_++]);
+        NoteStale(query_.model->clusters[cluster_++], now);
         break;
       }
       cluster_ = 0;
@@ -138,7 +138,7 @@ bool Page::Step(const Moment& now, std::string* out) {
       break;
     case Phase::kClusters:
       if (cluster_ < query_.model->clusters.size()) {
-        Cluster(query_.model->clusters[cluster_++], now.unix_ms);
+        Cluster(query_.model->clusters[cluster_++], now);
         break;
       }
       html().Add("</table></div>\n</section>\n");
@@ -173,8 +173,9 @@ bool Page::Step(const Moment& now, std::string* out) {
   return false;
 }
 
-void Page::NoteStale(const ClusterModel& cluster) {
-  if (cluster.status == nullptr || IsUp(ReadClusterStatus(cluster))) return;
+void Page::NoteStale(const ClusterModel& cluster, const Moment& now) {
+  if (cluster.status == nullptr || IsUp(ReadClusterStatus(cluster, now)))
+    return;
   stale_.push_back(cluster.name);
 }
 
@@ -237,9 +238,10 @@ void Page::BeginClusters() {
       "<th class=\"n\">Failures<th class=\"n\">Rejected</thead>\n");
 }
 
-void Page::Cluster(const ClusterModel& cluster, int64_t now_ms) {
+void Page::Cluster(const ClusterModel& cluster, const Moment& now) {
   if (cluster.status == nullptr) return;
-  const ClusterStatus status = ReadClusterStatus(cluster);
+  const ClusterStatus status = ReadClusterStatus(cluster, now);
+  const int64_t now_ms = now.unix_ms;
   HtmlWriter out = html();
   out.Add("<tr><th scope=\"row\">").Text(cluster.name);
   out.Add(IsUp(status) ? "<td><b class=\"ok\">up</b>"

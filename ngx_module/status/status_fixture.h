@@ -43,6 +43,7 @@ class Estate {
   Estate& operator=(const Estate&) = delete;
 
   StatusModel model;
+  std::atomic<int64_t> watcher_seen_ms{kNow.monotonic_ms};
 
   static constexpr Moment kNow = {1'000'000, 1'780'000'000'123};
 
@@ -53,6 +54,7 @@ class Estate {
     cluster.name = Keep(name);
     cluster.status = Document(kMaxStatusBytes, PackClusterStatus(status));
     cluster.view = Document(4096, view);
+    cluster.watcher_seen_ms = &watcher_seen_ms;
     model.clusters.push_back(cluster);
     return static_cast<uint32_t>(model.clusters.size() - 1);
   }

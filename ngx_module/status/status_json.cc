@@ -61,7 +61,7 @@ class StatusJson : public Document, private UpstreamVisitor {
   enum class Phase : uint8_t { kHead, kClusters, kUpstreams, kDecisions };
 
   void Head();
-  void Cluster(const ClusterModel& cluster);
+  void Cluster(const ClusterModel& cluster, const Moment& now);
   void OnUpstream(const UpstreamModel& upstream,
                   const UpstreamSums& sums) override;
   void Line(const UpstreamModel& upstream, const UpstreamSums& sums, size_t i);
@@ -96,7 +96,7 @@ bool StatusJson::Step(const Moment& now, std::string* out) {
       break;
     case Phase::kClusters:
       if (cluster_ < query_.model->clusters.size()) {
-        Cluster(query_.model->clusters[cluster_++]);
+        Cluster(query_.model->clusters[cluster_++], now);
         break;
       }
       json_.EndObject();
@@ -128,13 +128,13 @@ void StatusJson::Head() {
   json_.Raw("tuning", tuning_);
 }
 
-void StatusJson::Cluster(const ClusterModel& cluster) {
+void StatusJson::Cluster(const ClusterModel& cluster, const Moment& now) {
   json_.TextKey(cluster.name);
   if (cluster.status == nullptr) {
     json_.Null();
     return;
   }
-  const ClusterStatus status = ReadClusterStatus(cluster);
+  const ClusterStatus status = ReadClusterStatus(cluster, now);
   json_.BeginObject();
   json_.Flag("up", IsUp(status));
   // Before the first answer it is what a previous run knew.

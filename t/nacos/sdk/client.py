@@ -7,7 +7,9 @@ went wrong:
 
     register SERVICE PORT IP=WEIGHT     over a connection of its own; a weight
                                         that is another changes the instance
-    batch SERVICE PORT IP=WEIGHT ...    all over one connection
+    batch SERVICE PORT IP=WEIGHT ...    over one connection for all that is so
+                                        registered with a port; instead of what
+                                        was before
     deregister SERVICE PORT IP
     subscribe SERVICE                   then it prints, too, at each call back
                                         `push NANOSECONDS IP=WEIGHT ...`, on the
@@ -60,7 +62,7 @@ class Client:
         return await client.register_instance(new)
 
     async def batch(self, service, port, *texts):
-        client = await self.connection(service, port, "batch")
+        client = await self.connection(port, "batch")
         return await client.batch_register_instances(BatchRegisterInstanceParam(
             service_name=service,
             instances=[instance(service, port, text) for text in texts]))
