@@ -15,7 +15,12 @@ my $t = DynamicWeight->new;
 $t->write_file('password', "a secret\n");
 $t->write_file('two-lines', "secret\nsecret\n");
 $t->write_file('token', "secret\n");
-chmod 0644, map "$t->{dir}/$_", qw(password two-lines token);
+$t->write_file('key-secret', "s3cret+/=\n");
+$t->write_file('no-secret', '');
+$t->write_file('blank-secret', "\n");
+$t->write_file('two-words', "LTAI secret\n");
+chmod 0644, map "$t->{dir}/$_", qw(password two-lines token key-secret no-secret
+    blank-secret two-words);
 
 my $zone = 'dynamic_weight_zone main:1m;';
 my $api = 'api http://127.0.0.1:1/nacos;';
@@ -34,6 +39,8 @@ my %good = (
         'api https://127.0.0.1:2/nacos; namespace 7b5f0d34-5f3a-4b6d;',
         'user "an edge"; password_file %%DIR%%/password; mode poll;',
         'interval 1s; timeout 2s; guard drop=30% confirm=2s; tls_verify off;'),
+    'an access key' => registry('type nacos;', $api,
+        'access_key LTAI5tExample; secret_file %%DIR%%/key-secret;'),
     'the other type' => registry('type kubernetes; api http://127.0.0.1:1;',
         'ingress_nodes addresses=127.0.0.1;'),
     'a service' => line('vm service=orders'),
@@ -67,6 +74,42 @@ my @wrong = (
         qr{"/no" of cluster "vm" can't be read}],
     ['password of two lines', registry('type nacos; user edge;',
         'password_file %%DIR%%/two-lines;', $api), qr/more than one line/],
+    ['an access key without secret', registry('type nacos; access_key LTAI;',
+        $api), qr/needs both "access_key" and "secret_file"/],
+    ['a secret without access key',
+        registry('type nacos; secret_file %%DIR%%/key-secret;', $api),
+        qr/needs both "access_key" and "secret_file"/],
+    ['a user and an access key', registry('type nacos; user edge;',
+        'password_file %%DIR%%/password; access_key LTAI;',
+        'secret_file %%DIR%%/key-secret;', $api),
+        qr/has both "user" and "access_key": remove one of the two/],
+    ['an access key of two words', registry('type nacos;',
+        'access_key "LTAI x"; secret_file %%DIR%%/key-secret;', $api),
+        qr/write the key's name, one word .*goes to secret_file/],
+    ['an empty access key', registry('type nacos; access_key "";',
+        'secret_file %%DIR%%/key-secret;', $api),
+        qr/write the key's name, one word/],
+    ['an access key twice', registry('type nacos; access_key a;',
+        'access_key b; secret_file %%DIR%%/key-secret;', $api),
+        qr/"access_key" of cluster "vm" is duplicate/],
+    ['secret file missing', registry('type nacos; access_key LTAI;',
+        'secret_file /no;', $api), qr{"/no" of cluster "vm" can't be read}],
+    ['secret file empty', registry('type nacos; access_key LTAI;',
+        'secret_file %%DIR%%/no-secret;', $api), qr/no-secret": is empty/],
+    ['no word of a secret', registry('type nacos; access_key LTAI;',
+        'secret_file %%DIR%%/blank-secret;', $api),
+        qr/blank-secret": holds no secret/],
+    ['secret of two lines', registry('type nacos; access_key LTAI;',
+        'secret_file %%DIR%%/two-lines;', $api),
+        qr/more than one line: write the secret alone/],
+    ['secret of two words', registry('type nacos; access_key LTAI;',
+        'secret_file %%DIR%%/two-words;', $api),
+        qr/two-words": a secret is one word of ASCII/],
+    ['an access key in Kubernetes', registry('access_key LTAI;',
+        'ingress_nodes addresses=127.0.0.1;', $api),
+        qr/"access_key" and "secret_file" are of a registry/],
+    ['a secret in Kubernetes', registry('secret_file %%DIR%%/key-secret;',
+        'ingress_nodes addresses=127.0.0.1;', $api), qr/write "type nacos;"/],
     ['a token', registry('type nacos; token_file %%DIR%%/token;', $api),
         qr/write "api", and "user" and "password_file"/],
     ['ingress nodes in a registry',
@@ -99,7 +142,7 @@ for my $case (@wrong) {
     isnt($status, 0, "refused: $name");
     like($said, $message, "told: $name");
     like($said, qr/\.conf:\d+/, "place: $name");
-    unlike($said, qr/secret\b/, "no secret: $name");
+    unlike($said, qr/^(?:LTAI )?secret$|s3cret|LTAI secret/m, "no secret: $name");
 }
 
 # A password that anybody on the way can read is told of.
@@ -109,5 +152,11 @@ $t->conf(http => registry('type nacos; user edge;',
 my ($status, $said) = $t->test_conf;
 is($status, 0, 'taken: a login without TLS');
 like($said, qr/\[warn\].*sends its password unencrypted/, '... with a warning');
+
+# A secret is not sent, and none can be read on the way.
+
+$t->conf(http => $good{'an access key'});
+($status, $said) = $t->test_conf;
+unlike($said, qr/\[warn\].*unencrypted/, 'no such warning of an access key');
 
 done_testing;

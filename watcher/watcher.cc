@@ -234,7 +234,7 @@ std::vector<DiscoveryMaker> WatcherThread::Sources(uint32_t cluster,
   HttpTransport* const transport = run->transport.get();
   if (config_.clusters[cluster].type == ClusterConfig::Type::kNacos) {
     return NacosDiscoveries(NacosSourcesOf(config_, cluster), transport,
-                            random);
+                            &clock_, random);
   }
   return KubernetesDiscoveries(
       SourcesOf(config_, cluster),

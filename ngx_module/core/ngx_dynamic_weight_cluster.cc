@@ -306,6 +306,28 @@ ngx_dynamic_weight_user(ngx_conf_t *cf,
 }
 
 
+static char *
+ngx_dynamic_weight_access_key(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
+{
+    std::string_view  key = ngx_dynamic_weight_view(value[1]);
+
+    if (key.empty() || key.size() > 256
+        || std::any_of(key.begin(), key.end(),
+                       [](char c) { return c <= ' ' || c > '~'; }))
+    {
+        return ngx_dynamic_weight_refuse(cf, block, value,
+                  absl::InvalidArgumentError("write the key's name, one word "
+                                             "of 1 to 256 bytes of ASCII; its "
+                                             "secret goes to secret_file"));
+    }
+
+    block->cluster->credentials.access_key = key;
+
+    return NGX_CONF_OK;
+}
+
+
 /* guard drop=50% confirm=5s | off */
 
 static char *
@@ -369,6 +391,9 @@ static constexpr ngx_dynamic_weight_setter_t
     { "user", 1, 1, false, ngx_dynamic_weight_user },
     { "password_file", 1, 1, false,
       ngx_dynamic_weight_file<&Credentials::password_file> },
+    { "access_key", 1, 1, false, ngx_dynamic_weight_access_key },
+    { "secret_file", 1, 1, false,
+      ngx_dynamic_weight_file<&Credentials::secret_file> },
     { "token_file", 1, 1, false,
       ngx_dynamic_weight_file<&Credentials::token_file> },
     { "ca_file", 1, 1, false,

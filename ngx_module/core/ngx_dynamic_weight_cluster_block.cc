@@ -156,11 +156,13 @@ ngx_dynamic_weight_wrong_kubernetes(
                "\"tls_server_name\" and \"tls_verify\"";
     }
 
-    for (const char *name : { "namespace", "user", "password_file" }) {
+    for (const char *name : { "namespace", "user", "password_file",
+                              "access_key", "secret_file" })
+    {
         if (block->seen.count(name)) {
-            return "is of Kubernetes, and \"namespace\", \"user\" and "
-                   "\"password_file\" are of a registry: remove them, or write "
-                   "\"type nacos;\" in it";
+            return "is of Kubernetes, and \"namespace\", \"user\", "
+                   "\"password_file\", \"access_key\" and \"secret_file\" are "
+                   "of a registry: remove them, or write \"type nacos;\" in it";
         }
     }
 
@@ -183,7 +185,8 @@ ngx_dynamic_weight_wrong_nacos(
     if (block->kubeconfig.len || block->seen.count("token_file")) {
         return "is a registry, which has no \"kubeconfig\" and no "
                "\"token_file\": write \"api\", and \"user\" and "
-               "\"password_file\" where it wants a login";
+               "\"password_file\" where it wants a login, or \"access_key\" "
+               "and \"secret_file\" where it wants signatures";
     }
 
     if (block->seen.count("ingress_nodes")) {
@@ -197,6 +200,15 @@ ngx_dynamic_weight_wrong_nacos(
 
     if (cred.user.empty() != cred.password_file.empty()) {
         return "needs both \"user\" and \"password_file\"";
+    }
+
+    if (cred.access_key.empty() != cred.secret_file.empty()) {
+        return "needs both \"access_key\" and \"secret_file\"";
+    }
+
+    if (!cred.user.empty() && !cred.access_key.empty()) {
+        return "has both \"user\" and \"access_key\": remove one of the two, "
+               "with its file";
     }
 
     return NULL;

@@ -126,6 +126,8 @@ ngx_dynamic_weight_check_cluster(ngx_log_t *log,
 
     for (const std::string *file : { &cred.kubeconfig,
                                      &cred.token_file,
+                                     &cred.password_file,
+                                     &cred.secret_file,
                                      &cred.ca_file,
                                      &cred.client_certificate,
                                      &cred.client_certificate_key })

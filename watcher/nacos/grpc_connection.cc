@@ -117,7 +117,7 @@ HttpRequest GrpcConnection::Request(const char* path,
 void GrpcConnection::Open(int64_t now_ms) {
   now_ms_ = now_ms;
   due_ms_ = now_ms + 3 * timeout_ms_;
-  Begin({"ServerCheckRequest", "{}", ""}, /*opens=*/true,
+  Begin({"ServerCheckRequest", "{}", {}}, /*opens=*/true,
         [this](const absl::StatusOr<GrpcMessage>& answer) { OnCheck(answer); });
 }
 
@@ -164,7 +164,7 @@ void GrpcConnection::OnCheck(const absl::StatusOr<GrpcMessage>& answer) {
 void GrpcConnection::OpenStream() {
   HttpRequest request =
       Request("/BiRequestStream/requestBiStream",
-              WriteGrpcMessage({"ConnectionSetupRequest", kSetup, ""}));
+              WriteGrpcMessage({"ConnectionSetupRequest", kSetup, {}}));
   request.channel.streams = true;
   streaming_ = true;
   ++stats_->watches;

@@ -37,10 +37,10 @@ std::string Metadata(const GrpcMessage& message) {
   std::string metadata;
   protozero::pbf_writer writer(metadata);
   writer.add_string(kMetadataType, message.type);
-  if (!message.token.empty()) {
+  for (const auto& [name, value] : message.headers) {
     protozero::pbf_writer entry(writer, kMetadataHeaders);
-    entry.add_string(kEntryKey, "accessToken");
-    entry.add_string(kEntryValue, message.token);
+    entry.add_string(kEntryKey, name);
+    entry.add_string(kEntryValue, value);
   }
   return metadata;
 }

@@ -8,11 +8,16 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace dynweight {
+
+// Names and values, in the order in which they are sent.
+using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
 struct GrpcMessage {
   // Of one that a server sends: as many as of a list.
@@ -20,7 +25,7 @@ struct GrpcMessage {
 
   std::string type;  // "NotifySubscriberRequest"
   std::string json;
-  std::string token;  // of those that we send; "": none
+  NamedValues headers;  // of those that we send
 };
 
 // The message in its frame.

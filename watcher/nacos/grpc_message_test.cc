@@ -30,8 +30,8 @@ std::vector<std::string> Types(const std::string& stream, size_t piece) {
 
 TEST(GrpcMessageTest, IsReadAsItIsWritten) {
   const std::string json = "{\"a\":\"" + std::string(1000, 'x') + "\"}";
-  const auto read =
-      ReadGrpcAnswer(WriteGrpcMessage({"HealthCheckRequest", json, "t0ken"}));
+  const auto read = ReadGrpcAnswer(WriteGrpcMessage(
+      {"HealthCheckRequest", json, {{"accessToken", "t0ken"}}}));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->type, "HealthCheckRequest");
   EXPECT_EQ(read->json, json);
@@ -39,14 +39,22 @@ TEST(GrpcMessageTest, IsReadAsItIsWritten) {
 
 // What protoc makes of metadata { type: "T" } body { value: "{}" }.
 TEST(GrpcMessageTest, IsAsProtobufHasIt) {
-  EXPECT_EQ(WriteGrpcMessage({"T", "{}", ""}),
+  EXPECT_EQ(WriteGrpcMessage({"T", "{}", {}}),
             std::string("\0\0\0\0\x0b\x12\x03\x1a\x01T\x1a\x04\x12\x02{}", 16));
 }
 
+// The same with headers { key: "ak" value: "k" }.
+TEST(GrpcMessageTest, HeadersAreEntriesOfAMap) {
+  EXPECT_EQ(WriteGrpcMessage({"T", "{}", {{"ak", "k"}}}),
+            std::string("\0\0\0\0\x14\x12\x0c\x1a\x01T\x3a\x07\x0a\x02"
+                        "ak\x12\x01k\x1a\x04\x12\x02{}",
+                        25));
+}
+
 TEST(GrpcMessageTest, AStreamMayBeCutAnywhere) {
-  const std::string stream = WriteGrpcMessage({"A", "{}", ""}) +
-                             WriteGrpcMessage({"B", "", ""}) +
-                             WriteGrpcMessage({"C", "[1]", ""});
+  const std::string stream = WriteGrpcMessage({"A", "{}", {}}) +
+                             WriteGrpcMessage({"B", "", {}}) +
+                             WriteGrpcMessage({"C", "[1]", {}});
   for (const size_t piece : {size_t{1}, size_t{3}, size_t{17}, stream.size()}) {
     EXPECT_THAT(Types(stream, piece), ElementsAre("A", "B", "C")) << piece;
   }

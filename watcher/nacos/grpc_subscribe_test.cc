@@ -80,7 +80,7 @@ class GrpcSubscribeTest : public NacosSourceTest {
   }
   void Answer(const std::string& request, const std::string& type,
               const std::string& json) {
-    Answer(Find(request), WriteGrpcMessage({type, json, ""}));
+    Answer(Find(request), WriteGrpcMessage({type, json, {}}));
   }
   void Refuse(const std::string& request) {
     Answer(Find(request), "", 0, absl::UnavailableError("refused"));
@@ -88,7 +88,7 @@ class GrpcSubscribeTest : public NacosSourceTest {
   void Push(const std::string& type, const std::string& json) {
     Transfer* const stream = Find("requestBiStream");
     ASSERT_NE(stream, nullptr);
-    stream->handler->OnBody(WriteGrpcMessage({type, json, ""}));
+    stream->handler->OnBody(WriteGrpcMessage({type, json, {}}));
   }
   static std::string Info(const std::vector<std::string>& hosts,
                           int made_ms = 1, bool at_threshold = false) {
@@ -370,6 +370,42 @@ TEST_F(GrpcSubscribeTest, WhatTheUserMayNotReadIsAnError) {
   }
   EXPECT_THAT(error_, HasSubstr("code 403, \"denied\""));
   EXPECT_EQ(Find("auth/login"), nullptr);
+}
+
+// Signatures made by Python's hmac.
+TEST_F(GrpcSubscribeTest, EachSubscriptionIsSigned) {
+  credentials_.access_key = "LTAI";
+  credentials_.secret = "s3cret";
+  Watch({{"service=orders"}});
+  EXPECT_EQ(Find("ServerCheckRequest")->request.body.find("LTAI"),
+            std::string::npos);
+  SetUp(true);
+  EXPECT_EQ(Find("auth/login"), nullptr);
+  EXPECT_EQ(
+      Find("SubscribeServiceRequest")->request.body,
+      WriteGrpcMessage({"SubscribeServiceRequest",
+                        Find("SubscribeServiceRequest")->message.json,
+                        {{"ak", "LTAI"},
+                         {"data", "1700000001000@@DEFAULT_GROUP@@orders"},
+                         {"signature", "1pyBoqciUEHLvRi61VHF2max2Js="}}}));
+  AnswerSubscribe(Info({NacosHost("10.1.0.1")}));
+  clock_.now = 2500;
+  discovery_->RequestConfirmation(now_);
+  Pass(1000);
+  EXPECT_THAT(Find("SubscribeServiceRequest")->request.body,
+              HasSubstr("K/EE06Qw6WfxU8Vrl0vFCBxpsVo="));
+}
+
+TEST_F(GrpcSubscribeTest, ASignatureThatIsRefusedIsToldOf) {
+  credentials_.access_key = "LTAI";
+  credentials_.secret = "s3cret";
+  Watch({{"service=orders"}});
+  SetUp(true);
+  Answer("SubscribeServiceRequest", "ErrorResponse",
+         "{\"resultCode\":500,\"errorCode\":403,\"message\":\"denied\"}");
+  EXPECT_THAT(error_, HasSubstr("code 403, \"denied\"; are access_key, "
+                                "secret_file and this machine's clock right"));
+  EXPECT_EQ(error_.find("s3cret"), std::string::npos);
 }
 
 TEST_F(GrpcSubscribeTest, OverTlsItPolls) {

@@ -207,11 +207,16 @@ void GrpcSubscriber::Subscribe(size_t index) {
                               Named("groupName", service.group), ",",
                               Named("clusters", ""),
                               R"(,"subscribe":true,"module":"naming"})");
-  request.token = login_->token();
-  connection_->Call(request, [this, index, token = request.token](
-                                 const absl::StatusOr<GrpcMessage>& answer) {
-    OnAnswer(index, token, answer);
-  });
+  // As clients of Nacos sign: each request anew, for the time is in it.
+  request.headers =
+      login_->Signature(*delegate_->credentials(),
+                        table_->source(service.members[0]).GroupedName());
+  const std::string& token = login_->token();
+  if (!token.empty()) request.headers.emplace_back("accessToken", token);
+  connection_->Call(
+      request, [this, index, token](const absl::StatusOr<GrpcMessage>& answer) {
+        OnAnswer(index, token, answer);
+      });
 }
 
 void GrpcSubscriber::OnAnswer(size_t index, const std::string& token,
@@ -256,13 +261,11 @@ void GrpcSubscriber::OnRefused(size_t index, const std::string& token,
     if (renewed) return;
   }
   Refuse(services_[index],
-         absl::StrCat(base_, " of ",
-                      table_->source(services_[index].members[0]).Key(), ": ",
-                      result.text,
-                      result.code == kDeniedCode && user.empty()
-                          ? "; the server wants a login: write user and "
-                            "password_file"
-                          : ""));
+         absl::StrCat(
+             base_, " of ", table_->source(services_[index].members[0]).Key(),
+             ": ", result.text,
+             result.code == kDeniedCode ? DeniedMend(*delegate_->credentials())
+                                        : ""));
 }
 
 void GrpcSubscriber::Refuse(const Service& service, const std::string& why) {
@@ -332,7 +335,7 @@ void GrpcSubscriber::EndSync() {
 void GrpcSubscriber::CheckHealth() {
   health_at_ms_ = kNever;
   if (!connection_->ready()) return;
-  connection_->Call({"HealthCheckRequest", "{}", ""},
+  connection_->Call({"HealthCheckRequest", "{}", {}},
                     [this](const absl::StatusOr<GrpcMessage>& answer) {
                       if (!answer.ok()) return Fail(answer.status());
                       if (answer->type != "HealthCheckResponse") {

@@ -140,6 +140,10 @@ std::string HttpPoller::UrlOf(const Lane& lane) const {
     clusters.push_back(',');
   }
   if (!clusters.empty()) AppendUrlParameter(version.clusters, clusters, &url);
+  for (const auto& [name, value] :
+       login_->Signature(*delegate_->credentials(), source.GroupedName())) {
+    AppendUrlParameter(name, value, &url);
+  }
   return url;
 }
 
@@ -271,13 +275,8 @@ void HttpPoller::OnDenied(Lane* lane, const std::string& text) {
   }
   if (logged_in_) login_not_before_ms_ = now_ms_ + kLoginSpacingMs;
   RefuseService(
-      lane,
-      ErrorOf(*lane, absl::StatusCode::kPermissionDenied,
-              absl::StrCat(text, user.empty()
-                                     ? "; the server wants a login: write user "
-                                       "and password_file"
-                                     : "; the user may not read it: grant it "
-                                       "that right of the namespace")));
+      lane, ErrorOf(*lane, absl::StatusCode::kPermissionDenied,
+                    absl::StrCat(text, DeniedMend(*delegate_->credentials()))));
 }
 
 void HttpPoller::RefuseService(Lane* lane, const absl::Status& error) {

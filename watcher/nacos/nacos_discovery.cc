@@ -40,15 +40,15 @@ constexpr int64_t kSubscribeCapMs = 30000;
 class NacosDiscovery : public Discovery {
  public:
   NacosDiscovery(const NacosSources& sources, HttpTransport* transport,
-                 const std::function<double()>& random,
+                 const Clock* clock, const std::function<double()>& random,
                  DiscoveryDelegate* delegate)
       : name_(absl::StrCat("namespace=", sources.options.ns)),
         subscribes_(sources.options.subscribe),
         interval_ms_(sources.options.interval_ms),
         delegate_(delegate),
         table_(sources.services),
-        poller_login_(transport, sources.options.timeout_ms),
-        subscriber_login_(transport, sources.options.timeout_ms),
+        poller_login_(transport, clock, sources.options.timeout_ms),
+        subscriber_login_(transport, clock, sources.options.timeout_ms),
         backoff_(kSubscribeCapMs, random),
         poller_(sources.options, transport, delegate, &table_, &poller_login_,
                 &stats_, random,
@@ -245,10 +245,11 @@ class NacosDiscovery : public Discovery {
 
 std::vector<DiscoveryMaker> NacosDiscoveries(const NacosSources& sources,
                                              HttpTransport* transport,
+                                             const Clock* clock,
                                              std::function<double()> random) {
   if (sources.services.empty()) return {};
-  return {[sources, transport, random](DiscoveryDelegate* delegate) {
-    return std::make_unique<NacosDiscovery>(sources, transport, random,
+  return {[sources, transport, clock, random](DiscoveryDelegate* delegate) {
+    return std::make_unique<NacosDiscovery>(sources, transport, clock, random,
                                             delegate);
   }};
 }

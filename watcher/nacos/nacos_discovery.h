@@ -10,6 +10,7 @@
 #include "watcher/nacos/nacos_options.h"
 #include "watcher/nacos/nacos_source.h"
 #include "watcher/transport/http_transport.h"
+#include "weightcalc/clock.h"
 
 namespace dynweight {
 
@@ -20,9 +21,11 @@ struct NacosSources {
 };
 
 // One source for all services; none when there are none. `transport` outlives
-// what they make. `random` gives uniform numbers of [0, 1).
+// what they make, and `clock`, whose time signs requests, does so, too.
+// `random` gives uniform numbers of [0, 1).
 std::vector<DiscoveryMaker> NacosDiscoveries(const NacosSources& sources,
                                              HttpTransport* transport,
+                                             const Clock* clock,
                                              std::function<double()> random);
 
 }  // namespace dynweight

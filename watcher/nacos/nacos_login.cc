@@ -29,6 +29,13 @@ bool NacosLogin::Needed(const Credentials& credentials, int64_t now_ms) const {
          credentials.user != user_ || credentials.password != password_;
 }
 
+NamedValues NacosLogin::Signature(const Credentials& credentials,
+                                  std::string_view service) const {
+  if (credentials.access_key.empty()) return {};
+  return SignRequest(credentials.access_key, credentials.secret, service,
+                     clock_->UnixMs());
+}
+
 void NacosLogin::Forget() {
   token_.clear();
   renew_at_ms_ = INT64_MAX;
@@ -106,6 +113,18 @@ absl::Status NacosLogin::TakeToken(const std::string& body) {
   renew_at_ms_ =
       began_ms_ + static_cast<int64_t>(std::min(ttl_s, kMaxTtlSeconds)) * 900;
   return absl::OkStatus();
+}
+
+const char* DeniedMend(const Credentials& credentials) {
+  if (!credentials.access_key.empty()) {
+    return "; are access_key, secret_file and this machine's clock right, and "
+           "may the key read the namespace?";
+  }
+  if (!credentials.user.empty()) {
+    return "; the user may not read it: grant it that right of the namespace";
+  }
+  return "; the server wants a login: write user and password_file, or "
+         "access_key and secret_file";
 }
 
 }  // namespace dynweight

@@ -1,4 +1,5 @@
-// Who we are to a server of Nacos: a token, got for a user's password.
+// Who we are to a server of Nacos: a token, got for a user's password, or the
+// signature of an access key.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_NACOS_NACOS_LOGIN_H_
 #define DYNAMIC_WEIGHT_WATCHER_NACOS_NACOS_LOGIN_H_
@@ -6,11 +7,14 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "watcher/nacos/http_fetch.h"
+#include "watcher/nacos/request_signature.h"
 #include "watcher/transport/credentials.h"
 #include "watcher/transport/http_transport.h"
+#include "weightcalc/clock.h"
 
 namespace dynweight {
 
@@ -21,8 +25,9 @@ class NacosLogin {
   // can't be told from every other failure), or why there is no answer.
   using Done = std::function<void(const absl::Status& error)>;
 
-  NacosLogin(HttpTransport* transport, int64_t timeout_ms)
-      : timeout_ms_(timeout_ms), fetch_(transport) {}
+  // Pointers outlive it.
+  NacosLogin(HttpTransport* transport, const Clock* clock, int64_t timeout_ms)
+      : clock_(clock), timeout_ms_(timeout_ms), fetch_(transport) {}
 
   // Whether a request with these credentials needs Begin() first: there is a
   // user, and no token of that user that holds at `now_ms`.
@@ -32,6 +37,11 @@ class NacosLogin {
   // When there is to be another: nine tenths of how long the server says that
   // it holds. kNever: there is none.
   int64_t RenewAtMs() const { return renew_at_ms_; }
+
+  // What a request about `service`, "group@@name", shows of an access key,
+  // signed now; nothing where there is none.
+  NamedValues Signature(const Credentials& credentials,
+                        std::string_view service) const;
 
   // Asks the server at `base`, by v1's path and by v3's. A previous token stays
   // in force until there is another.
@@ -47,6 +57,7 @@ class NacosLogin {
   void OnAnswer(const HttpResult& result, const std::string& body);
   absl::Status TakeToken(const std::string& body);
 
+  const Clock* const clock_;
   const int64_t timeout_ms_;
   std::string token_;
   int64_t renew_at_ms_ = INT64_MAX;
@@ -62,6 +73,9 @@ class NacosLogin {
   absl::Status error_;  // of the first of them that the server has
   HttpFetch fetch_;     // last: it looks at all above
 };
+
+// What mends it when a server refuses who asks, for the end of a message.
+const char* DeniedMend(const Credentials& credentials);
 
 }  // namespace dynweight
 

@@ -350,7 +350,57 @@ TEST_F(NacosLoginTest, WithoutAUserTheServersWishForOneIsToldOf) {
   credentials_ = Credentials();
   Watch({{"service=orders"}});
   AwaitRounds();
-  EXPECT_THAT(error_, HasSubstr("write user and password_file"));
+  EXPECT_THAT(error_, HasSubstr("write user and password_file, or access_key "
+                                "and secret_file"));
+}
+
+// ---- Signatures, made by Python's hmac.
+
+class NacosSignatureTest : public NacosPollTest {
+ protected:
+  NacosSignatureTest() {
+    credentials_.access_key = "LTAI";
+    credentials_.secret = "s3cret";
+    server_.Set(kV2List, V2Answer({NacosHost("10.0.0.1")}));
+  }
+};
+
+TEST_F(NacosSignatureTest, EachListIsSigned) {
+  Watch({{"service=orders"}});
+  AwaitRounds();
+  EXPECT_EQ(Instances(), "10.0.0.1:80*1000");
+  EXPECT_THAT(server_.Requests(),
+              ElementsAre(absl::StrCat(
+                  "GET ", kV2List,
+                  "?namespaceId=public&groupName=DEFAULT_GROUP&"
+                  "serviceName=orders&ak=LTAI&"
+                  "data=1700000001000%40%40DEFAULT_GROUP%40%40orders&"
+                  "signature=1pyBoqciUEHLvRi61VHF2max2Js%3D")));
+  clock_.now = 2500;
+  NextRound();
+  EXPECT_THAT(server_.Requests("K%2FEE06Qw6WfxU8Vrl0vFCBxpsVo%3D"),
+              testing::SizeIs(1));
+}
+
+TEST_F(NacosSignatureTest, AnotherSecretSignsTheNextList) {
+  Watch({{"service=orders"}});
+  AwaitRounds();
+  credentials_.secret = "n3w";
+  NextRound();
+  EXPECT_THAT(server_.Requests("N%2FRD0BiAXQPiQCbtpRGJj9mvqzA%3D"),
+              testing::SizeIs(1));
+}
+
+TEST_F(NacosSignatureTest, ARefusalIsToldOfAndTheSecretIsNotShown) {
+  server_.Set(kV2List, {403, "{\"error\":\"Forbidden\"}", ""});
+  Watch({{"service=orders"}});
+  AwaitRounds();
+  EXPECT_TRUE(absl::IsPermissionDenied(status_));
+  EXPECT_THAT(error_, HasSubstr("HTTP 403: \"Forbidden\"; are access_key, "
+                                "secret_file and this machine's clock right"));
+  EXPECT_THAT(error_, Not(HasSubstr("s3cret")));
+  EXPECT_THAT(error_, Not(HasSubstr("1pyBoq")));
+  EXPECT_THAT(server_.Requests("login"), testing::IsEmpty());
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "watcher/nacos/nacos_discovery.h"
+#include "watcher/testing/manual_clock.h"
 #include "watcher/testing/recording_handler.h"
 #include "watcher/testing/scripted_server.h"
 
@@ -151,7 +152,7 @@ class NacosSourceTest : public testing::Test, public DiscoveryDelegate {
       sources.services.push_back(*NacosSource::Parse(words));
     }
     sources.options = options_;
-    discovery_ = NacosDiscoveries(sources, transport(),
+    discovery_ = NacosDiscoveries(sources, transport(), &clock_,
                                   [this] { return random_; })[0](this);
     discovery_->Start(now_);
   }
@@ -195,6 +196,7 @@ class NacosSourceTest : public testing::Test, public DiscoveryDelegate {
   std::deque<std::string> bases_;  // the one in use first
   int64_t now_ = 1000;
   double random_ = 0.5;
+  ManualClock clock_;  // of signatures alone
   int rounds_ = 0, lists_ = 0, events_ = 0;
   int64_t busy_ms_ = -1;
   std::optional<int64_t> asked_ms_;

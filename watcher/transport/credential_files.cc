@@ -99,19 +99,39 @@ absl::StatusOr<std::string> CredentialFiles::ReadToken(
   return CheckToken(*content, absl::StrCat("\"", path, "\""));
 }
 
-absl::StatusOr<std::string> CredentialFiles::ReadPassword(
-    const std::string& path) {
+absl::StatusOr<std::string> CredentialFiles::ReadLine(const std::string& path,
+                                                      const char* what) {
   absl::StatusOr<std::string> content = Read(path, kMaxPasswordBytes);
   if (!content.ok()) return content.status();
   // As editors and `echo` end a line.
   if (!content->empty() && content->back() == '\n') content->pop_back();
   if (!content->empty() && content->back() == '\r') content->pop_back();
-  if (content->empty()) return Refuse(path, "holds no password");
+  if (content->empty()) return Refuse(path, absl::StrCat("holds no ", what));
   if (content->find_first_of(std::string_view("\0\r\n", 3)) !=
       std::string::npos) {
-    return Refuse(path, "holds more than one line: write the password alone");
+    return Refuse(path, absl::StrCat("holds more than one line: write the ",
+                                     what, " alone"));
   }
   return content;
+}
+
+absl::StatusOr<std::string> CredentialFiles::ReadPassword(
+    const std::string& path) {
+  return ReadLine(path, "password");
+}
+
+absl::StatusOr<std::string> CredentialFiles::ReadSecret(
+    const std::string& path) {
+  absl::StatusOr<std::string> secret = ReadLine(path, "secret");
+  if (!secret.ok()) return secret;
+  for (const char c : *secret) {
+    if (c <= ' ' || c > '~') {
+      return Refuse(path,
+                    "a secret is one word of ASCII: write it alone, without "
+                    "the key and without blanks");
+    }
+  }
+  return secret;
 }
 
 absl::StatusOr<std::string> CheckToken(std::string_view token,

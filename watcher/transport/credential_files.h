@@ -35,10 +35,17 @@ class CredentialFiles {
   // A password: the first line, which must be the only one.
   absl::StatusOr<std::string> ReadPassword(const std::string& path);
 
+  // The secret of an access key: as a password, and one word.
+  absl::StatusOr<std::string> ReadSecret(const std::string& path);
+
   // The next read comes from the file: the server refused what it held.
   void Forget(const std::string& path) { files_.erase(path); }
 
  private:
+  // `what` names it in errors.
+  absl::StatusOr<std::string> ReadLine(const std::string& path,
+                                       const char* what);
+
   struct File {
     struct stat stamp = {};
     std::string content;

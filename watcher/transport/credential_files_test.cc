@@ -109,6 +109,22 @@ TEST_F(CredentialFilesTest, APasswordIsOneLineAndMayHaveBlanks) {
   }
 }
 
+TEST_F(CredentialFilesTest, ASecretIsOneWord) {
+  Write("s3cret/+=\r\n");
+  EXPECT_EQ(*files_.ReadSecret(path_), "s3cret/+=");
+  Write("n3w");
+  EXPECT_EQ(*files_.ReadSecret(path_), "n3w");
+  for (const char* content :
+       {"\n", "sec\nret\n", "key sec\n", " sec", "sec\x7f", "s\xc3\xa9"}) {
+    Write(content);
+    const auto read = files_.ReadSecret(path_);
+    EXPECT_TRUE(absl::IsUnauthenticated(read.status())) << content;
+    EXPECT_THAT(std::string(read.status().message()),
+                AllOf(HasSubstr(path_), Not(HasSubstr("sec\n")),
+                      Not(HasSubstr("key sec"))));
+  }
+}
+
 TEST_F(CredentialFilesTest, ANamedPipeDoesNotBlock) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   EXPECT_THAT(Error(), HasSubstr("no regular file"));

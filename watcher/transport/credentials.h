@@ -24,6 +24,11 @@ struct Credentials {
   std::string password_file;
   std::string password;
 
+  // Of a registry whose requests are signed.
+  std::string access_key;
+  std::string secret_file;
+  std::string secret;
+
   std::string token;
   std::string ca_data;  // PEM text
   std::string client_certificate_data;
@@ -37,11 +42,12 @@ struct Credentials {
 
   // All members.
   auto Tie() const {
-    return std::tie(
-        token_file, ca_file, client_certificate, client_certificate_key,
-        tls_server_name, tls_verify, user, password_file, password, token,
-        ca_data, client_certificate_data, client_certificate_key_data,
-        proxy_url, kubeconfig, kubeconfig_context, kubeconfig_server);
+    return std::tie(token_file, ca_file, client_certificate,
+                    client_certificate_key, tls_server_name, tls_verify, user,
+                    password_file, password, access_key, secret_file, secret,
+                    token, ca_data, client_certificate_data,
+                    client_certificate_key_data, proxy_url, kubeconfig,
+                    kubeconfig_context, kubeconfig_server);
   }
 
   friend bool operator==(const Credentials& a, const Credentials& b) {

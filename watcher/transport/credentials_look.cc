@@ -141,7 +141,8 @@ absl::StatusOr<Credentials> Again(const Credentials& credentials) {
 
 bool HaveFiles(const Credentials& credentials) {
   return !credentials.kubeconfig.empty() || !credentials.token_file.empty() ||
-         !credentials.password_file.empty() || !credentials.ca_file.empty() ||
+         !credentials.password_file.empty() ||
+         !credentials.secret_file.empty() || !credentials.ca_file.empty() ||
          !credentials.client_certificate.empty() ||
          !credentials.client_certificate_key.empty();
 }
@@ -165,6 +166,11 @@ absl::StatusOr<Credentials> ReadCredentials(const Credentials& credentials,
     if (!password.ok()) return password.status();
     read.password = *std::move(password);
   }
+  if (!read.secret_file.empty()) {
+    absl::StatusOr<std::string> secret = files->ReadSecret(read.secret_file);
+    if (!secret.ok()) return secret.status();
+    read.secret = *std::move(secret);
+  }
   for (const absl::Status& status :
        {ReadInto(read.ca_file, kMaxCertificateBytes, files, &read.ca_data),
         ReadInto(read.client_certificate, kMaxCertificateBytes, files,
@@ -175,6 +181,7 @@ absl::StatusOr<Credentials> ReadCredentials(const Credentials& credentials,
   }
   read.token_file.clear();
   read.password_file.clear();
+  read.secret_file.clear();
   read.ca_file.clear();
   read.client_certificate.clear();
   read.client_certificate_key.clear();

@@ -178,5 +178,22 @@ TEST_F(CredentialsLookTest, APasswordFileIsReadAgain) {
   EXPECT_FALSE(*read == credentials);
 }
 
+TEST_F(CredentialsLookTest, ASecretFileIsReadAgain) {
+  CredentialFiles files;
+  Credentials credentials;
+  credentials.access_key = "LTAI";
+  credentials.secret_file = directory_->Write("secret", "old\n");
+  EXPECT_TRUE(HaveFiles(credentials));
+  const auto old = ReadCredentials(credentials, &files);
+  EXPECT_EQ(old->secret, "old");
+  directory_->Write("secret", "newer\n");
+  const auto read = ReadCredentials(credentials, &files);
+  EXPECT_EQ(read->secret, "newer");
+  EXPECT_FALSE(HaveFiles(*read));
+  EXPECT_FALSE(*read == *old);
+  directory_->Write("secret", "LTAI newer\n");
+  EXPECT_FALSE(CheckCredentials(credentials).ok());
+}
+
 }  // namespace
 }  // namespace dynweight
