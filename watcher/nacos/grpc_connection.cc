@@ -62,15 +62,13 @@ absl::Status CallError(const HttpResult& result, const std::string& body) {
 }  // namespace
 
 absl::StatusOr<std::string> GrpcUrl(const std::string& base) {
-  constexpr absl::string_view kHttp = "http://";
-  if (!absl::StartsWith(base, kHttp)) {
-    return absl::UnimplementedError("subscribed without TLS only");
-  }
+  const bool tls = absl::StartsWith(base, "https://");
+  const std::string scheme = tls ? "https://" : "http://";
   const std::string place =
-      base.substr(kHttp.size(), base.find('/', kHttp.size()) - kHttp.size());
+      base.substr(scheme.size(), base.find('/', scheme.size()) - scheme.size());
   // An IPv6 address has colons of its own.
   const size_t colon = place.find(':', place.find(']') + 1);
-  int port = 80;
+  int port = tls ? 443 : 80;
   if (colon != std::string::npos &&
       !absl::SimpleAtoi(place.substr(colon + 1), &port)) {
     return absl::InvalidArgumentError("api has no port");
@@ -78,14 +76,14 @@ absl::StatusOr<std::string> GrpcUrl(const std::string& base) {
   if (port + kPortOffset > UINT16_MAX) {
     return absl::UnimplementedError("api's port and 1000 is no port");
   }
-  return absl::StrCat(kHttp, place.substr(0, colon), ":", port + kPortOffset);
+  return absl::StrCat(scheme, place.substr(0, colon), ":", port + kPortOffset);
 }
 
-GrpcConnection::GrpcConnection(std::string name, std::string url,
+GrpcConnection::GrpcConnection(uint64_t number, std::string url,
                                int64_t timeout_ms, HttpTransport* transport,
                                const Credentials* credentials,
                                DiscoveryStats* stats, Events events)
-    : name_(std::move(name)),
+    : number_(number),
       url_(std::move(url)),
       timeout_ms_(timeout_ms),
       transport_(transport),
@@ -108,7 +106,7 @@ HttpRequest GrpcConnection::Request(const char* path,
   request.method = "POST";
   request.headers = {"Content-Type: application/grpc"};
   request.body = body;
-  request.channel.name = name_;
+  request.channel.number = number_;
   request.credentials = credentials_;
   request.connect_timeout_ms = timeout_ms_;
   return request;

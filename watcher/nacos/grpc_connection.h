@@ -20,8 +20,8 @@
 
 namespace dynweight {
 
-// The URL of a server's gRPC port: the host of `base`, its port and 1,000 more.
-// Unimplemented: `base` is of https, whose port for gRPC is no matter of ours.
+// The URL of a server's gRPC port: scheme and host of `base`, its port and
+// 1,000 more. Unimplemented: that is no port.
 absl::StatusOr<std::string> GrpcUrl(const std::string& base);
 
 // Opened by a call that any server answers and a stream that says who we are;
@@ -44,9 +44,9 @@ class GrpcConnection : private HttpHandler {
   };
   using Done = std::function<void(const absl::StatusOr<GrpcMessage>& answer)>;
 
-  // `name` is of this connection alone. `url` as GrpcUrl() gives it. Pointers
-  // outlive it.
-  GrpcConnection(std::string name, std::string url, int64_t timeout_ms,
+  // `number`, not 0, is of this connection alone. `url` as GrpcUrl() gives it.
+  // Pointers outlive it.
+  GrpcConnection(uint64_t number, std::string url, int64_t timeout_ms,
                  HttpTransport* transport, const Credentials* credentials,
                  DiscoveryStats* stats, Events events);
   ~GrpcConnection() override;
@@ -73,7 +73,8 @@ class GrpcConnection : private HttpHandler {
   void BeReady();
   void End(const absl::Status& error);
 
-  const std::string name_, url_;
+  const uint64_t number_;
+  const std::string url_;
   const int64_t timeout_ms_;
   HttpTransport* const transport_;
   const Credentials* const credentials_;

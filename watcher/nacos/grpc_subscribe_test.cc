@@ -31,7 +31,7 @@ class FakeTransport : public HttpTransport {
  public:
   Id Start(const HttpRequest& request, HttpHandler* handler) override {
     Transfer transfer{request, handler, {}, {}};
-    if (!request.channel.name.empty()) {
+    if (request.channel.number != 0) {
       transfer.message = *ReadGrpcAnswer(request.body);
     }
     transfers.push_back(std::move(transfer));
@@ -136,7 +136,7 @@ TEST_F(GrpcSubscribeTest, ConnectsAndSubscribes) {
   SetUp(true);
   const Transfer* stream = Find("requestBiStream");
   EXPECT_TRUE(stream->request.channel.streams);
-  EXPECT_EQ(stream->request.channel.name, check->request.channel.name);
+  EXPECT_EQ(stream->request.channel.number, check->request.channel.number);
   EXPECT_EQ(stream->message.type, "ConnectionSetupRequest");
   EXPECT_EQ(stream->sent[0].type, "SetupAckResponse");
   EXPECT_EQ(Find("SubscribeServiceRequest")->message.json,
@@ -408,12 +408,26 @@ TEST_F(GrpcSubscribeTest, ASignatureThatIsRefusedIsToldOf) {
   EXPECT_EQ(error_.find("s3cret"), std::string::npos);
 }
 
-TEST_F(GrpcSubscribeTest, OverTlsItPolls) {
+TEST_F(GrpcSubscribeTest, OverTlsItSubscribesByTls) {
   bases_ = {"https://10.0.0.5:8848/nacos"};
+  Watch({{"service=orders"}});
+  const Transfer* check = Find("ServerCheckRequest");
+  ASSERT_NE(check, nullptr);
+  EXPECT_EQ(check->request.url, "https://10.0.0.5:9848/Request/request");
+  EXPECT_EQ(check->request.credentials, &credentials_);
+  SetUp(true);
+  EXPECT_EQ(Find("requestBiStream")->request.url,
+            "https://10.0.0.5:9848/BiRequestStream/requestBiStream");
+  AnswerSubscribe(Info({NacosHost("10.1.0.1")}));
+  EXPECT_EQ(Instances(), "10.1.0.1:80*1000");
+}
+
+TEST_F(GrpcSubscribeTest, APortThatIsNoneIsNotTriedAgain) {
+  bases_ = {"http://10.0.0.5:65000/nacos"};
   Watch({{"service=orders"}});
   Pass(0);
   Answer(Find("v2/ns/instance/list"), V2Answer({NacosHost("10.1.0.1")}).body);
-  EXPECT_THAT(trouble_, HasSubstr("without TLS only; polled each"));
+  EXPECT_THAT(trouble_, HasSubstr("is no port; polled each"));
   Pass(100000);
   EXPECT_EQ(Find("ServerCheckRequest"), nullptr);
 }
@@ -423,7 +437,8 @@ TEST(GrpcUrlTest, ThePortIsAThousandMore) {
   EXPECT_EQ(*GrpcUrl("http://a"), "http://a:1080");
   EXPECT_EQ(*GrpcUrl("http://[fd00::1]:8848"), "http://[fd00::1]:9848");
   EXPECT_EQ(*GrpcUrl("http://[fd00::1]/x"), "http://[fd00::1]:1080");
-  EXPECT_FALSE(GrpcUrl("https://a:8848").ok());
+  EXPECT_EQ(*GrpcUrl("https://a:8848/nacos"), "https://a:9848");
+  EXPECT_EQ(*GrpcUrl("https://a"), "https://a:1443");
   EXPECT_FALSE(GrpcUrl("http://a:65000").ok());
 }
 

@@ -55,10 +55,10 @@ Result ReadResult(JsonReader* reader, const cJSON* root) {
   return result;
 }
 
-// A name that no other connection of the process has.
-std::string ConnectionName() {
+// What no other connection of the process has.
+uint64_t ConnectionNumber() {
   static std::atomic<uint64_t> last{0};
-  return absl::StrCat("nacos-", ++last);
+  return ++last;
 }
 
 }  // namespace
@@ -128,7 +128,7 @@ void GrpcSubscriber::Login() {
 void GrpcSubscriber::Connect() {
   state_ = State::kConnecting;
   connection_ = std::make_unique<GrpcConnection>(
-      ConnectionName(), url_, options_.timeout_ms, transport_,
+      ConnectionNumber(), url_, options_.timeout_ms, transport_,
       delegate_->credentials(), stats_,
       GrpcConnection::Events{
           [this] { OnReady(); },

@@ -27,6 +27,7 @@ class ScriptedServer {
   class Client {
    public:
     explicit Client(int fd) : fd_(fd) {}
+    int fd() const { return fd_; }
     // The next request's header; empty: the client has gone.
     std::string Request() {
       std::string text;

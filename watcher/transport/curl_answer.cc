@@ -15,6 +15,12 @@ namespace {
 
 constexpr curl_off_t kMaxRetryAfterSeconds = 86400;
 
+bool SpokeHttp2(const CurlRequest& request) {
+  long version = CURL_HTTP_VERSION_NONE;
+  curl_easy_getinfo(request.easy.get(), CURLINFO_HTTP_VERSION, &version);
+  return version == CURL_HTTP_VERSION_2_0;
+}
+
 }  // namespace
 
 bool CurlAnswer::TakeLine(std::string_view line) {
@@ -48,6 +54,9 @@ HttpResult CurlResult(const CurlAnswer& answer, const CurlRequest& request,
     case Ending::kNone:
       if (code != CURLE_OK) {
         result.transport = CurlError(code, answer.error, request);
+      } else if (request.http2 && !SpokeHttp2(request)) {
+        result.transport = absl::UnavailableError(
+            "the server speaks HTTP/1.1 there: it must offer HTTP/2 (ALPN h2)");
       }
       break;
     case Ending::kRefused:

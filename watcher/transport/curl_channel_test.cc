@@ -10,8 +10,11 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "watcher/testing/certificate_folder.h"
 #include "watcher/testing/recording_handler.h"
 #include "watcher/testing/scripted_server.h"
+#include "watcher/testing/tls_front.h"
 #include "watcher/transport/curl_transport.h"
 #include "watcher/transport/curl_upload.h"
 
@@ -19,6 +22,7 @@ namespace dynweight {
 namespace {
 
 using Client = ScriptedServer::Client;
+using testing::HasSubstr;
 
 constexpr char kData = 0, kHeaders = 1, kSettings = 4, kPing = 6;
 constexpr char kEndStream = 1, kAck = 1, kEndHeaders = 4;
@@ -78,21 +82,42 @@ void Echo(Client* client) {
   }
 }
 
-class CurlChannelTest : public testing::Test {
+// Without TLS, and with it.
+class CurlChannelTest : public testing::TestWithParam<bool> {
  protected:
-  HttpRequest Request(const std::string& body, const std::string& channel,
+  void SetUp() override {
+    if (GetParam()) Front("server");
+  }
+  // The server is behind TLS now.
+  void Front(const std::string& certificate) {
+    front_ = std::make_unique<TlsFront>(certificate, protocol_, server_.port());
+    credentials_.ca_file = certificates->File(certificate + ".crt");
+  }
+  HttpRequest Request(const std::string& body, uint64_t channel,
                       bool opens = false) {
     HttpRequest request;
-    request.url = server_.url() + "call";
+    request.url =
+        front_ == nullptr
+            ? server_.url() + "call"
+            : absl::StrCat("https://127.0.0.1:", front_->port(), "/call");
     request.method = "POST";
     request.body = body;
-    request.channel.name = channel;
+    request.credentials = &credentials_;
+    request.channel.number = channel;
     request.channel.opens = opens;
     request.total_timeout_ms = 10000;
     return request;
   }
   void Finish(const RecordingHandler& handler) {
     PollUntil(transport_.get(), [&] { return handler.done > 0; });
+  }
+  std::string Mistake(const HttpRequest& request) {
+    RecordingHandler handler;
+    transport_->Start(request, &handler);
+    Finish(handler);
+    EXPECT_TRUE(absl::IsUnavailable(handler.result.transport))
+        << handler.result.transport;
+    return std::string(handler.result.transport.message());
   }
   // Whether a whole call went well.
   void Call(const HttpRequest& request) {
@@ -106,15 +131,18 @@ class CurlChannelTest : public testing::Test {
   }
 
   ScriptedServer server_{&Echo};
+  std::string protocol_ = "h2";
+  std::unique_ptr<TlsFront> front_;
+  Credentials credentials_;
   std::unique_ptr<CurlTransport> transport_ = CurlTransport::Create();
 };
 
-TEST_F(CurlChannelTest, RequestsOfAChannelShareAConnection) {
-  Call(Request("one", "a", /*opens=*/true));
-  Call(Request("two", "a"));
+TEST_P(CurlChannelTest, RequestsOfAChannelShareAConnection) {
+  Call(Request("one", 1, /*opens=*/true));
+  Call(Request("two", 1));
   RecordingHandler first, second;
-  transport_->Start(Request("three", "a"), &first);
-  transport_->Start(Request("four", "a"), &second);
+  transport_->Start(Request("three", 1), &first);
+  transport_->Start(Request("four", 1), &second);
   Finish(first);
   Finish(second);
   EXPECT_EQ(first.body, "three");
@@ -122,15 +150,15 @@ TEST_F(CurlChannelTest, RequestsOfAChannelShareAConnection) {
   EXPECT_EQ(server_.connections(), 1);
 }
 
-TEST_F(CurlChannelTest, AnotherChannelHasAConnectionOfItsOwn) {
-  Call(Request("one", "a", /*opens=*/true));
-  Call(Request("two", "b", /*opens=*/true));
+TEST_P(CurlChannelTest, AnotherChannelHasAConnectionOfItsOwn) {
+  Call(Request("one", 1, /*opens=*/true));
+  Call(Request("two", 2, /*opens=*/true));
   EXPECT_EQ(server_.connections(), 2);
 }
 
-TEST_F(CurlChannelTest, AStreamIsSentAndReadAtTheSameTime) {
-  Call(Request("one", "a", /*opens=*/true));
-  HttpRequest request = Request("begin", "a");
+TEST_P(CurlChannelTest, AStreamIsSentAndReadAtTheSameTime) {
+  Call(Request("one", 1, /*opens=*/true));
+  HttpRequest request = Request("begin", 1);
   request.channel.streams = true;
   RecordingHandler handler;
   const HttpTransport::Id stream = transport_->Start(request, &handler);
@@ -138,7 +166,7 @@ TEST_F(CurlChannelTest, AStreamIsSentAndReadAtTheSameTime) {
   EXPECT_TRUE(transport_->Send(stream, "more"));
   EXPECT_TRUE(transport_->Send(stream, "!"));
   PollUntil(transport_.get(), [&] { return handler.body == "beginmore!"; });
-  Call(Request("beside", "a"));
+  Call(Request("beside", 1));
   // From within a callback, too.
   bool sent = false;
   handler.on_body = [&] {
@@ -150,12 +178,12 @@ TEST_F(CurlChannelTest, AStreamIsSentAndReadAtTheSameTime) {
   EXPECT_EQ(handler.done, 0);
   transport_->Cancel(stream);
   EXPECT_FALSE(transport_->Send(stream, "late"));
-  Call(Request("after", "a"));
+  Call(Request("after", 1));
   EXPECT_EQ(server_.connections(), 1);
 }
 
-TEST_F(CurlChannelTest, TooMuchThatWaitsIsRefused) {
-  HttpRequest request = Request("begin", "a", /*opens=*/true);
+TEST_P(CurlChannelTest, TooMuchThatWaitsIsRefused) {
+  HttpRequest request = Request("begin", 1, /*opens=*/true);
   request.channel.streams = true;
   RecordingHandler handler;
   const HttpTransport::Id stream = transport_->Start(request, &handler);
@@ -163,14 +191,75 @@ TEST_F(CurlChannelTest, TooMuchThatWaitsIsRefused) {
   EXPECT_FALSE(transport_->Send(stream, much));
 }
 
-TEST_F(CurlChannelTest, AChannelIsWithoutTls) {
-  HttpRequest request = Request("", "a", /*opens=*/true);
-  request.url = "https://127.0.0.1:1/";
-  RecordingHandler handler;
-  transport_->Start(request, &handler);
-  Finish(handler);
-  EXPECT_TRUE(absl::IsInvalidArgument(handler.result.transport));
+TEST_P(CurlChannelTest, WhatWasNotOpenedIsNotOpenedOnTheWay) {
+  EXPECT_NE(Mistake(Request("one", 1)), "");
+  Call(Request("one", 2, /*opens=*/true));
+  EXPECT_NE(Mistake(Request("two", 1)), "");
+  EXPECT_EQ(server_.connections(), 1);
 }
+
+// Or each attempt would be a new line in the log.
+TEST_P(CurlChannelTest, AnErrorIsTheSameForEveryChannel) {
+  HttpRequest request = Request("", 7, /*opens=*/true);
+  request.url = absl::StrCat(GetParam() ? "https" : "http", "://127.0.0.1:1/");
+  const std::string refused = Mistake(request);
+  EXPECT_THAT(refused, HasSubstr("127.0.0.1 port 1"));
+  request.channel.number = 12345;
+  EXPECT_EQ(Mistake(request), refused);
+  request.url = absl::StrCat(GetParam() ? "https" : "http", "://[::1]:1/");
+  EXPECT_THAT(Mistake(request), HasSubstr("::1 port 1"));
+}
+
+INSTANTIATE_TEST_SUITE_P(WithoutAndWithTls, CurlChannelTest, testing::Bool());
+
+class CurlTlsChannelTest : public CurlChannelTest {};
+
+TEST_P(CurlTlsChannelTest, AnAuthorityThatIsNotTrustedIsRefused) {
+  credentials_.ca_file = certificates->File("client.crt");
+  EXPECT_THAT(Mistake(Request("", 1, /*opens=*/true)), HasSubstr("ca_file"));
+  credentials_.ca_file.clear();
+  EXPECT_THAT(Mistake(Request("", 1, /*opens=*/true)), HasSubstr("ca_file"));
+  EXPECT_EQ(server_.connections(), 0);
+  credentials_.tls_verify = false;
+  Call(Request("one", 1, /*opens=*/true));
+}
+
+TEST_P(CurlTlsChannelTest, TheServersNameIsThatOfTheCertificate) {
+  Front("renamed");
+  credentials_.tls_server_name = "api.example";
+  Call(Request("one", 1, /*opens=*/true));
+  Call(Request("two", 1));
+  EXPECT_EQ(server_.connections(), 1);
+  EXPECT_THAT(front_->names(), testing::ElementsAre("api.example"));
+  for (const char* name : {"", "other.example"}) {
+    credentials_.tls_server_name = name;
+    EXPECT_THAT(Mistake(Request("", 2, /*opens=*/true)),
+                HasSubstr("tls_server_name"));
+  }
+}
+
+TEST_P(CurlTlsChannelTest, AnErrorNamesThePortOfTheServer) {
+  // Hangs up when it has read the first message.
+  ScriptedServer server(
+      [](Client* client) { client->Body(Number(client->Body(5).substr(3))); });
+  HttpRequest request = Request("", 12345, /*opens=*/true);
+  request.url = absl::StrCat("https", server.url().substr(4));
+  EXPECT_THAT(Mistake(request),
+              HasSubstr(absl::StrCat("127.0.0.1:", server.port(), " ")));
+}
+
+TEST_P(CurlTlsChannelTest, AServerWithoutHttp2IsToldOf) {
+  protocol_ = "http/1.1";
+  ScriptedServer old([](Client* client) {
+    while (!client->Request().empty()) {
+      client->Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+  });
+  front_ = std::make_unique<TlsFront>("server", protocol_, old.port());
+  EXPECT_THAT(Mistake(Request("one", 1, /*opens=*/true)), HasSubstr("ALPN h2"));
+}
+
+INSTANTIATE_TEST_SUITE_P(WithTls, CurlTlsChannelTest, testing::Values(true));
 
 }  // namespace
 }  // namespace dynweight

@@ -171,34 +171,54 @@ absl::StatusOr<std::string> RenameServer(const std::string& text,
   return Part(url.get(), CURLUPART_URL);
 }
 
-// A connection of a channel is of a name that nothing else has, by which
+curl_socket_t NoSocket(void*, curlsocktype, curl_sockaddr*) {
+  return CURL_SOCKET_BAD;
+}
+
+// A connection of a channel is of a port that nothing else has, by which
 // libcurl finds it again; it goes to where the URL points, and so does the Host
-// header.
+// header. The host stays, by which a certificate is verified.
 absl::StatusOr<std::string> SetChannel(const HttpRequest& request,
+                                       const std::string& tls_server_name,
                                        CurlRequest* result, Options* options) {
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(
       curl_url(), &curl_url_cleanup);
-  if (url == nullptr ||
-      curl_url_set(url.get(), CURLUPART_URL, request.url.c_str(), 0) !=
-          CURLUE_OK ||
-      Part(url.get(), CURLUPART_SCHEME) != "http") {
-    return absl::InvalidArgumentError("not a URL of http; see api");
+  if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL,
+                                     request.url.c_str(), 0) != CURLUE_OK) {
+    return absl::InvalidArgumentError("not a URL; see api");
   }
   const std::string host = Part(url.get(), CURLUPART_HOST);
   const std::string port = Part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
-  const std::string name = absl::StrCat(request.channel.name, ".invalid");
-  curl_url_set(url.get(), CURLUPART_HOST, name.c_str(), 0);
+  const bool tls = Part(url.get(), CURLUPART_SCHEME) == "https";
+  if (tls && !tls_server_name.empty() &&
+      curl_url_set(url.get(), CURLUPART_HOST, tls_server_name.c_str(), 0) !=
+          CURLUE_OK) {
+    return absl::InvalidArgumentError("tls_server_name is not a host name");
+  }
+  const std::string own = absl::StrCat(1 + request.channel.number % UINT16_MAX);
+  curl_url_set(url.get(), CURLUPART_PORT, own.c_str(), 0);
   if (!Append(absl::StrCat("Host: ", host, ":", port), &result->headers) ||
       !Append("TE: trailers", &result->headers) ||
-      !Append(absl::StrCat(name, ":", port, ":", host, ":", port),
-              &result->connect_to)) {
+      !Append(absl::StrCat("::", host, ":", port), &result->connect_to)) {
     return absl::ResourceExhaustedError("no memory");
   }
+  result->http2 = true;
+  result->channel_port = own;
+  result->port = port;
   options->Set(CURLOPT_PIPEWAIT, 1L);
-  // libcurl 7.88 fails when it finds the connection by prior knowledge.
-  options->Set(CURLOPT_HTTP_VERSION,
-               request.channel.opens ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE}
-                                     : long{CURL_HTTP_VERSION_2_0});
+  if (tls) {
+    options->Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2TLS});
+  } else {
+    // libcurl 7.88 fails when it finds the connection by prior knowledge.
+    options->Set(CURLOPT_HTTP_VERSION,
+                 request.channel.opens
+                     ? long{CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE}
+                     : long{CURL_HTTP_VERSION_2_0});
+  }
+  // Where the connection has gone, another one would be no part of the channel.
+  if (!request.channel.opens) {
+    options->Set(CURLOPT_OPENSOCKETFUNCTION, &NoSocket);
+  }
   return Part(url.get(), CURLUPART_URL);
 }
 
@@ -300,6 +320,20 @@ std::string WithoutUserinfo(std::string text) {
   return text;
 }
 
+// "host:7" of a channel with the port of the server.
+std::string WithPort(std::string text, const CurlRequest& request) {
+  if (request.channel_port.empty()) return text;
+  const std::string own = absl::StrCat(":", request.channel_port);
+  const size_t at = text.find(own);
+  const size_t end = at + own.size();
+  if (at == std::string::npos ||
+      (end < text.size() &&
+       std::isdigit(static_cast<unsigned char>(text[end])))) {
+    return text;
+  }
+  return text.replace(at + 1, request.channel_port.size(), request.port);
+}
+
 const char* Mend(CURLcode code) {
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -345,8 +379,9 @@ absl::Status PrepareCurlRequest(const HttpRequest& request,
   Options options(result->easy.get());
   SetConnection(request, &options);
   absl::StatusOr<std::string> renamed = url;
-  if (!request.channel.name.empty()) {
-    renamed = SetChannel(request, result, &options);
+  if (request.channel.number != 0) {
+    renamed =
+        SetChannel(request, credentials.tls_server_name, result, &options);
   } else if (!credentials.tls_server_name.empty()) {
     renamed = RenameServer(url, credentials.tls_server_name, result);
   }
@@ -393,8 +428,9 @@ absl::Status CurlError(CURLcode code, const std::string& detail,
       text = "the connection was closed in the middle of the answer";
       break;
     default:
-      text = detail.empty() ? curl_easy_strerror(code)
-                            : WithoutUserinfo(WithoutDuration(detail));
+      text = detail.empty()
+                 ? curl_easy_strerror(code)
+                 : WithPort(WithoutUserinfo(WithoutDuration(detail)), request);
   }
   if (code == CURLE_COULDNT_CONNECT) {
     long error = 0;

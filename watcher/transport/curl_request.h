@@ -29,6 +29,9 @@ using CurlList = std::unique_ptr<curl_slist, CurlListDeleter>;
 // An easy handle, and what it points into. The handle goes first.
 struct CurlRequest {
   std::string body;
+  bool http2 = false;  // and nothing else will do
+  // What libcurl takes for the port of a channel, and what that is in truth.
+  std::string channel_port, port;
   CurlList headers;
   CurlList connect_to;
   CurlUpload upload;

@@ -16,10 +16,11 @@
 
 namespace dynweight {
 
-// HTTP/2 without TLS, as gRPC wants it; of http:// only.
+// HTTP/2, as gRPC wants it: of http:// without TLS, of https:// by ALPN, with
+// the same trust as any other request.
 struct Http2Channel {
-  // Requests of one name share a connection that no others use. "": HTTP/1.1.
-  std::string name;
+  // Requests of one number share a connection that no others use. 0: HTTP/1.1.
+  uint64_t number = 0;
   // The request that opens it; the others begin when it was answered. They fail
   // when the connection has gone.
   bool opens = false;
