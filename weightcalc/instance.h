@@ -18,10 +18,11 @@ struct Instance {
   // Of one pod's share, in thousandths: 1000 is `base`, 0 is drained (running
   // requests end, no new one begins).
   uint32_t weight_milli = 1000;
+  std::string zone{};  // where it says that it runs, if it does; only shown
 
   friend bool operator==(const Instance& a, const Instance& b) {
     return a.address == b.address && a.port == b.port && a.name == b.name &&
-           a.weight_milli == b.weight_milli;
+           a.weight_milli == b.weight_milli && a.zone == b.zone;
   }
   friend bool operator<(const Instance& a, const Instance& b) {
     if (!(a.address == b.address)) return a.address < b.address;

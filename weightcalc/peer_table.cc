@@ -23,7 +23,7 @@ namespace dynweight {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr uint64_t kMagic = 0x3542542d74687764;  // "dwht-TB5"
+constexpr uint64_t kMagic = 0x3642542d74687764;  // "dwht-TB6"
 
 constexpr uint64_t LineAligned(uint64_t bytes) {
   return (bytes + kLine - 1) / kLine * kLine;
@@ -47,15 +47,29 @@ static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 32 &&
                   sizeof(PeerCounters) == 112,
               "a change of the layout changes kMagic");
 
-void PeerIdentity::set_node(std::string_view name) {
-  size_t length = std::min(name.size(), node.size() - 1);
-  // Not in the middle of a UTF-8 character: the status prints the name.
-  while (length > 0 && length < name.size() &&
-         (static_cast<unsigned char>(name[length]) & 0xc0) == 0x80) {
+namespace {
+
+// As much of `text` as fits, and zeroes.
+template <size_t N>
+void Cut(std::string_view text, std::array<char, N>* cut) {
+  size_t length = std::min(text.size(), N - 1);
+  // Not in the middle of a UTF-8 character: the status prints it.
+  while (length > 0 && length < text.size() &&
+         (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) {
     length--;
   }
-  node.fill('\0');
-  std::copy_n(name.begin(), length, node.begin());
+  cut->fill('\0');
+  std::copy_n(text.begin(), length, cut->begin());
+}
+
+}  // namespace
+
+void PeerIdentity::set_node(std::string_view name) { Cut(name, &node); }
+
+ZoneName MakeZoneName(std::string_view zone) {
+  ZoneName name;
+  Cut(zone, &name);
+  return name;
 }
 
 PeerTable::PeerTable(void* memory, uint32_t capacity, uint32_t workers)
@@ -150,6 +164,9 @@ void PeerTable::Rewrite(uint32_t slot, const PeerIdentity* identity) {
   for (size_t i = 0; i < kIdentityWords; i++) {
     s.identity[i].store(words[i], std::memory_order_release);
   }
+  for (std::atomic<uint64_t>& word : s.zone) {
+    word.store(0, std::memory_order_relaxed);
+  }
   s.health.Reset();
   PeerCounters& c = s.counters;
   for (std::atomic<uint64_t>* counter :
@@ -171,6 +188,24 @@ void PeerTable::SetPeer(uint32_t slot, const PeerIdentity& identity) {
 }
 
 void PeerTable::ClearPeer(uint32_t slot) { Rewrite(slot, nullptr); }
+
+void PeerTable::SetZone(uint32_t slot, const ZoneName& zone) {
+  uint64_t words[kZoneWords];
+  std::memcpy(words, zone.data(), sizeof(words));
+  for (size_t i = 0; i < kZoneWords; i++) {
+    slots_[slot].zone[i].store(words[i], std::memory_order_relaxed);
+  }
+}
+
+ZoneName PeerTable::zone(uint32_t slot) const {
+  uint64_t words[kZoneWords];
+  for (size_t i = 0; i < kZoneWords; i++) {
+    words[i] = slots_[slot].zone[i].load(std::memory_order_relaxed);
+  }
+  ZoneName zone;
+  std::memcpy(zone.data(), words, sizeof(words));
+  return zone;
+}
 
 void PeerTable::SetWeight(uint32_t slot, uint32_t weight) {
   weights_[slot].store(std::min(weight, kMaxWeight), std::memory_order_relaxed);

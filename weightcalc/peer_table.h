@@ -61,6 +61,10 @@ struct PeerIdentity {
   void set_node(std::string_view name);
 };
 
+// Where a peer says that it runs, cut to 39 bytes; zero-terminated. Only shown.
+using ZoneName = std::array<char, 40>;
+ZoneName MakeZoneName(std::string_view zone);
+
 // A consistent copy of a slot, taken by Read().
 struct Peer {
   uint64_t generation = 0;
@@ -115,6 +119,10 @@ class PeerTable {
   // in their own time. Seen by picks after Publish().
   void SetWeight(uint32_t slot, uint32_t weight);
 
+  // Where the peer of `slot` runs; SetPeer() and ClearPeer() forget it. The
+  // peer stays the same under another one.
+  void SetZone(uint32_t slot, const ZoneName& zone);
+
   // Empties `slot`: its peer leaves under a new generation.
   void ClearPeer(uint32_t slot);
 
@@ -158,6 +166,10 @@ class PeerTable {
   // Copies out who occupies `slot`. False when the slot is empty or being
   // rewritten: choose another. Never waits.
   bool Read(uint32_t slot, Peer* peer) const;
+
+  // Where the peer of `slot` runs; "": it doesn't say. For a moment it may be a
+  // mix of what it was and what it becomes.
+  ZoneName zone(uint32_t slot) const;
 
   // The present generation; 0 when empty or being rewritten.
   uint64_t generation(uint32_t slot) const {
@@ -219,13 +231,16 @@ class PeerTable {
   // it without a data race; see Read().
   static constexpr size_t kIdentityWords = (sizeof(PeerIdentity) + 7) / 8;
 
+  static constexpr size_t kZoneWords = sizeof(ZoneName) / 8;
+
   // What every request reads and seldom writes, on one line; what every request
-  // writes; and what is read once a occupant.
+  // writes; and what is read once a occupant, which leaves room for the zone.
   struct alignas(64) Slot {
     std::atomic<uint64_t> generation;
     PeerHealth health;
     alignas(64) PeerCounters counters;
     alignas(64) std::atomic<uint64_t> identity[kIdentityWords];
+    std::atomic<uint64_t> zone[kZoneWords];
   };
 
   friend class PeerTableTester;  // leaves a slot as a killed writer does

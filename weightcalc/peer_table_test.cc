@@ -52,6 +52,30 @@ TEST_F(PeerTableTest, CreateFormatsMemoryThatHeldSomethingElse) {
   EXPECT_EQ(table.picks(), 0u);
 }
 
+TEST_F(PeerTableTest, AZoneIsOfThePeerAndNoReasonForAGeneration) {
+  const uint64_t generation = Assign(2, 1);
+  EXPECT_STREQ(table_->zone(2).data(), "");
+  table_->SetZone(2, MakeZoneName("cn-beijing-a"));
+  EXPECT_STREQ(table_->zone(2).data(), "cn-beijing-a");
+  EXPECT_STREQ(table_->zone(1).data(), "");
+  EXPECT_STREQ(table_->zone(3).data(), "");
+  EXPECT_EQ(table_->generation(2), generation);
+  ASSERT_TRUE(table_->Read(2, &peer_));
+  EXPECT_EQ(peer_.identity.node, MadeUpPeer(1).node);
+  Assign(2, 2);
+  EXPECT_STREQ(table_->zone(2).data(), "");
+}
+
+TEST_F(PeerTableTest, AZoneIsCutBetweenCharacters) {
+  Assign(0, 1);
+  table_->SetZone(0, MakeZoneName(std::string(100, 'z')));
+  EXPECT_EQ(std::string(table_->zone(0).data()), std::string(39, 'z'));
+  table_->SetZone(0, MakeZoneName(std::string(38, 'z') + "\u00e9"));
+  EXPECT_EQ(std::string(table_->zone(0).data()), std::string(38, 'z'));
+  table_->SetZone(0, MakeZoneName(""));
+  EXPECT_STREQ(table_->zone(0).data(), "");
+}
+
 TEST_F(PeerTableTest, BytesAreWholeLinesAndGrowWithBoth) {
   for (uint32_t workers = 1; workers < 40; workers++) {
     EXPECT_EQ(PeerTable::Bytes(kCapacity, workers) % 64, 0u);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -20,6 +21,8 @@ struct SlotState {
   uint32_t weight = 0;
   bool stays = false;
   uint32_t weight_milli = 0;  // of an instance that does
+  ZoneName zone{};            // that it has
+  ZoneName wanted_zone{};
 
   // Tenants by address; of two with one address the one in use first.
   friend bool operator<(const SlotState& a, const SlotState& b) {
@@ -36,6 +39,7 @@ std::vector<SlotState> ReadSlots(const PeerTable& table, SlotRange range) {
     states[i].occupied = table.Read(states[i].slot, &peer);
     if (states[i].occupied) states[i].occupant = peer.identity;
     states[i].weight = table.weight(states[i].slot);
+    states[i].zone = states[i].wanted_zone = table.zone(states[i].slot);
   }
   return states;
 }
@@ -44,6 +48,7 @@ std::vector<SlotState> ReadSlots(const PeerTable& table, SlotRange range) {
 struct Candidate {
   PeerIdentity identity;
   uint32_t weight_milli = 0;  // of instances
+  ZoneName zone{};
 };
 
 // The first `most` of them by address, port and name; of several with one
@@ -71,12 +76,13 @@ void Choose(size_t most, std::vector<Candidate>* candidates) {
 
 void AddCandidate(const IpAddress& address, uint16_t port,
                   const std::string& name, uint32_t weight_milli,
-                  std::vector<Candidate>* candidates) {
+                  std::string_view zone, std::vector<Candidate>* candidates) {
   Candidate& candidate = candidates->emplace_back();
   candidate.identity.address = address;
   candidate.identity.port = port;
   candidate.identity.set_node(name);
   candidate.weight_milli = weight_milli;
+  candidate.zone = MakeZoneName(zone);
 }
 
 bool Stays(const PeerIdentity& wanted, const SlotState& state) {
@@ -133,6 +139,7 @@ std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
     if (state != states.end() && state->occupant.address == identity.address) {
       state->stays = true;
       state->weight_milli = candidate.weight_milli;
+      state->wanted_zone = candidate.zone;
     } else {
       joining.push_back(&candidate);
     }
@@ -144,9 +151,11 @@ std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
   std::vector<SlotWrite> writes;
   writes.reserve(range.count);  // nearly always none or all of them
   const auto write_weight = [&](const SlotState& state, uint32_t target) {
-    if (state.weight == target) return;
+    const bool zoned = state.zone != state.wanted_zone;
+    if (state.weight == target && !zoned) return;
     writes.push_back({state.slot, false, target, PeerIdentity(),
-                      others && state.weight == 0 && target != 0});
+                      others && state.weight == 0 && target != 0, false, zoned,
+                      state.wanted_zone});
   };
   for (const SlotState& state : states) {
     if (state.stays) {
@@ -162,7 +171,7 @@ std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
       const uint32_t weight =
           weigh(joining[i]->identity, joining[i]->weight_milli, 0);
       writes.push_back({free[i]->slot, true, weight, joining[i]->identity,
-                        others && weight != 0});
+                        others && weight != 0, false, true, joining[i]->zone});
     } else if (forget && free[i]->occupied && free[i]->weight == 0 &&
                table.Active(free[i]->slot) == 0) {
       SlotWrite& write = writes.emplace_back();
@@ -195,7 +204,7 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
   std::vector<Candidate> wanted;
   wanted.reserve(nodes.size());
   for (const IngressNode& node : nodes) {
-    AddCandidate(node.address, port, node.name, 0, &wanted);
+    AddCandidate(node.address, port, node.name, 0, "", &wanted);
   }
   return PlanFor(table, range, std::move(wanted), /*forget=*/false,
                  [&](const PeerIdentity& identity, uint32_t, uint32_t present) {
@@ -211,7 +220,7 @@ std::vector<SlotWrite> PlanSlots(const PeerTable& table, SlotRange range,
   for (const Instance& instance : instances) {
     if (instance.weight_milli == 0) continue;
     AddCandidate(instance.address, instance.port, instance.name,
-                 instance.weight_milli, &wanted);
+                 instance.weight_milli, instance.zone, &wanted);
   }
   return PlanFor(table, range, std::move(wanted), /*forget=*/true, weight_of);
 }
@@ -226,6 +235,7 @@ void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,
     }
     if (write.assign) table.SetPeer(write.slot, write.identity);
     table.SetWeight(write.slot, write.weight);
+    if (write.zoned) table.SetZone(write.slot, write.zone);
     if (write.joins && now_ms > 0) table.health(write.slot).StartSlowly(now_ms);
   }
 }

@@ -37,6 +37,8 @@ struct SlotWrite {
   // share may grow slowly. Never so when all of a line come at once.
   bool joins = false;
   bool clear = false;  // ClearPeer(), instead of all that
+  bool zoned = false;  // then SetZone(zone)
+  ZoneName zone{};
 };
 
 // What a line's slots should look like, as writes from what they are now, in
@@ -49,6 +51,7 @@ struct SlotWrite {
 // A node stays when a slot holds its address under `port` and under its name;
 // a node without a name stays whatever the slot calls it. (Clouds hand an
 // address out again: under a new name it is a new node, with fresh counters.)
+// A zone is no part of that: it is written where it has changed.
 // A node that comes back while its slot is drained stays too. A slot that a
 // killed writer left half-written counts as empty. Reads `table`
 // only; call it from the writer's side with no unapplied plan for this range

@@ -164,7 +164,8 @@ HeldTarget ResumeFreeze(const LineConfig& line, const LineWeight& weight,
     if (line.instances()) {
       target.instances.push_back(
           {identity.address, identity.port, std::move(name),
-           MilliOf(line, weight, effect, table.weight(slot))});
+           MilliOf(line, weight, effect, table.weight(slot)),
+           table.zone(slot).data()});
     } else {
       target.nodes.push_back({identity.address, std::move(name)});
     }

@@ -151,6 +151,29 @@ TEST_F(InstancesTest, KeepTheirSlotWhileAddressPortAndNameStay) {
   }
 }
 
+TEST_F(InstancesTest, AnotherZoneIsNoOtherPeer) {
+  Instance pod = Pod(1);
+  pod.zone = "a";
+  KnowInstances({pod, Pod(2)});
+  Apply();
+  const uint32_t slot = SlotOf(pod);
+  const uint64_t generation = table_.generation(slot);
+  EXPECT_STREQ(table_.zone(slot).data(), "a");
+  EXPECT_STREQ(table_.zone(SlotOf(Pod(2))).data(), "");
+  EXPECT_THAT(Plan(), IsEmpty());
+  pod.zone = "b";
+  KnowInstances({pod, Pod(2)});
+  Apply();
+  EXPECT_EQ(SlotOf(pod), slot);
+  EXPECT_EQ(table_.generation(slot), generation);
+  EXPECT_EQ(table_.weight(slot), 10u);
+  EXPECT_STREQ(table_.zone(slot).data(), "b");
+  KnowInstances({Pod(1), Pod(2)});
+  Apply();
+  EXPECT_STREQ(table_.zone(slot).data(), "");
+  EXPECT_EQ(table_.generation(slot), generation);
+}
+
 TEST_F(InstancesTest, AnotherPortIsAnotherPeer) {
   KnowInstances({Pod(1)});
   Apply();

@@ -325,6 +325,7 @@ ngx_dynamic_weight_copy_line(
 
         if (old.table.Read(i, &peer)) {
             table.SetPeer(slot, peer.identity);
+            table.SetZone(slot, old.table.zone(i));
             table.SetWeight(slot, old.table.weight(i));
         }
     }

@@ -99,6 +99,7 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
   facts->server = line_ == nullptr ? &group_->servers[slot_] : nullptr;
   facts->line = line_;
   facts->slot = slot_;
+  facts->zone = table.zone(slot_);
   facts->backup = backup_;
   facts->id = slot_ + (backup_ ? upstream_->groups[0].slots : 0);
 

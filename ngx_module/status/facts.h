@@ -39,6 +39,7 @@ struct PeerFacts {
   // In the upstream, whose slots are counted through, backups last.
   uint64_t id = 0;
   Peer peer;
+  ZoneName zone{};  // "": it doesn't say
   uint32_t weight = 0;
   uint32_t active = 0;
   PeerState state = PeerState::kUp;

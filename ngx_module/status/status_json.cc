@@ -283,6 +283,7 @@ void StatusJson::OnPeer(const UpstreamModel&, const UpstreamSums& sums,
     json_.Text("name", facts.cluster());
     json_.Text("cluster", facts.cluster());
     json_.Text("node", facts.node());
+    if (facts.zone[0] != '\0') json_.Text("zone", facts.zone.data());
   }
   json_.Flag("backup", facts.backup);
   json_.Number("weight", facts.weight);

@@ -37,6 +37,7 @@ class StatusJsonTest : public testing::Test {
     table.SetWeight(0, 10);
     table.SetPeer(1, Node(0x0A000001, name));
     table.SetWeight(1, 33);
+    table.SetZone(1, MakeZoneName(name));
     Decision decision;
     decision.time_ms = 5;
     decision.first = 1;
@@ -91,8 +92,18 @@ TEST_F(StatusJsonTest, HostileNamesComeBackAsTheyWere) {
   const cJSON* node = cJSON_GetArrayItem(At(upstream, "peers"), 1);
   EXPECT_EQ(TextAt(node, "node"), name);
   EXPECT_EQ(TextAt(node, "server"), "10.0.0.1:80");
+  EXPECT_EQ(name.find(TextAt(node, "zone")), 0u) << "cut";
   const cJSON* decision = cJSON_GetArrayItem(At(root, "decisions"), 0);
   EXPECT_EQ(TextAt(decision, "why"), name);
+}
+
+TEST_F(StatusJsonTest, WhoDoesNotSayHasNoZone) {
+  Make("a");
+  Parse(estate_.Query());
+  EXPECT_NE(text_.find("\"zone\":\"a\""), std::string::npos);
+  TableOf(estate_.model.upstreams[0], false).SetZone(1, ZoneName{});
+  Parse(estate_.Query());
+  EXPECT_EQ(text_.find("\"zone\":\"a\""), std::string::npos);
 }
 
 TEST_F(StatusJsonTest, TellsTheArithmetic) {

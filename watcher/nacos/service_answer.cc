@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "watcher/text/json_text.h"
 #include "watcher/text/text_escape.h"
+#include "weightcalc/peer_table.h"
 
 namespace dynweight {
 namespace {
@@ -43,6 +44,15 @@ std::string NameOf(JsonReader* reader, const cJSON* host, std::string_view ip,
       reader->String(host, "serviceName", kMaxIdBytes);
   return CutName(absl::StrCat(std::string(ip), "#", port, "#",
                               std::string(cluster), "#", std::string(service)));
+}
+
+// What it says of itself, which may be anything: no reason to refuse an answer.
+std::string ZoneOf(const cJSON* host) {
+  JsonReader reader("metadata");
+  const std::string_view zone =
+      reader.String(reader.Object(host, "metadata"), "zone", kMaxIdBytes);
+  if (!reader.ok()) return std::string();
+  return MakeZoneName(zone).data();
 }
 
 // Those of old servers call it "valid".
@@ -83,6 +93,7 @@ void ReadHost(JsonReader* reader, const cJSON* host, ServiceAnswer* answer) {
   instance.port = static_cast<uint16_t>(port);
   instance.name = NameOf(reader, host, ip, port);
   instance.weight_milli = WeightMilli(weight);
+  instance.zone = ZoneOf(host);
   answer->instances.push_back(std::move(instance));
 }
 

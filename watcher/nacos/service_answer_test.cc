@@ -150,6 +150,31 @@ TEST(ServiceAnswerTest, TheNameIsTheIdOfTheRegistry) {
   EXPECT_EQ(cut.instances[0].name, std::string(252, 'a'));
 }
 
+std::string ZoneIn(const std::string& metadata) {
+  const ServiceAnswer answer = Read(Info({absl::StrCat(
+      R"({"ip":"10.0.0.1","port":80,"metadata":)", metadata, "}")}));
+  EXPECT_EQ(answer.instances.size(), 1u) << metadata;
+  return answer.instances.empty() ? "?" : answer.instances[0].zone;
+}
+
+TEST(ServiceAnswerTest, TheZoneIsThatOfTheMetadata) {
+  EXPECT_EQ(ZoneIn(R"({"zone":"cn-beijing-a","version":"1"})"), "cn-beijing-a");
+  EXPECT_EQ(ZoneIn(R"({"zone":"<\"\n>"})"), "<\"\n>");
+  EXPECT_EQ(ZoneIn(R"({"zone":")" + std::string(500, 'z') + "\"}"),
+            std::string(39, 'z'));
+}
+
+// Whoever registers writes it, and must not spoil what is said of the others.
+TEST(ServiceAnswerTest, MetadataOfAnyKindAreNoMistake) {
+  for (const char* metadata :
+       {"{}", "null", "5", "[]", R"("zone")", R"({"zone":5})",
+        R"({"zone":{"a":"b"}})", R"({"zone":null})", R"({"zone":""})",
+        R"({"zone":"a","zone":"b"})"}) {
+    EXPECT_EQ(ZoneIn(metadata), "") << metadata;
+  }
+  EXPECT_EQ(ZoneIn(R"({"zone":")" + std::string(5000, 'z') + "\"}"), "");
+}
+
 TEST(ServiceAnswerTest, WhatNoPeerCanHaveIsCounted) {
   const ServiceAnswer answer = Read(Info(
       {Host("orders.example"), Host("0.0.0.0"), Host("10.0.0.1"),
