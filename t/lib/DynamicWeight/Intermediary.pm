@@ -8,9 +8,14 @@ package DynamicWeight::Intermediary;
 #   DynamicWeight::Intermediary->new($t, 'HELD', $api, 'nginx', buffer => 1);
 #   DynamicWeight::Intermediary->new($t, 'END', $api, 'nginx', end => 2);
 #
+#   DynamicWeight::Intermediary->new($t, 'TLS', $nacos, 'haproxy', grpc => 1,
+#       pem => $file, port => DynamicWeight::Nacos::free_ports());
+#
 # `cut`: ends a connection on which nothing came for so many seconds. `buffer`:
 # passes an answer on when its buffer is full or the answer complete. `end`:
-# watches end after so many seconds, whatever the client asks for.
+# watches end after so many seconds, whatever the client asks for. `pem`: speaks
+# TLS, with certificate and key of that file. `grpc`: the same for the port 1000
+# higher, in HTTP/2.
 
 use strict;
 use warnings;
@@ -21,11 +26,12 @@ sub new {
     my ($class, $t, $name, $server, $kind, %opt) = @_;
     my $self = bless {
         dir => "$t->{dir}/intermediary-$name", owner => $$,
-        port => DynamicWeight::free_port(),
+        port => $opt{port} // DynamicWeight::free_port(),
     }, $class;
     mkdir $self->{dir} or die "$self->{dir}: $!\n";
     my ($scheme) = $server->url =~ /^(\w+):/;
     $scheme = 'http' if $kind eq 'nginx';
+    $scheme = 'https' if $opt{pem};
     $t->{names}{$name} = "$scheme://127.0.0.1:$self->{port}";
     push @{$t->{clusters}}, $self;
     my $conf = "$self->{dir}/$kind.conf";
@@ -84,18 +90,26 @@ EOF_CONF
 
 sub haproxy {
     my ($self, $server, %opt) = @_;
-    return <<"EOF_CONF";
+    my $cut = $opt{cut} // 700;
+    my $conf = <<"EOF_CONF";
 global
     pidfile $self->{dir}/pid
 defaults
     mode tcp
     timeout connect 5s
-    timeout client $opt{cut}s
-    timeout server $opt{cut}s
-listen api
-    bind 127.0.0.1:$self->{port}
-    server api 127.0.0.1:@{[$server->port]}
+    timeout client ${cut}s
+    timeout server ${cut}s
 EOF_CONF
+    for my $more (0, $opt{grpc} ? 1000 : ()) {
+        my $tls = $opt{pem} ? " ssl crt $opt{pem} alpn "
+            . ($more ? 'h2' : 'http/1.1') : '';
+        $conf .= <<"EOF_CONF";
+listen api$more
+    bind 127.0.0.1:@{[$self->{port} + $more]}$tls
+    server api 127.0.0.1:@{[$server->port + $more]}
+EOF_CONF
+    }
+    return $conf;
 }
 
 # What nginx has passed on, in the order in which it ended: hashes of status, uri

@@ -65,6 +65,7 @@ sub free_ports {
 }
 
 sub url { "http://127.0.0.1:$_[0]{port}/nacos" }
+sub port { $_[0]{port} }
 sub log { $_[0]{t}->read_file("nacos-$_[0]{name}/server.log") }
 
 sub start {
