@@ -147,8 +147,8 @@ $t->allow(qr/HTTP 403/);
 ok($t->start, 'nginx starts without a right to Ingresses');
 ok($t->wait_weights('orders', \%all), 'the pods count');
 ok(line()->{provisional}, 'provisionally');
-like(watch()->{last_error}, qr/403.*ingresses|ingresses.*403/,
-    'and the error is told');
+wait_ok { watch()->{last_error} =~ /HTTP 403: the token may not list ingresses/ }
+    'and the error is told';
 ingress($bj, 0);
 $bj->heal;
 ok($t->wait_weights('orders', \%others), 'until somebody says');

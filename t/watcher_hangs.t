@@ -61,7 +61,7 @@ sub metric {
 sub thread {
     for my $task (glob '/proc/' . $t->worker0 . '/task/*') {
         open my $f, '<', "$task/comm" or next;
-        return $task =~ s{.*/}{}r if <$f> eq "dynamic_weight\n";
+        return 0 + $task =~ s{.*/}{}r if <$f> eq "dynamic_weight\n";
     }
     die "no thread of the watcher\n";
 }

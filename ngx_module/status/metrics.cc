@@ -133,6 +133,7 @@ void Metrics::Begin(const Moment& now) {
     AppendLabelValue(cluster.name, &label);
     clusters_.push_back({label + "\"", ReadClusterStatus(cluster, now)});
   }
+  if (clusters_.empty()) return;
   Head({"watcher_age_seconds", "gauge",
         "Since the watcher's thread was last seen at work; beyond 20 it "
         "hangs."});
