@@ -135,9 +135,7 @@ void Informer::OnList(std::optional<int64_t> asked_ms) {
 }
 
 void Informer::OnEvent() {
-  const std::vector<size_t> quantities = source_->TakeChanged();
-  LookForDoubts();
-  for (const size_t quantity : quantities) {
+  for (const size_t quantity : source_->TakeChanged()) {
     Update(quantity, DropGuard::kNotConsistent);
   }
   owner_->OnStatusChanged(/*at_once=*/false);
@@ -295,7 +293,7 @@ bool Informer::IsCertain(Guarded* guarded) {
   return !guarded->uncertain;
 }
 
-// An uncertain quantity is not among those that changed.
+// Also in those of which nothing was ever said.
 void Informer::LookForDoubts() {
   for (const size_t index : instances_) (void)IsCertain(&guarded_[index]);
 }

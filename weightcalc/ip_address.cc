@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 namespace dynweight {
 namespace {
 
@@ -57,9 +59,13 @@ std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
 
 std::string IpAddress::ToString() const {
   if (family == kNone) return "";
+  // A view document has tens of thousands: inet_ntop() goes by sprintf().
+  if (family == kIpv4) {
+    return absl::StrCat(bytes[0], ".", bytes[1], ".", bytes[2], ".", bytes[3]);
+  }
   char text[INET6_ADDRSTRLEN];
-  const int af = family == kIpv4 ? AF_INET : AF_INET6;
-  return inet_ntop(af, bytes.data(), text, sizeof(text)) != nullptr ? text : "";
+  return inet_ntop(AF_INET6, bytes.data(), text, sizeof(text)) != nullptr ? text
+                                                                          : "";
 }
 
 }  // namespace dynweight

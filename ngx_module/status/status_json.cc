@@ -58,10 +58,17 @@ class StatusJson : public Document, private UpstreamVisitor {
   bool Step(const Moment& now, std::string* out) override;
 
  private:
-  enum class Phase : uint8_t { kHead, kClusters, kUpstreams, kDecisions };
+  enum class Phase : uint8_t {
+    kHead,
+    kClusters,
+    kView,
+    kUpstreams,
+    kDecisions
+  };
 
   void Head();
   void Cluster(const ClusterModel& cluster, const Moment& now);
+  bool View(std::string* out);
   void OnUpstream(const UpstreamModel& upstream,
                   const UpstreamSums& sums) override;
   void Line(const UpstreamModel& upstream, const UpstreamSums& sums, size_t i);
@@ -81,6 +88,8 @@ class StatusJson : public Document, private UpstreamVisitor {
   JsonWriter json_;
   Phase phase_ = Phase::kHead;
   size_t cluster_ = 0;  // the next one
+  std::string view_;    // that is being given
+  size_t given_ = 0;    // of it
   int64_t now_ms_ = 0;  // when it was begun, Unix
 };
 
@@ -103,6 +112,9 @@ bool StatusJson::Step(const Moment& now, std::string* out) {
       json_.Key("upstreams");
       json_.BeginObject();
       phase_ = Phase::kUpstreams;
+      break;
+    case Phase::kView:
+      if (View(out)) phase_ = Phase::kClusters;
       break;
     case Phase::kUpstreams:
       if (!walk_.Step(now, this)) break;
@@ -148,9 +160,30 @@ void StatusJson::Cluster(const ClusterModel& cluster, const Moment& now) {
   }
   json_.Raw("watch", EncodeClusterStatus(status));
   if (!query_.upstream && query_.peers == AskedPeers::kAll) {
-    json_.Raw("view", cluster.view->ReadText());
+    json_.Key("view");
+    view_ = cluster.view->ReadText();
+    given_ = 0;
+    phase_ = Phase::kView;
+  } else {
+    json_.EndObject();
   }
+}
+
+// A piece of the cluster's; of thousands of instances it is megabytes. True
+// after the last one, with which the cluster ends.
+bool StatusJson::View(std::string* out) {
+  const std::string_view piece =
+      std::string_view(view_).substr(given_, kPieceBytes);
+  if (given_ == 0) {
+    json_.Raw(piece);
+  } else {
+    *out += piece;
+  }
+  given_ += piece.size();
+  if (given_ < view_.size()) return false;
+  view_ = std::string();
   json_.EndObject();
+  return true;
 }
 
 void StatusJson::OnUpstream(const UpstreamModel& upstream,

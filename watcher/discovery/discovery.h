@@ -134,12 +134,13 @@ class Discovery {
 
   // Whether there ever was a whole answer: before that nothing below is known.
   virtual bool listed() const = 0;
-  // The quantities whose answers may have changed since the last call.
+  // The quantities whose answers, or whether they are certain, may have changed
+  // since the last call: work is in proportion to them.
   virtual std::vector<size_t> TakeChanged() = 0;
   virtual Observation Observe(size_t quantity) = 0;
   // Why what the source was told of it is no evidence, so that what is in force
   // holds ("the registry names no instance, and it may have just started");
-  // "" when it is. An uncertain quantity is not among TakeChanged().
+  // "" when it is.
   virtual std::string WhyUncertain(size_t /*quantity*/) const { return {}; }
   // What was last observed of it is in force.
   virtual void Accept(size_t quantity) = 0;

@@ -73,7 +73,8 @@ class KubernetesDiscovery : public Discovery {
       const Departed departed = counter_->TakeDeparted(interest);
       for (const size_t quantity : of_interest_[interest]) {
         departed_[quantity] = departed;
-        if (TakeInstances(quantity)) changed.push_back(quantity);
+        TakeInstances(quantity);
+        changed.push_back(quantity);
       }
     }
     return changed;
@@ -123,19 +124,17 @@ class KubernetesDiscovery : public Discovery {
     quantities_.push_back(std::move(quantity));
   }
 
-  // False: no port is found, so that nobody knows where the instances are.
-  bool TakeInstances(size_t quantity) {
+  // Where no port is found nobody knows where the instances are.
+  void TakeInstances(size_t quantity) {
     const auto port = ports_.find(quantity);
-    if (port == ports_.end()) return true;
+    if (port == ports_.end()) return;
     std::string why =
         counter_->Instances(interest_of_[quantity], port->second).no_port;
-    const bool found = why.empty();
-    if (found) {
+    if (why.empty()) {
       no_port_.erase(quantity);
     } else {
       no_port_[quantity] = std::move(why);
     }
-    return found;
   }
 
   const Subscription subscription_;

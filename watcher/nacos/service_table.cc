@@ -2,6 +2,7 @@
 
 #include "watcher/nacos/service_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -24,14 +25,13 @@ void ServiceTable::Answered(Service* service) {
 void ServiceTable::Take(size_t index, ServiceAnswer answer) {
   Service& service = services_[index];
   Answered(&service);
-  const bool was_uncertain = !service.uncertain.empty();
-  service.uncertain = answer.WhyUncertain();
-  if (!service.uncertain.empty()) {
-    service.changed = false;
-    return;
+  const std::string before =
+      std::exchange(service.uncertain, answer.WhyUncertain());
+  if (service.uncertain != before) Change(index);
+  if (!service.uncertain.empty()) return;
+  if (!service.known || service.evidence.instances != answer.instances) {
+    Change(index);
   }
-  service.changed |= !service.known || was_uncertain ||
-                     service.evidence.instances != answer.instances;
   service.known = true;
   service.evidence = std::move(answer);
 }
@@ -39,15 +39,18 @@ void ServiceTable::Take(size_t index, ServiceAnswer answer) {
 void ServiceTable::Refuse(size_t index, std::string why) {
   Service& service = services_[index];
   Answered(&service);
+  if (service.uncertain != why) Change(index);
   service.uncertain = std::move(why);
-  service.changed = false;
+}
+
+void ServiceTable::Change(size_t index) {
+  if (!std::exchange(services_[index].changed, true)) changed_.push_back(index);
 }
 
 std::vector<size_t> ServiceTable::TakeChanged() {
-  std::vector<size_t> changed;
-  for (size_t i = 0; i < services_.size(); ++i) {
-    if (std::exchange(services_[i].changed, false)) changed.push_back(i);
-  }
+  for (const size_t index : changed_) services_[index].changed = false;
+  std::vector<size_t> changed = std::exchange(changed_, {});
+  std::sort(changed.begin(), changed.end());
   return changed;
 }
 

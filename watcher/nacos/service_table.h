@@ -47,15 +47,17 @@ class ServiceTable {
     ServiceAnswer evidence;
     bool known = false;  // there is evidence
     bool answered = false;
-    bool changed = false;
+    bool changed = false;  // stands in changed_
     std::string uncertain;  // why the last answer is no evidence
   };
 
   void Answered(Service* service);
+  void Change(size_t index);
 
   std::vector<Service> services_;
   std::vector<Quantity> quantities_;
   size_t answered_ = 0;
+  std::vector<size_t> changed_;  // since TakeChanged()
 };
 
 }  // namespace dynweight

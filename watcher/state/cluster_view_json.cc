@@ -236,8 +236,13 @@ bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
 }
 
 std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room) {
+  size_t instances = 0;
+  for (const auto& [key, set] : view.instances) {
+    instances += 1 + set.instances.size();
+  }
   std::string out;
-  out.reserve(256 + view.pods.size() * 96 +
+  out.reserve(256 + view.pods.size() * 96 + view.lines.size() * 96 +
+              instances * 96 +
               (view.nodes.has_value()
                    ? std::min(view.nodes->nodes.size(), room.nodes) * 64
                    : 0));
