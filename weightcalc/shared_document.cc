@@ -90,13 +90,16 @@ absl::Status SharedDocument::Begin(size_t length) {
 void SharedDocument::Fill(size_t offset, std::string_view piece) {
   const uint64_t next = header_->version.load(std::memory_order_relaxed) + 1;
   std::atomic<uint64_t>* out = half(next & 1) + offset / kWord;
-  for (; !piece.empty(); out++) {
-    uint64_t word = 0;
-    const size_t n = std::min(kWord, piece.size());
-    std::memcpy(&word, piece.data(), n);
-    out->store(word, std::memory_order_release);
-    piece.remove_prefix(n);
+  // Whole words first: of a size that the compiler knows.
+  for (; piece.size() >= kWord; piece.remove_prefix(kWord)) {
+    uint64_t word;
+    std::memcpy(&word, piece.data(), kWord);
+    out++->store(word, std::memory_order_release);
   }
+  if (piece.empty()) return;
+  uint64_t word = 0;
+  std::memcpy(&word, piece.data(), piece.size());
+  out->store(word, std::memory_order_release);
 }
 
 void SharedDocument::Show() {
@@ -104,18 +107,22 @@ void SharedDocument::Show() {
   header_->version.store(next, std::memory_order_release);
 }
 
-size_t SharedDocument::Read(char* out) const {
+size_t SharedDocument::Read(char* out, size_t room) const {
   for (int attempt = 0; attempt < kReadAttempts; attempt++) {
     const uint64_t shown = version();
     const size_t length =
         header_->length[shown & 1].load(std::memory_order_acquire);
     if (length > capacity()) continue;  // only foreign hands could do that
+    if (length > room) return length;
     const std::atomic<uint64_t>* in = half(shown & 1);
-    for (size_t done = 0; done < length; in++) {
+    size_t done = 0;
+    for (; done + kWord <= length; done += kWord) {
+      const uint64_t word = in++->load(std::memory_order_acquire);
+      std::memcpy(out + done, &word, kWord);
+    }
+    if (done < length) {
       const uint64_t word = in->load(std::memory_order_acquire);
-      const size_t n = std::min(kWord, length - done);
-      std::memcpy(out + done, &word, n);
-      done += n;
+      std::memcpy(out + done, &word, length - done);
     }
     if (header_->begun.load(std::memory_order_relaxed) <= shown + 1) {
       return length;
@@ -125,8 +132,14 @@ size_t SharedDocument::Read(char* out) const {
 }
 
 std::string SharedDocument::ReadText() const {
-  std::string text(capacity(), '\0');
-  text.resize(Read(text.data()));
+  // Rarely is it longer than it was a moment before.
+  std::string text(std::min(size(), capacity()), '\0');
+  size_t length = Read(text.data(), text.size());
+  if (length > text.size()) {
+    text.resize(capacity());
+    length = Read(text.data(), text.size());
+  }
+  text.resize(length);
   return text;
 }
 

@@ -47,9 +47,10 @@ class SharedDocument {
   void Show();
 
   // Copies the text to `out`, room for capacity() bytes, and returns its
-  // length; 0 when nothing was ever written. Retries a few times when the
-  // writer overtakes it (two writes during one read); then returns 0.
-  size_t Read(char* out) const;
+  // length; 0 when nothing was ever written. With less `room` a longer text is
+  // not copied. Retries a few times when the writer overtakes it (two writes
+  // during one read); then returns 0.
+  size_t Read(char* out, size_t room = SIZE_MAX) const;
 
   // The same as a string of its own.
   std::string ReadText() const;
