@@ -218,6 +218,18 @@ my @wrong = (
     ['two sources', "$zone $cluster" . upstream(
         'ingress_nodes bj service=a/b deployment=a/b port=80;'),
         qr/second source/],
+    (map { ["line with $_->[0]", "$zone $cluster"
+        . upstream("ingress_nodes bj $_->[0] port=80;"), qr/$_->[1]/] }
+        ['ingress=a/b', 'no source .*"service=NAMESPACE\/NAME"'],
+        ['service=a/b ingress=a/b ingress=a/c',
+            'second ingress "ingress=a\/c": write one in a line'],
+        ['service=a/b ingress=b', '"ingress=b": write ingress=NAMESPACE\/NAME'],
+        ['service=a/b ingress=', 'write ingress=NAMESPACE\/NAME'],
+        ['service=a/b ingress=a/B', '"B" names no ingress: 1 to 253'],
+        ['service=a/b ingress=A/b', '"A" is no namespace']),
+    ['instances that need an Ingress', "$zone $cluster"
+        . upstream('instances bj service=a/b ingress=a/b;'),
+        qr/"ingress=a\/b": unknown parameter; write service=/],
     ['source without namespace', "$zone $cluster" . upstream(
         'ingress_nodes bj service=orders port=80;'),
         qr/NAMESPACE\/NAME/],

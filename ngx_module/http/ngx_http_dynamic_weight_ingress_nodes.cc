@@ -129,32 +129,41 @@ ngx_http_dynamic_weight_add_line(ngx_conf_t *cf,
 }
 
 
+/* WORD=NAMESPACE/NAME, once in a line; `second` says so */
+
+static ngx_int_t
+ngx_http_dynamic_weight_read_object(ngx_conf_t *cf, ngx_str_t *arg,
+    absl::StatusOr<dynweight::PodSource> object, const char *second,
+    ngx_str_t *to)
+{
+    if (to->len) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, second, arg);
+        return NGX_ERROR;
+    }
+
+    if (!object.ok()) {
+        std::string  text(object.status().message());
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text.c_str());
+        return NGX_ERROR;
+    }
+
+    *to = *arg;
+
+    return NGX_OK;
+}
+
+
 /* service=NAMESPACE/NAME and the like: what counts the pods of each node */
 
 static ngx_int_t
 ngx_http_dynamic_weight_read_source(ngx_conf_t *cf,
     ngx_dynamic_weight_line_t *line, ngx_str_t *arg)
 {
-    if (line->source.len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "second source \"%V\": write one source in a line; "
-                           "several lines of a cluster are allowed", arg);
-        return NGX_ERROR;
-    }
-
-    auto source = dynweight::PodSource::Parse(
-                      ngx_dynamic_weight_view(*arg));
-
-    if (!source.ok()) {
-        std::string  text(source.status().message());
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text.c_str());
-        return NGX_ERROR;
-    }
-
-    line->source = *arg;
-
-    return NGX_OK;
+    return ngx_http_dynamic_weight_read_object(cf, arg,
+               dynweight::PodSource::Parse(ngx_dynamic_weight_view(*arg)),
+               "second source \"%V\": write one source in a line; several "
+               "lines of a cluster are allowed", &line->source);
 }
 
 
@@ -202,25 +211,10 @@ static ngx_int_t
 ngx_http_dynamic_weight_read_ingress(ngx_conf_t *cf,
     ngx_dynamic_weight_line_t *line, ngx_str_t *arg, ngx_str_t *)
 {
-    if (line->ingress.len) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "second ingress \"%V\": write one in a line", arg);
-        return NGX_ERROR;
-    }
-
-    auto ingress = dynweight::PodSource::ParseIngress(
-                       ngx_dynamic_weight_view(*arg));
-
-    if (!ingress.ok()) {
-        std::string  text(ingress.status().message());
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s", text.c_str());
-        return NGX_ERROR;
-    }
-
-    line->ingress = *arg;
-
-    return NGX_OK;
+    return ngx_http_dynamic_weight_read_object(cf, arg,
+               dynweight::PodSource::ParseIngress(
+                   ngx_dynamic_weight_view(*arg)),
+               "second ingress \"%V\": write one in a line", &line->ingress);
 }
 
 

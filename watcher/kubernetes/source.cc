@@ -50,7 +50,7 @@ absl::Status ParseScoped(std::string_view text, const SourceWord& word,
                                   "end"));
   } else if (rule == NameRule::kSubdomain && !IsDnsSubdomain(rest)) {
     return WrongWord(
-        text, absl::StrCat("\"", std::string(rest), "\" is no name of a ",
+        text, absl::StrCat("\"", std::string(rest), "\" names no ",
                            std::string(word.name),
                            ": 1 to 253 of a-z, 0-9, \"-\" and \".\", a "
                            "letter or digit at either end"));
