@@ -6,11 +6,13 @@
 
 use strict;
 use warnings;
+use utf8;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use DynamicWeight;
+use DynamicWeight::Browser;
 use JSON::Validator;
 use Test::More;
 
@@ -79,6 +81,10 @@ is_deeply([@{line()}{qw(ingress no_ingress pods provisional)}],
 
 # ---- It goes, under load: nobody is sent there any more.
 
+my $browser = DynamicWeight::Browser->new($t);
+$browser->open('http://127.0.0.1:' . $t->port . '/dw/');
+sub page { return $browser->value('document.body.innerText') }
+wait_ok { page() =~ /6 pods × 10 ÷ 2 nodes/ } 'the page has its pods';
 $t->start_load(2);
 my $listed = watch()->{lists};
 ingress($bj, 0);
@@ -95,6 +101,11 @@ like(line()->{reason}, qr/^no ingress=prod\/orders, its pods don't count/,
     'with the reason');
 like(http_get($t->port, '/dw/')->{body}, qr/no ingress=prod\/orders/,
     'so does the page');
+wait_ok { page() =~ /0 pods × 10 ÷ 2 nodes · no ingress=prod\/orders/ }
+    'also one that is open';
+wait_ok { page() =~ /ingress=prod\/orders: no object orders in prod/ }
+    'which has the warning, too';
+$browser->stop;
 ok((grep { /^ingress=prod\/orders: no object orders in prod/ }
     @{watch()->{warnings}}), 'and a warning');
 like($t->log, qr/pods 6 -> 0, nodes 2, no ingress=prod\/orders/,

@@ -34,6 +34,7 @@ struct ngx_dynamic_weight_watch_t {
     ngx_connection_t                     *connection;   /* the eventfd */
     ngx_event_t                           next_piece;
     ngx_event_t                           look;
+    int64_t                               looked_ms;
     ngx_uint_t                            late;  /* the log has told of it */
 };
 
@@ -345,18 +346,22 @@ ngx_dynamic_weight_piece_handler(ngx_event_t *ev)
 static void
 ngx_dynamic_weight_look_handler(ngx_event_t *ev)
 {
-    int64_t                      seen, age;
+    int64_t                      now, seen, age;
     ngx_dynamic_weight_watch_t  *watch;
 
     watch = static_cast<ngx_dynamic_weight_watch_t *>(ev->data);
 
     seen = watch->watcher->SeenMs();
-    age = dynweight::SystemClock().MonotonicMs() - seen;
+    now = dynweight::SystemClock().MonotonicMs();
+    age = now - seen;
 
     watch->apply.conf->root->watcher_seen_ms.store(seen,
                                                    std::memory_order_relaxed);
 
-    if (age > dynweight::kWatcherLateMs && !watch->late) {
+    if (now - watch->looked_ms > 2 * NGX_HTTP_DW_LOOK_MSEC) {
+        /* the whole process stood still: the thread had no chance either */
+
+    } else if (age > dynweight::kWatcherLateMs && !watch->late) {
         watch->late = 1;
         ngx_log_error(NGX_LOG_ALERT, ev->log, 0,
                       "dynamic_weight: the watcher's thread has not been at "
@@ -368,6 +373,8 @@ ngx_dynamic_weight_look_handler(ngx_event_t *ev)
         ngx_log_error(NGX_LOG_NOTICE, ev->log, 0,
                       "dynamic_weight: the watcher's thread is at work again");
     }
+
+    watch->looked_ms = now;
 
     ngx_add_timer(ev, NGX_HTTP_DW_LOOK_MSEC);
 }

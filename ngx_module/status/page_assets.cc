@@ -221,7 +221,9 @@ function updatePart(entry, part) {
     ? plural(part.pods, 'instance') + (part.pods === 1 ? ' × ' : ', each × ')
       + part.base
     : `${plural(part.pods, 'pod')} × ${part.base} ÷ `
-      + plural(part.used_nodes, 'node'));
+      + plural(part.used_nodes, 'node')
+      + (part.no_ingress ? ` · no ${part.ingress}` : '')
+      + (part.provisional ? ' · provisional' : ''));
   if (part.line) entry.why.title = part.reason;
   entry.target.setAttribute('width', part.target_share ?? 0);
   entry.observed.setAttribute('width', part.observed_share ?? 0);
@@ -342,18 +344,19 @@ function updateClusters(status) {
   for (const [name, cluster] of Object.entries(status.clusters)) {
     if (!cluster) continue;
     if (!cluster.up) stale.push(name);
-    cells.push([name, cluster.up, cluster.watch.last_error,
+    cells.push([name, cluster.up,
+      [cluster.watch.last_error, ...cluster.watch.warnings].filter(Boolean),
       cluster.age === null ? 'never'
         : Math.round(cluster.age / 1000) + ' s ago',
       cluster.watch.mode + ' ' + cluster.watch.api, cluster.watch.events,
       cluster.watch.relists, cluster.watch.failures, cluster.watch.rejected]);
   }
-  fill('clusters', () => cells.map(([name, up, error, age, api, ...counts]) => {
+  fill('clusters', () => cells.map(([name, up, errors, age, api, ...counts]) => {
     const head = make('th', '', name);
     head.scope = 'row';
     const state = make('td', '', make('b', up ? 'ok' : 'bad',
       up ? 'up' : 'stale'));
-    if (error) state.append(make('div', 'error', error));
+    state.append(...errors.map(error => make('div', 'error', error)));
     return make('tr', '', head, state, make('td', '', age),
       make('td', '', api), ...counts.map(n => make('td', 'n', n)));
   }), JSON.stringify(cells));

@@ -71,8 +71,8 @@ void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
         .Add("\">");
     AppendArithmetic(line, *record, rows);
     if (record->no_ingress)
-      out.Add(" <small>no ").Text(line.ingress).Add("</small>");
-    if (record->provisional) out.Add(" <small>provisional</small>");
+      out.Add(" · no ").Text(line.ingress);
+    if (record->provisional) out.Add(" · provisional");
   } else {
     out.Add("?<td class=\"why\">")
         .Text(record ? record->reason.view() : std::string_view());
