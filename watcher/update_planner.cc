@@ -85,6 +85,7 @@ void UpdatePlanner::OnChanges(uint32_t index, const ClusterChanges& changes,
     }
   }
   for (const std::string& source : changes.sources) {
+    cluster.texts.Forget(source);
     const auto it = cluster.lines_of_source.find(source);
     if (it == cluster.lines_of_source.end()) continue;
     for (const uint32_t line : it->second) MarkLine(line, now_ms);
@@ -345,7 +346,12 @@ void UpdatePlanner::AddDocuments(
     cluster.explains = false;
     if (cluster.view_due_ms <= due_ms ||
         (with_writes && cluster.view_due_ms != kNever)) {
-      document.view = EncodeClusterView(views_[i], cluster.room);
+      if (now_ms - cluster.texts_ms >= kObservedPaceMs) {
+        cluster.texts.Clear();
+        cluster.texts_ms = now_ms;
+      }
+      document.view =
+          EncodeClusterView(views_[i], cluster.room, &cluster.texts);
       cluster.view_bytes = document.view.size();
       cluster.view_sent_ms = now_ms;
       cluster.view_due_ms = kNever;

@@ -104,7 +104,9 @@ class UpdatePlanner {
   struct Cluster {
     std::map<std::string, std::vector<uint32_t>, std::less<>> lines_of_source;
     std::vector<uint32_t> lines;
-    ViewRoom room;  // of its view's document
+    ViewRoom room;           // of its view's document
+    InstanceSetTexts texts;  // of that
+    int64_t texts_ms = 0;    // since when they are kept
     int64_t view_due_ms = kNever;
     int64_t view_sent_ms = INT64_MIN;
     size_t view_bytes = 0;  // of the last document

@@ -235,7 +235,8 @@ bool ViewComplete(const WatcherConfig& config, uint32_t cluster,
   return nodes || !NeedsNodes(config, cluster);
 }
 
-std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room) {
+std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room,
+                              InstanceSetTexts* kept) {
   size_t instances = 0;
   for (const auto& [key, set] : view.instances) {
     instances += 1 + set.instances.size();
@@ -267,7 +268,8 @@ std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room) {
   out += kAppsEnd;
   AppendInstanceSets(
       view.instances,
-      [&room](const std::string& key) { return room.OfSource(key); }, &out);
+      [&room](const std::string& key) { return room.OfSource(key); }, kept,
+      &out);
   AppendLines(view.lines, &out);
   out += kEnd;
   return out;

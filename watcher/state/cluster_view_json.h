@@ -56,8 +56,10 @@ ViewRoom RoomFor(const WatcherConfig& config, uint32_t cluster);
 // One JSON object without line breaks, the same for the same view, safe inside
 // HTML. Only the first nodes and instances are written, as many as there is
 // room for, and "total" says how many there are. Node names are cut to
-// kMaxNodeNameBytes; invalid UTF-8 is replaced.
-std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room);
+// kMaxNodeNameBytes; invalid UTF-8 is replaced. `kept`: texts of this view that
+// are still right are taken from there.
+std::string EncodeClusterView(const ClusterView& view, const ViewRoom& room,
+                              InstanceSetTexts* kept = nullptr);
 
 // The same of several views, as an array; as many of the first as `max_bytes`
 // have room for.

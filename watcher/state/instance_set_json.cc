@@ -41,6 +41,35 @@ void AppendTime(int64_t ms, std::string* out) {
   AppendCount(static_cast<uint64_t>(std::max<int64_t>(ms, 0)), out);
 }
 
+// A member of the object of all sets.
+void AppendInstanceSet(const std::string& key, const InstanceSet& set,
+                       size_t room, std::string* out) {
+  AppendJsonString(key, SIZE_MAX, out);
+  *out += kSet;
+  const size_t n = std::min(set.instances.size(), room);
+  for (size_t i = 0; i < n; i++) {
+    const Instance& instance = set.instances[i];
+    if (i != 0) *out += ',';
+    *out += kAddress;
+    *out += instance.address.ToString();
+    *out += kPort;
+    AppendCount(instance.port, out);
+    *out += kName;
+    AppendJsonString(instance.name, kMaxNodeNameBytes, out);
+    *out += kWeight;
+    AppendCount(instance.weight_milli, out);
+    *out += '}';
+  }
+  *out += ']';
+  if (set.provisional) *out += kProvisional;
+  if (set.none) *out += kNone;
+  *out += kTotal;
+  AppendCount(set.instances.size() + set.cut, out);
+  *out += kObserved;
+  AppendTime(set.observed_ms, out);
+  *out += '}';
+}
+
 InstanceSet ReadInstanceSet(const cJSON* json, JsonReader* reader) {
   InstanceSet set;
   set.observed_ms =
@@ -91,37 +120,25 @@ void SaneInstances(std::vector<Instance>* instances) {
   }
 }
 
+void InstanceSetTexts::Forget(std::string_view key) {
+  const auto it = texts_.find(key);
+  if (it != texts_.end()) texts_.erase(it);
+}
+
 void AppendInstanceSets(const InstanceSets& sets,
                         absl::FunctionRef<size_t(const std::string& key)> room,
-                        std::string* out) {
+                        InstanceSetTexts* kept, std::string* out) {
   if (sets.empty()) return;
   *out += kInstances;
   for (const auto& [key, set] : sets) {
     if (key != sets.begin()->first) *out += ',';
-    AppendJsonString(key, SIZE_MAX, out);
-    *out += kSet;
-    const size_t n = std::min(set.instances.size(), room(key));
-    for (size_t i = 0; i < n; i++) {
-      const Instance& instance = set.instances[i];
-      if (i != 0) *out += ',';
-      *out += kAddress;
-      *out += instance.address.ToString();
-      *out += kPort;
-      AppendCount(instance.port, out);
-      *out += kName;
-      AppendJsonString(instance.name, kMaxNodeNameBytes, out);
-      *out += kWeight;
-      AppendCount(instance.weight_milli, out);
-      *out += '}';
+    if (kept == nullptr) {
+      AppendInstanceSet(key, set, room(key), out);
+      continue;
     }
-    *out += ']';
-    if (set.provisional) *out += kProvisional;
-    if (set.none) *out += kNone;
-    *out += kTotal;
-    AppendCount(set.instances.size() + set.cut, out);
-    *out += kObserved;
-    AppendTime(set.observed_ms, out);
-    *out += '}';
+    const auto [it, fresh] = kept->texts_.try_emplace(key);
+    if (fresh) AppendInstanceSet(key, set, room(key), &it->second);
+    *out += it->second;
   }
   *out += '}';
 }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -28,12 +29,31 @@ using InstanceSets = std::map<std::string, InstanceSet, std::less<>>;
 // have '?' for what would have to be escaped: documents stay small.
 void SaneInstances(std::vector<Instance>* instances);
 
+// The texts of the sets of one view, kept: of thousands only those that changed
+// are encoded again. A value; not thread-safe.
+class InstanceSetTexts {
+ public:
+  // The set of this key is another now.
+  void Forget(std::string_view key);
+  // Also the times of observation, which are no change, are to be those of now.
+  void Clear() { texts_.clear(); }
+
+ private:
+  friend void AppendInstanceSets(
+      const InstanceSets& sets,
+      absl::FunctionRef<size_t(const std::string& key)> room,
+      InstanceSetTexts* kept, std::string* out);
+
+  std::map<std::string, std::string, std::less<>> texts_;  // by key
+};
+
 // Appends a member of an object, `,"instances":{...}`; nothing when there is no
 // set. Of each only the first are written, as many as there is room for, and
-// "total" says how many there are.
+// "total" says how many there are. With `kept`, not nullptr, `room` is always
+// the same.
 void AppendInstanceSets(const InstanceSets& sets,
                         absl::FunctionRef<size_t(const std::string& key)> room,
-                        std::string* out);
+                        InstanceSetTexts* kept, std::string* out);
 
 // That member of `parent`; what is wrong is the reader's.
 InstanceSets ReadInstanceSets(const cJSON* parent, JsonReader* reader);

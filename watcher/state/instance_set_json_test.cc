@@ -72,6 +72,30 @@ TEST(InstanceSetJson, OnlyThoseThatCanHaveASlotAreWritten) {
   EXPECT_EQ(read.instances.at(kKey).cut, 1u);
 }
 
+TEST(InstanceSetJson, KeptTextsAreThoseOfSetsThatDidNotChange) {
+  ClusterView view = View();
+  view.instances["service=prod/other"].instances =
+      view.instances[kKey].instances;
+  const ViewRoom room = ViewRoom::Of(99);
+  InstanceSetTexts kept;
+  EXPECT_EQ(EncodeClusterView(view, room, &kept),
+            EncodeClusterView(view, room));
+  // Another set, one that changes, and one more.
+  view.instances[kKey].instances.pop_back();
+  kept.Forget(kKey);
+  view.instances["service=prod/fresh"].none = true;
+  kept.Forget("service=prod/fresh");
+  EXPECT_EQ(EncodeClusterView(view, room, &kept),
+            EncodeClusterView(view, room));
+  // A time alone is no change.
+  const std::string before = EncodeClusterView(view, room);
+  view.instances[kKey].observed_ms += 1000;
+  EXPECT_EQ(EncodeClusterView(view, room, &kept), before);
+  kept.Clear();
+  EXPECT_EQ(EncodeClusterView(view, room, &kept),
+            EncodeClusterView(view, room));
+}
+
 TEST(InstanceSetJson, AFormerVersionsDocumentHasNone) {
   const ClusterView read =
       DecodeClusterView(R"({"name":"bj","ingress_nodes":{"source":""},)"
