@@ -24,8 +24,15 @@ bool LacksIngress(const ClusterView& view, const LineConfig& line,
   *provisional = false;
   if (line.ingress.empty()) return false;
   const auto known = view.pods.find(line.ingress);
-  *provisional = known == view.pods.end();
-  return !*provisional && known->second.pods == 0;
+  if (known != view.pods.end()) return known->second.pods == 0;
+  *provisional = true;
+  for (const ViewLine& held : view.lines) {
+    if (held.no_ingress && held.upstream == line.upstream &&
+        held.source == line.source) {
+      return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace dynweight

@@ -47,6 +47,8 @@ struct ViewLine {
   std::string source;               // as LineConfig::source has it
   std::optional<PodCount> assumed;  // nothing: `pods` has it, or nobody knows
   bool instances = false;           // of that kind: nothing is ever assumed
+  bool no_ingress = false;  // its Ingress is assumed not to be there; false:
+                            // `pods` has it, or nobody knows
 };
 
 // A value; not thread-safe.
@@ -66,8 +68,9 @@ struct ClusterView {
                          // milliseconds; 0: one does
 };
 
-// Whether the line's Ingress is known not to be there. `provisional`: it needs
-// one and nobody has said yet, so that it is taken to be there.
+// Whether the line's Ingress is known, or assumed, not to be there.
+// `provisional`: it needs one and nobody has said yet; without a word from
+// before it is taken to be there.
 bool LacksIngress(const ClusterView& view, const LineConfig& line,
                   bool* provisional);
 

@@ -29,6 +29,7 @@ constexpr std::string_view kApps = "},\"apps\":{";
 constexpr std::string_view kPods = ":{\"pods\":";
 constexpr std::string_view kAppsEnd = "}";
 constexpr std::string_view kInstanceLine = ",\"instances\":true";
+constexpr std::string_view kNoIngress = ",\"no_ingress\":true";
 constexpr std::string_view kProvisional = ",\"provisional\":true";
 constexpr std::string_view kApi = ",\"api\":[";
 constexpr std::string_view kSince = ",\"since\":";
@@ -96,6 +97,7 @@ void AppendLines(const std::vector<ViewLine>& lines, std::string* out) {
     *out += kLineSource;
     AppendJsonString(line.source, kNoLimit, out);
     if (line.instances) *out += kInstanceLine;
+    if (line.no_ingress) *out += kNoIngress;
     if (line.assumed.has_value()) {
       *out += kAssumed;
       AppendCount(line.assumed->pods, out);
@@ -119,6 +121,7 @@ std::vector<ViewLine> ReadLines(const cJSON* root, JsonReader* reader) {
         line.source = std::string(
             reader->RequiredString(element, "source", kMaxTextBytes));
         line.instances = reader->Bool(element, "instances").value_or(false);
+        line.no_ingress = reader->Bool(element, "no_ingress").value_or(false);
         const std::optional<uint64_t> pods = reader->Count(element, "pods");
         if (!pods.has_value()) return;
         line.assumed = PodCount{
@@ -370,8 +373,9 @@ size_t MaxEncodedViewBytes(const WatcherConfig& config, uint32_t cluster) {
     if (line.cluster != cluster) continue;
     bytes += kUpstream.size() + MaxJsonStringBytes(line.upstream.size()) +
              kLineSource.size() + MaxJsonStringBytes(line.source.size()) +
-             kInstanceLine.size() + kAssumed.size() + kMaxDigits +
-             kObserved.size() + kMaxDigits + std::string_view("},").size();
+             kInstanceLine.size() + kNoIngress.size() + kAssumed.size() +
+             kMaxDigits + kObserved.size() + kMaxDigits +
+             std::string_view("},").size();
   }
   return bytes;
 }

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <utility>
 
+#include "watcher/state/held_ingresses.h"
 #include "watcher/state/held_instances.h"
 #include "weightcalc/ingress_node.h"
 
@@ -108,6 +109,9 @@ class Takeover {
           {line.upstream, line.source, std::nullopt, line.instances()});
     }
     AssumeCounts(&result.views);
+    for (uint32_t c = 0; c < config_.clusters.size(); ++c) {
+      AssumeIngresses(config_, c, Akin(c), &result.views[c]);
+    }
     Retain(result.views, &result.retained);
     return result;
   }
@@ -462,7 +466,10 @@ class Takeover {
                                       : view.pods.count(line.source) == 0;
                          }),
           view.lines.end());
-      for (ViewLine& line : view.lines) line.assumed.reset();
+      for (ViewLine& line : view.lines) {
+        line.assumed.reset();
+        line.no_ingress = false;
+      }
       retained->push_back(std::move(view));
       if (retained->size() == kMaxRetainedViews) break;
     }

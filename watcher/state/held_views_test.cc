@@ -247,6 +247,34 @@ TEST_F(TakeOverTest, ClustersThatChangeNamesKeepTheirNodes) {
   EXPECT_EQ(Pods(1), "30?");
 }
 
+TEST_F(TakeOverTest, AnIngressThatWasGoneIsGoneUntilSomebodySaysOtherwise) {
+  config_.lines[0].ingress = "ingress=prod/orders";
+  const auto lacks = [this] {
+    bool provisional;
+    const bool gone =
+        LacksIngress(held_.views[0], config_.lines[0], &provisional);
+    return std::string(gone ? "gone" : "there") + (provisional ? "?" : "");
+  };
+  Reload();
+  EXPECT_EQ(lacks(), "there?");
+  Know(0, {{"service=prod/orders", 100}, {"ingress=prod/orders", 0}});
+  EXPECT_EQ(lacks(), "gone");
+  Reload();
+  EXPECT_EQ(lacks(), "gone");
+  // Renamed, while its API is silent.
+  config_.clusters[0].name = "beijing";
+  Reload();
+  EXPECT_EQ(Pods(0), "100?");
+  EXPECT_EQ(lacks(), "gone?");
+  Reload();
+  EXPECT_EQ(lacks(), "gone?");
+  Know(0, {{"service=prod/orders", 100}, {"ingress=prod/orders", 1}});
+  EXPECT_EQ(lacks(), "there");
+  config_.clusters[0].name = "bj";
+  Reload();
+  EXPECT_EQ(lacks(), "there?") << "the latest word counts";
+}
+
 TEST_F(TakeOverTest, AMovedApiServerIsTheSameCluster) {
   config_.clusters[0].api = {"https://moved:6443"};
   Reload();
