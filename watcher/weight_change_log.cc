@@ -1,4 +1,4 @@
-// See weight_journal.h.
+// See weight_change_log.h.
 
 #include "watcher/weight_change_log.h"
 

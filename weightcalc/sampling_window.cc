@@ -1,4 +1,4 @@
-// See share_window.h.
+// See sampling_window.h.
 
 #include "weightcalc/sampling_window.h"
 

@@ -26,7 +26,7 @@ static ngx_int_t ngx_http_dynamic_weight_add_no_address(ngx_conf_t *cf,
     const ngx_dynamic_weight_line_t *line);
 
 
-/* ingress_nodes CLUSTER SOURCE port=N [ingress=N/N] [slots=N] [empty=keep|drain] ... */
+/* ingress_nodes CLUSTER SOURCE port=N [ingress=NS/NAME] [slots=N] ... */
 
 char *
 ngx_http_dynamic_weight_ingress_nodes(ngx_conf_t *cf, ngx_command_t *,

@@ -1,4 +1,4 @@
-// See counter.h.
+// See object_counter.h.
 
 #include "watcher/kubernetes/object_counter.h"
 
