@@ -107,6 +107,18 @@ void SharedDocument::Show() {
   header_->version.store(next, std::memory_order_release);
 }
 
+void SharedDocument::Copy(uint64_t shown, size_t begin, size_t end,
+                          char* out) const {
+  const std::atomic<uint64_t>* in = half(shown & 1) + begin / kWord;
+  for (; begin + kWord <= end; begin += kWord, out += kWord) {
+    const uint64_t word = in++->load(std::memory_order_acquire);
+    std::memcpy(out, &word, kWord);
+  }
+  if (begin == end) return;
+  const uint64_t word = in->load(std::memory_order_acquire);
+  std::memcpy(out, &word, end - begin);
+}
+
 size_t SharedDocument::Read(char* out, size_t room) const {
   for (int attempt = 0; attempt < kReadAttempts; attempt++) {
     const uint64_t shown = version();
@@ -114,19 +126,8 @@ size_t SharedDocument::Read(char* out, size_t room) const {
         header_->length[shown & 1].load(std::memory_order_acquire);
     if (length > capacity()) continue;  // only foreign hands could do that
     if (length > room) return length;
-    const std::atomic<uint64_t>* in = half(shown & 1);
-    size_t done = 0;
-    for (; done + kWord <= length; done += kWord) {
-      const uint64_t word = in++->load(std::memory_order_acquire);
-      std::memcpy(out + done, &word, kWord);
-    }
-    if (done < length) {
-      const uint64_t word = in->load(std::memory_order_acquire);
-      std::memcpy(out + done, &word, length - done);
-    }
-    if (header_->begun.load(std::memory_order_relaxed) <= shown + 1) {
-      return length;
-    }
+    Copy(shown, 0, length, out);
+    if (IsIntact(shown)) return length;
   }
   return 0;
 }
@@ -145,6 +146,30 @@ std::string SharedDocument::ReadText() const {
 
 size_t SharedDocument::size() const {
   return header_->length[version() & 1].load(std::memory_order_relaxed);
+}
+
+bool SharedDocumentReader::Begin() {
+  text_.clear();
+  if (attempts_++ == kReadAttempts) {
+    length_ = 0;
+    return false;
+  }
+  shown_ = document_->version();
+  length_ = std::min(
+      document_->header_->length[shown_ & 1].load(std::memory_order_acquire),
+      document_->capacity());
+  text_.reserve(length_);
+  return true;
+}
+
+bool SharedDocumentReader::Read(size_t bytes) {
+  if (attempts_ == 0) Begin();
+  const size_t begin = text_.size();
+  const size_t end = begin + std::min(bytes, length_ - begin);
+  text_.resize(end);
+  document_->Copy(shown_, begin, end, text_.data() + begin);
+  if (document_->IsIntact(shown_)) return end == length_;
+  return !Begin();
 }
 
 }  // namespace dynweight

@@ -73,10 +73,44 @@ class SharedDocument {
     std::atomic<uint64_t> length[2];
   };
 
+  friend class SharedDocumentReader;
+
   explicit SharedDocument(void* memory);
   std::atomic<uint64_t>* half(uint64_t i) const;
 
+  // Copies bytes [begin, end) of the half that `shown` shows; `begin` is a
+  // multiple of 8. They are of that version if it is intact afterwards.
+  void Copy(uint64_t shown, size_t begin, size_t end, char* out) const;
+  bool IsIntact(uint64_t shown) const {
+    return header_->begun.load(std::memory_order_relaxed) <= shown + 1;
+  }
+
   Header* header_ = nullptr;
+};
+
+// Copies a document's text in bounded pieces, for a reader that must not be
+// held up for long. It is the text that was shown at one moment. Not
+// thread-safe.
+class SharedDocumentReader {
+ public:
+  explicit SharedDocumentReader(const SharedDocument* document)
+      : document_(document) {}
+
+  // Copies at most `bytes` (a multiple of 8) more; true when text() is whole.
+  // A text that the writer overtook is begun again, a few times; then it is
+  // empty.
+  bool Read(size_t bytes);
+
+  const std::string& text() const { return text_; }
+
+ private:
+  bool Begin();
+
+  const SharedDocument* document_;
+  uint64_t shown_ = 0;
+  size_t length_ = 0;
+  int attempts_ = 0;  // so far
+  std::string text_;
 };
 
 }  // namespace dynweight

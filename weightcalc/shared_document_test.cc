@@ -2,6 +2,7 @@
 
 #include "weightcalc/shared_document.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <random>
@@ -76,6 +77,45 @@ TEST_F(SharedDocumentTest, ATextInPiecesIsShownWhenItIsWhole) {
             absl::StatusCode::kResourceExhausted);
 }
 
+TEST_F(SharedDocumentTest, IsReadInPiecesOfOneText) {
+  for (size_t length : {0, 1, 63, 64, 65, 4099}) {
+    const std::string text(length, 'x');
+    ASSERT_TRUE(document_.Write(text).ok());
+    SharedDocumentReader reader(&document_);
+    size_t pieces = 1;
+    for (; !reader.Read(64); ++pieces) {
+      EXPECT_EQ(reader.text().size(), pieces * 64);
+    }
+    EXPECT_EQ(reader.text(), text);
+    EXPECT_EQ(pieces, std::max<size_t>((length + 63) / 64, 1));
+  }
+
+  // One write meanwhile leaves the text that is being read; a second one has
+  // its place, and it is the newest that is read then.
+  ASSERT_TRUE(document_.Write(std::string(1000, 'a')).ok());
+  SharedDocumentReader reader(&document_);
+  EXPECT_FALSE(reader.Read(64));
+  ASSERT_TRUE(document_.Write(std::string(900, 'b')).ok());
+  EXPECT_FALSE(reader.Read(64));
+  EXPECT_EQ(reader.text(), std::string(128, 'a'));
+  ASSERT_TRUE(document_.Write(std::string(800, 'c')).ok());
+  while (!reader.Read(64)) {
+  }
+  EXPECT_EQ(reader.text(), std::string(800, 'c'));
+}
+
+TEST_F(SharedDocumentTest, APieceOfATextThatIsAlwaysOvertakenIsNone) {
+  ASSERT_TRUE(document_.Write(std::string(1000, 'a')).ok());
+  SharedDocumentReader reader(&document_);
+  int pieces = 0;
+  while (!reader.Read(64)) {
+    ASSERT_LT(++pieces, 1000);
+    ASSERT_TRUE(document_.Write(std::string(1000, 'b')).ok());
+    ASSERT_TRUE(document_.Write(std::string(1000, 'c')).ok());
+  }
+  EXPECT_EQ(reader.text(), "");
+}
+
 TEST_F(SharedDocumentTest, RefusesATextThatIsTooLongAndKeepsTheOld) {
   ASSERT_TRUE(document_.Write("old").ok());
   const absl::Status status = document_.Write(std::string(kCapacity + 1, 'x'));
@@ -141,6 +181,10 @@ void ReadOnce(const SharedDocument& document, Board& board) {
   if (text.empty()) return;
   if (!IsWhole(text)) board.torn++;
   board.reads++;
+  SharedDocumentReader reader(&document);
+  while (!reader.Read(512)) {
+  }
+  if (!reader.text().empty() && !IsWhole(reader.text())) board.torn++;
 }
 
 TEST_F(SharedDocumentTest, AKilledWriterLeavesTheFormerText) {
