@@ -25,15 +25,12 @@ constexpr char kSetup[] =
     R"({"clientVersion":"nginx-dynamic-weight:v0.1","tenant":"",)"
     R"("labels":{"source":"sdk","module":"naming"},"abilityTable":{}})";
 
-// "{"resultCode":200,"requestId":"7"}" for a request of the server.
-std::string AnswerTo(const GrpcMessage& request) {
-  std::string id;
-  const absl::StatusOr<JsonDocument> document = ParseJson(request.json);
-  if (document.ok()) {
-    JsonReader reader("request");
-    id = std::string(
-        reader.String(reader.Root(document->get()), "requestId", kMaxIdBytes));
-  }
+// {"resultCode":200,"requestId":"7"} for a request of the server; of one that
+// is no JSON the id is empty.
+std::string AnswerTo(const cJSON* request) {
+  JsonReader reader("request");
+  const std::string_view id =
+      reader.String(reader.Root(request), "requestId", kMaxIdBytes);
   return absl::StrCat(R"({"resultCode":200,"requestId":)",
                       JsonString(id, kMaxIdBytes), "}");
 }
@@ -213,11 +210,15 @@ void GrpcConnection::OnPayload(std::string_view payload) {
   ++stats_->events;
   GrpcMessage answer;
   if (!AnswerType(request->type, &answer.type)) return;
-  answer.json = AnswerTo(*request);
+  const absl::StatusOr<JsonDocument> document = ParseJson(request->json);
+  const cJSON* root = document.ok() ? document->get() : nullptr;
+  answer.json = AnswerTo(root);
   if (!transport_->Send(stream_, WriteGrpcMessage(answer))) {
     return End(absl::UnavailableError("the server takes no answers"));
   }
-  if (request->type != "SetupAckRequest") return events_.pushed(*request);
+  if (request->type != "SetupAckRequest") {
+    return events_.pushed(request->type, root);
+  }
   if (!ready_) BeReady();
 }
 

@@ -16,6 +16,7 @@
 #include "watcher/discovery/discovery.h"
 #include "watcher/nacos/grpc_message.h"
 #include "watcher/nacos/http_fetch.h"
+#include "watcher/text/json_value.h"
 #include "watcher/transport/http_transport.h"
 
 namespace dynweight {
@@ -37,8 +38,9 @@ class GrpcConnection : private HttpHandler {
  public:
   struct Events {
     std::function<void()> ready;
-    // A request of the server; the connection answers it itself.
-    std::function<void(const GrpcMessage& request)> pushed;
+    // A request of the server, nullptr if it is no JSON; the connection answers
+    // it itself.
+    std::function<void(const std::string& type, const cJSON* request)> pushed;
     // It has gone, or never was; once, and nothing is called after it.
     std::function<void(const absl::Status& error)> ended;
   };

@@ -132,7 +132,9 @@ void GrpcSubscriber::Connect() {
       delegate_->credentials(), stats_,
       GrpcConnection::Events{
           [this] { OnReady(); },
-          [this](const GrpcMessage& request) { OnPushed(request); },
+          [this](const std::string& type, const cJSON* request) {
+            OnPushed(type, request);
+          },
           [this](const absl::Status& error) { Fail(error); }});
   for (Service& service : services_) service.made_ms = 0;
   connection_->Open(now_ms_);
@@ -273,20 +275,15 @@ void GrpcSubscriber::Refuse(const Service& service, const std::string& why) {
   if (first_error_.ok()) first_error_ = absl::UnavailableError(why);
 }
 
-void GrpcSubscriber::OnPushed(const GrpcMessage& request) {
-  if (request.type == "ConnectResetRequest") {
+void GrpcSubscriber::OnPushed(const std::string& type, const cJSON* request) {
+  if (type == "ConnectResetRequest") {
     // The server wants its connections elsewhere.
     delegate_->OnApiBusy(base_, kHealthMs);
     return Fail(absl::UnavailableError("the server asks to connect again"));
   }
-  if (request.type != "NotifySubscriberRequest") return;
-  const absl::StatusOr<JsonDocument> document = ParseJson(request.json);
-  if (!document.ok()) {
-    ++stats_->rejected;
-    return;
-  }
-  JsonReader reader(request.type);
-  const cJSON* root = reader.Root(document->get());
+  if (type != "NotifySubscriberRequest") return;
+  JsonReader reader(type);
+  const cJSON* root = reader.Root(request);
   const cJSON* info = reader.Object(root, "serviceInfo");
   std::string name(reader.String(info, "name", kMaxNameBytes));
   const std::string group(reader.String(info, "groupName", kMaxNameBytes));

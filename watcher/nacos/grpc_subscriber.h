@@ -87,7 +87,7 @@ class GrpcSubscriber {
                 const absl::StatusOr<GrpcMessage>& answer);
   void OnRefused(size_t service, const std::string& token,
                  const GrpcMessage& answer);
-  void OnPushed(const GrpcMessage& request);
+  void OnPushed(const std::string& type, const cJSON* request);
   void Take(Service* service, const cJSON* info);
   void Refuse(const Service& service, const std::string& why);
   void EndSync();
