@@ -310,6 +310,11 @@ void ClusterWatcher::OnStillTrue(const Quantity& quantity) {
   changes_.observed = true;
 }
 
+// One source's back-off is no reason for another to wait.
+void ClusterWatcher::OnRecovered() {
+  for (const auto& informer : informers_) informer->Retry();
+}
+
 void ClusterWatcher::OnStatusChanged(bool at_once) {
   changes_.status = true;
   changes_.status_at_once |= at_once;

@@ -80,6 +80,7 @@ class ClusterWatcher : private InformerDelegate {
   void OnPods(const std::string& source, uint64_t pods) override;
   void OnNodes(std::vector<IngressNode> nodes) override;
   void OnInstances(const std::string& source, InstanceSet set) override;
+  void OnRecovered() override;
   void OnStillTrue(const Quantity& quantity) override;
   void OnStatusChanged(bool at_once) override;
   void OnLog(LogLine::Level level, std::string_view text) override;

@@ -242,6 +242,29 @@ TEST_F(ClusterWatcherTest, AFailureIsToldOnceAndSoIsTheRecovery) {
   EXPECT_EQ(watcher_->Status().last_error, "");
 }
 
+TEST_F(ClusterWatcherTest, ASourceThatIsWellAgainWakesTheOthers) {
+  Start();
+  reflector_->Fail("refused");
+  EXPECT_EQ(reflector_->retries, 0);
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  EXPECT_EQ(reflector_->retries, 1);
+  reflector_->Modify(Slice("orders", 13));
+  EXPECT_EQ(reflector_->retries, 1);
+}
+
+TEST_F(ClusterWatcherTest, WhatNobodyKnowsIsAwaited) {
+  Start();
+  EXPECT_TRUE(reflector_->delegate()->Awaited());
+  reflector_->List({Slice("orders", 12), Slice("edge", 3)});
+  EXPECT_FALSE(reflector_->delegate()->Awaited());
+}
+
+TEST_F(ClusterWatcherTest, WhatAPreviousRunKnewIsNotAwaited) {
+  Hold(12, 3);
+  Start();
+  EXPECT_FALSE(reflector_->delegate()->Awaited());
+}
+
 TEST_F(ClusterWatcherTest, StatusNamesTheApiModeAndVersions) {
   Start();
   const ClusterStatus status = watcher_->Status();

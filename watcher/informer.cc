@@ -42,6 +42,20 @@ std::optional<uint64_t> HeldSize(const ClusterView& view,
   return it->second.pods;
 }
 
+// Whether anything of it is in force, be it from a previous run.
+bool IsKnown(const ClusterView& view, const Quantity& quantity) {
+  switch (quantity.kind) {
+    case Quantity::Kind::kIngressNodes:
+      return view.nodes.has_value();
+    case Quantity::Kind::kInstances:
+      return view.instances.count(quantity.source) > 0;
+    case Quantity::Kind::kPods:
+    case Quantity::Kind::kObjects:
+      break;
+  }
+  return view.pods.count(quantity.source) > 0;
+}
+
 std::vector<IngressNode> NodesInForce(const ClusterView& view) {
   return view.nodes ? view.nodes->nodes : std::vector<IngressNode>();
 }
@@ -141,10 +155,20 @@ void Informer::OnEvent() {
   owner_->OnStatusChanged(/*at_once=*/false);
 }
 
+bool Informer::Awaited() const {
+  const ClusterView& view = owner_->view();
+  return std::any_of(guarded_.begin(), guarded_.end(),
+                     [&view](const Guarded& guarded) {
+                       return !IsKnown(view, *guarded.quantity);
+                     });
+}
+
 void Informer::OnHealthy() {
+  const bool failed = health_.failing();
   const std::optional<LogLine> recovered = health_.OnHealthy(name(), *clock_);
   Log(recovered);
   owner_->OnStatusChanged(/*at_once=*/recovered.has_value());
+  if (failed) owner_->OnRecovered();
   const int64_t now = clock_->MonotonicMs();
   if (now < next_still_true_ms_ || !source_->listed()) return;
   next_still_true_ms_ = now + kStillTrueMs;

@@ -43,6 +43,8 @@ class InformerDelegate {
   virtual void OnNodes(std::vector<IngressNode> nodes) = 0;
   // Its observed_ms is the owner's to set.
   virtual void OnInstances(const std::string& source, InstanceSet set) = 0;
+  // The source is well again after a failure.
+  virtual void OnRecovered() = 0;
   // What is in force was just said again.
   virtual void OnStillTrue(const Quantity& quantity) = 0;
   // The status document is out of date; `at_once`: an operator waits for it.
@@ -62,6 +64,8 @@ class Informer : private DiscoveryDelegate {
   void Fail(const absl::Status& error) { OnError(error); }
   void Tick();
   int64_t DeadlineMs() const;
+  // Another source of the cluster is well again.
+  void Retry() { source_->Retry(clock_->MonotonicMs()); }
 
   bool listed() const { return source_->listed(); }
   // The server refuses to tell this (403), or it is more than can be kept.
@@ -101,6 +105,7 @@ class Informer : private DiscoveryDelegate {
   void OnApiBusy(const std::string& base, int64_t retry_after_ms) override {
     owner_->OnApiBusy(base, retry_after_ms);
   }
+  bool Awaited() const override;
   void OnList(std::optional<int64_t> asked_ms) override;
   void OnEvent() override;
   void OnHealthy() override;

@@ -88,6 +88,10 @@ class DiscoveryDelegate {
   virtual void OnList(std::optional<int64_t> asked_ms) = 0;
   // Something of the answer has changed.
   virtual void OnEvent() = 0;
+  // Nothing is known yet of what the source is to tell, not even from before:
+  // requests wait for it, and an API that comes back is worth being asked
+  // often.
+  virtual bool Awaited() const { return false; }
   // The server is heard and nothing is failing: while one half of what is asked
   // succeeds and the other does not, this is not called.
   virtual void OnHealthy() = 0;
@@ -129,6 +133,9 @@ class Discovery {
   // confirm a drop. Soon; one answer serves all requests from before it was
   // asked for. Answered by OnList() with its `asked_ms`.
   virtual void RequestConfirmation(int64_t now_ms) = 0;
+  // The cluster's API is heard again: what waits because no server answered is
+  // asked for again now.
+  virtual void Retry(int64_t /*now_ms*/) {}
   // Nothing waits for that any more: what has not been asked for need not be.
   virtual void WithdrawConfirmation() {}
 

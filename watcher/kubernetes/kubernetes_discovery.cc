@@ -64,6 +64,7 @@ class KubernetesDiscovery : public Discovery {
   void RequestConfirmation(int64_t now_ms) override {
     reflector_->RequestFreshList(now_ms);
   }
+  void Retry(int64_t now_ms) override { reflector_->Retry(now_ms); }
   void WithdrawConfirmation() override { reflector_->WithdrawList(); }
 
   bool listed() const override { return counter_->listed(); }

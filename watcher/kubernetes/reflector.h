@@ -78,6 +78,9 @@ class Reflector {
   // drop. Soon, see ReflectorOptions::spread_ms: one list answers all requests
   // that were made before it began. A watch under way goes on.
   virtual void RequestFreshList(int64_t now_ms) = 0;
+  // The server is heard again by others: what waits because it did not answer
+  // is asked for again now, unless it said when to come (Retry-After).
+  virtual void Retry(int64_t now_ms) = 0;
   // Nobody waits for that list any more: one that has not begun is not read.
   virtual void WithdrawList() = 0;
   virtual const DiscoveryStats& stats() const = 0;

@@ -81,6 +81,14 @@ void ReflectorImpl::RequestFreshList(int64_t now_ms) {
   }
 }
 
+void ReflectorImpl::Retry(int64_t now_ms) {
+  if (!unanswered_) return;
+  now_ms_ = std::max(now_ms_, now_ms);
+  // Only noted, as a sibling calls this from within its own answer.
+  if (list_at_ != kNever) list_at_ = std::min(list_at_, now_ms_);
+  if (watch_at_ != kNever) watch_at_ = std::min(watch_at_, now_ms_);
+}
+
 void ReflectorImpl::WithdrawList() {
   list_wanted_ = list_answers_request_ = false;
   wanted_at_ = kNever;
@@ -190,7 +198,7 @@ void ReflectorImpl::CommitList(const ListFetchResult& list) {
     watch_.Cancel();
   }
   since_list_.Begin();
-  version_refused_ = version_suspect_ = list_failing_ = false;
+  version_refused_ = version_suspect_ = list_failing_ = unanswered_ = false;
   versioned_failures_ = 0;
   absent_ = 0;
   stats_.resource_version = version_;
@@ -253,6 +261,7 @@ void ReflectorImpl::SuspectVersion(const ListFetchResult& list) {
 void ReflectorImpl::FailList(const ListFetchResult& list) {
   list_wanted_ |= list_answers_request_;
   list_failing_ = true;
+  unanswered_ = list.server_failed && list.retry_after_ms < 0;
   SuspectVersion(list);
   if (list.http_status == 404) {
     if (at_ == 0) absent_error_ = list.error;
@@ -274,6 +283,9 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
   // for the interval.
   if (!options_.watch && delegate_->ApiBase() == list_.base()) {
     wait_ms = std::max(wait_ms, options_.interval_ms);
+  }
+  if (unanswered_ && delegate_->Awaited()) {
+    wait_ms = std::min(wait_ms, UpToTwice(kAwaitedCapMs));
   }
   list_at_ = now_ms_ + wait_ms;
   ReportFailure(list.http_status == 404 ? absent_error_ : list.error);

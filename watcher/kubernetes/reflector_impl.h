@@ -24,6 +24,9 @@ namespace dynweight::reflector_internal {
 
 inline constexpr int64_t kWatchBackoffCapMs = 30000;
 inline constexpr int64_t kPollBackoffCapMs = 5000;  // or the interval if longer
+// Up to twice as long by chance: as often is asked who does not answer while
+// nothing is known.
+inline constexpr int64_t kAwaitedCapMs = 1000;
 inline constexpr int64_t kMaxRetryAfterMs = 300000;
 // So many 429 in a row are answered as they want it, by chance so much later.
 inline constexpr int kBusyAnswers = 10;
@@ -63,6 +66,7 @@ class ReflectorImpl final : public Reflector {
   int64_t Deadline() const override;
   void Tick(int64_t now_ms) override;
   void RequestFreshList(int64_t now_ms) override;
+  void Retry(int64_t now_ms) override;
   void WithdrawList() override;
   const DiscoveryStats& stats() const override { return stats_; }
 
@@ -138,7 +142,8 @@ class ReflectorImpl final : public Reflector {
   int64_t quiet_ms_ = kQuietMs;        // after heard_ms_
   int64_t periodic_at_ = kNever;
   bool list_failing_ = false;
-  int busy_answers_ = 0;  // in a row
+  bool unanswered_ = false;  // what fails does for want of a server's answer
+  int busy_answers_ = 0;     // in a row
   EventsSinceList since_list_;
   int64_t settled_at_ = kNever;      // when the committed list may be told
   std::optional<int64_t> asked_ms_;  // of the list that is to be told

@@ -38,6 +38,54 @@ TEST_F(ReflectorListFailureTest, BackOffStartsAgainAfterTwoMinutesOfHealth) {
   EXPECT_EQ(WaitFor(/*watch=*/false), 800);
 }
 
+TEST_F(ReflectorListFailureTest,
+       WhileNothingIsKnownItAsksAtLeastEachTwoSeconds) {
+  delegate_.awaited = true;
+  random_ = 0.9;
+  Start();
+  for (int i = 0; i < 5; ++i) {
+    Break(List(), absl::UnavailableError("refused"));
+    EXPECT_EQ(WaitFor(/*watch=*/false), i == 0 ? 1520 : 1900);
+  }
+  // A server that answers is not stormed.
+  Refuse(List(), 403);
+  EXPECT_GT(WaitFor(/*watch=*/false), 30000);
+  Refuse(List(), 503, "", 20000);
+  EXPECT_GE(WaitFor(/*watch=*/false), 20000);
+}
+
+TEST_F(ReflectorListFailureTest, ASiblingThatIsAnsweredEndsTheWait) {
+  Start();
+  for (int i = 0; i < 6; ++i) {
+    Break(List(), absl::UnavailableError("refused"));
+    WaitFor(/*watch=*/false);
+  }
+  Break(List(), absl::UnavailableError("refused"));
+  Advance(1000);
+  reflector_->Retry(now_ms_);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 0);
+
+  AnswerList(Page({"x"}, "100"));
+  Break(Watch(), absl::UnavailableError("refused"));
+  reflector_->Retry(now_ms_);
+  EXPECT_EQ(WaitFor(/*watch=*/true), 0);
+  AnswerWatch();
+  Advance(6000);
+  // Nothing waits.
+  reflector_->Retry(now_ms_);
+  EXPECT_GT(WaitFor(/*watch=*/false), 50000);
+}
+
+TEST_F(ReflectorListFailureTest, ASiblingIsNoReasonToAskWhoRefuses) {
+  Start();
+  Refuse(List(), 403);
+  reflector_->Retry(now_ms_);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+  Refuse(List(), 503, "", 7000);
+  reflector_->Retry(now_ms_);
+  EXPECT_EQ(WaitFor(/*watch=*/false), 7000);
+}
+
 TEST_F(ReflectorListFailureTest, RetryAfterIsObeyed) {
   Start();
   Refuse(List(), 429, StatusObject(429, "TooManyRequests"), 7000);

@@ -87,7 +87,7 @@ void ReflectorImpl::EndUnheardWatch() {
   watch_.Cancel();
   if (list_of_ms_ > watch_began_ms_) return SetBuffered();
   delegate_->OnApiFailure(watch_.base());
-  server_failed_ = true;
+  server_failed_ = unanswered_ = true;
   FailWatch(WatchError(absl::DeadlineExceededError("no answer within timeout")),
             FailureWaitMs(watch_.base(), -1));
 }
@@ -152,6 +152,7 @@ void ReflectorImpl::OnShortWatch(const absl::Status& why) {
 void ReflectorImpl::OnWatchUnanswered(const absl::Status& error,
                                       int64_t retry_after_ms) {
   server_failed_ = true;
+  unanswered_ = retry_after_ms < 0;
   const int64_t wait_ms = FailureWaitMs(watch_.base(), retry_after_ms);
   if (++useless_watches_ >= kUselessWatches) return FailWatch(error, wait_ms);
   watch_failing_ = true;
@@ -170,6 +171,7 @@ void ReflectorImpl::OnWatchRefused(const ApiRefusal& refusal,
     delegate_->OnApiFailure(watch_.base());
     return OnWatchUnanswered(error, refusal.retry_after_ms);
   }
+  unanswered_ = false;
   switch (refusal.kind) {
     case ApiRefusal::Kind::kTooLarge:
       version_refused_ = true;
@@ -257,6 +259,7 @@ absl::Status ReflectorImpl::WatchError(const absl::Status& error) const {
 
 void ReflectorImpl::MaybeHealthy() {
   if (list_failing_ || watch_failing_) return;
+  unanswered_ = false;
   backoff_.Healthy(now_ms_);
   busy_answers_ = 0;
   delegate_->OnHealthy();

@@ -35,6 +35,7 @@ class PlayedReflector : public Reflector {
     ++consistent_requests;
     requested_ms = now_ms;
   }
+  void Retry(int64_t) override { ++retries; }
   void WithdrawList() override { ++withdrawn; }
   const DiscoveryStats& stats() const override { return stats_; }
 
@@ -75,6 +76,7 @@ class PlayedReflector : public Reflector {
 
   bool started = false;
   int consistent_requests = 0;
+  int retries = 0;
   int withdrawn = 0;
   int64_t requested_ms = 0;
 

@@ -135,6 +135,7 @@ class RecordingDelegate : public DiscoveryDelegate {
     api_busy.push_back({busy, retry_after_ms});
     if (!next_base_when_busy.empty()) base = next_base_when_busy;
   }
+  bool Awaited() const override { return awaited; }
   void OnTrouble(const std::string& text) override { troubles.push_back(text); }
   void OnList(std::optional<int64_t> asked_ms) override {
     lists.push_back(asked_ms.has_value());
@@ -153,6 +154,7 @@ class RecordingDelegate : public DiscoveryDelegate {
   std::string base = "https://a:6443";
   std::string next_base;  // to which a failure turns; empty: the same
   std::string next_base_when_busy;
+  bool awaited = false;
   bool confirm_next_list = false;
   Reflector* reflector = nullptr;
   std::vector<std::string> api_failures;
