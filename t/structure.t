@@ -21,6 +21,7 @@ my @order = qw(
     watcher/discovery
     watcher/kubernetes/protobuf
     watcher/kubernetes
+    watcher/karmada
     watcher/nacos
     watcher/config
     watcher/state

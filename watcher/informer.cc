@@ -303,7 +303,6 @@ void Informer::UpdateInstances(Guarded* guarded, int64_t now_ms,
 }
 
 bool Informer::IsCertain(Guarded* guarded) {
-  if (!IsInstances(*guarded->quantity)) return true;
   const std::string why = source_->WhyUncertain(guarded->index);
   const bool was_uncertain = std::exchange(guarded->uncertain, !why.empty());
   if (guarded->uncertain) {

@@ -10,6 +10,8 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <random>
 #include <system_error>
@@ -21,6 +23,7 @@
 #include "watcher/cluster_status.h"
 #include "watcher/cluster_watcher.h"
 #include "watcher/handoff.h"
+#include "watcher/karmada/control_plane.h"
 #include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/nacos/nacos_discovery.h"
 #include "watcher/state/held_views.h"
@@ -133,6 +136,8 @@ class WatcherThread : public Watcher {
     std::mt19937_64 engine;
     // Of the clusters that have credential files.
     std::vector<std::unique_ptr<CredentialsLook>> credentials;
+    // By the cluster that it is; of those of whose members something is asked.
+    std::map<uint32_t, std::shared_ptr<ControlPlane>> control_planes;
     std::vector<std::unique_ptr<ClusterWatcher>> clusters;
     std::unique_ptr<UpdatePlanner> planner;
     int64_t gather_until_ms = 0;
@@ -236,12 +241,27 @@ std::vector<DiscoveryMaker> WatcherThread::Sources(uint32_t cluster,
     return NacosDiscoveries(NacosSourcesOf(config_, cluster), transport,
                             &clock_, random);
   }
-  return KubernetesDiscoveries(
-      SourcesOf(config_, cluster),
+  const ReflectorFactory reflectors =
       [transport, random](const ReflectorOptions& options, ObjectSink* sink,
                           DiscoveryDelegate* delegate) {
         return Reflector::Create(options, transport, sink, delegate, random);
-      });
+      };
+  std::vector<DiscoveryMaker> sources =
+      KubernetesDiscoveries(SourcesOf(config_, cluster), reflectors);
+  // A member's control plane is before it.
+  std::vector<DiscoveryMaker> more;
+  if (const auto via = config_.clusters[cluster].via) {
+    const auto plane = run->control_planes.find(*via);
+    if (plane != run->control_planes.end()) {
+      more = plane->second->SourcesOf(cluster);
+    }
+  } else if (auto plane = ControlPlane::Create(
+                 KarmadaSourcesOf(config_, cluster), reflectors)) {
+    more = plane->Sources();
+    run->control_planes[cluster] = std::move(plane);
+  }
+  std::move(more.begin(), more.end(), std::back_inserter(sources));
+  return sources;
 }
 
 ClusterWatcher::NewCredentials WatcherThread::Look(

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "watcher/kubernetes/member_proxy.h"
 #include "watcher/nacos/nacos_source.h"
 #include "watcher/transport/api_url.h"
 #include "watcher/transport/kubeconfig.h"
@@ -110,6 +111,11 @@ ngx_dynamic_weight_api(ngx_conf_t *cf,
         return ngx_dynamic_weight_refuse(cf, block, value, url.status());
     }
 
+    absl::Status  status = dynweight::CheckKarmadaPath(*url);
+    if (!status.ok()) {
+        return ngx_dynamic_weight_refuse(cf, block, value, status);
+    }
+
     if (std::find(api.begin(), api.end(), *url) != api.end()) {
         return ngx_dynamic_weight_refuse(cf, block, value,
                   absl::InvalidArgumentError("the URL is duplicate"));
@@ -195,12 +201,47 @@ ngx_dynamic_weight_kubeconfig(ngx_conf_t *cf,
         return ngx_dynamic_weight_refuse(cf, block, value, url.status());
     }
 
+    absl::Status  status = dynweight::CheckKarmadaPath(*url);
+    if (!status.ok()) {
+        return ngx_dynamic_weight_refuse(cf, block, value, status);
+    }
+
     block->kubeconfig = value[1];
     block->cluster->api.push_back(*std::move(url));
     block->cluster->credentials = std::move(config->credentials);
     block->cluster->credentials.kubeconfig = ngx_dynamic_weight_view(file);
     block->cluster->credentials.kubeconfig_context = context;
     block->cluster->credentials.kubeconfig_server = config->server;
+
+    return NGX_CONF_OK;
+}
+
+
+/* whose member it is may be looked up only when the block is read */
+
+static char *
+ngx_dynamic_weight_via(ngx_conf_t *, ngx_dynamic_weight_block_t *block,
+    ngx_str_t *value)
+{
+    block->via = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_dynamic_weight_member(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value)
+{
+    std::string_view  name = ngx_dynamic_weight_view(value[1]);
+
+    absl::Status  status = dynweight::CheckMemberName(name);
+
+    if (!status.ok()) {
+        return ngx_dynamic_weight_refuse(cf, block, value, status);
+    }
+
+    block->cluster->member = name;
 
     return NGX_CONF_OK;
 }
@@ -387,6 +428,8 @@ static constexpr ngx_dynamic_weight_setter_t
 {
     { "type", 1, 1, false, ngx_dynamic_weight_type },
     { "api", 1, 1, true, ngx_dynamic_weight_api },
+    { "via", 1, 1, false, ngx_dynamic_weight_via },
+    { "member", 1, 1, false, ngx_dynamic_weight_member },
     { "namespace", 1, 1, false, ngx_dynamic_weight_namespace },
     { "user", 1, 1, false, ngx_dynamic_weight_user },
     { "password_file", 1, 1, false,

@@ -7,6 +7,7 @@
 
 #include <set>
 #include <string_view>
+#include <vector>
 
 
 typedef struct {
@@ -14,6 +15,7 @@ typedef struct {
     ngx_str_t                          name;
     std::set<std::string_view>         seen;       /* directives */
     ngx_str_t                          kubeconfig;
+    ngx_str_t                          via;
 } ngx_dynamic_weight_block_t;
 
 
@@ -34,6 +36,16 @@ typedef struct {
 
 const ngx_dynamic_weight_setter_t *ngx_dynamic_weight_find_setter(
     std::string_view name);
+
+
+/* _via.cc: what "via" and "member" say; before the block is checked */
+
+char *ngx_dynamic_weight_go_via(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block,
+    const std::vector<dynweight::ClusterConfig> &clusters);
+
+void ngx_dynamic_weight_await_proxy(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block);
 
 
 #endif  // DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_

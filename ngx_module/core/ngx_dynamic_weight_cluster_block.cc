@@ -78,7 +78,11 @@ ngx_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *, void *conf)
             return rv;
         }
 
-        rv = ngx_dynamic_weight_finish_block(cf, &block);
+        rv = ngx_dynamic_weight_go_via(cf, &block, dmcf->config->clusters);
+
+        if (rv == NGX_CONF_OK) {
+            rv = ngx_dynamic_weight_finish_block(cf, &block);
+        }
 
         if (rv == NGX_CONF_OK) {
             dmcf->config->clusters.push_back(std::move(cluster));
@@ -252,7 +256,13 @@ ngx_dynamic_weight_finish_block(ngx_conf_t *cf,
         return NGX_HTTP_DW_CONF_ERROR;
     }
 
+    ngx_dynamic_weight_await_proxy(cf, block);
+
     for (const std::string &url : block->cluster->api) {
+
+        if (block->cluster->via) {
+            break;    /* told of its control plane */
+        }
 
         if (url.compare(0, 5, "http:") == 0
             && (!cred.token_file.empty() || !cred.token.empty()

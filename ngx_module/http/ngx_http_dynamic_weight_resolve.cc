@@ -309,8 +309,17 @@ ngx_http_dynamic_weight_resolve_source(
     }
 
     if (!line.instances) {
-        return dynweight::PodSource::Parse(
-                   ngx_dynamic_weight_view(line.source)).value().Key();
+        auto source = dynweight::PodSource::Parse(
+                          ngx_dynamic_weight_view(line.source)).value();
+
+        if (dynweight::IsOfControlPlane(source) && !cluster.via) {
+            return absl::InvalidArgumentError(
+                       "\"binding=\" counts what a Karmada control plane says "
+                       "of a member: write \"via CLUSTER; member NAME;\" in "
+                       "the cluster's block, or another source");
+        }
+
+        return source.Key();
     }
 
     word = static_cast<ngx_str_t *>(line.words.elts);
@@ -397,7 +406,13 @@ ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
     place = static_cast<ngx_dynamic_weight_place_t *>(
         dmcf->cluster_places.elts);
 
-    std::set<uint32_t>  used, by_nodes;
+    std::set<uint32_t>  used, by_nodes, planes;
+
+    for (const dynweight::ClusterConfig &cluster : dmcf->config->clusters) {
+        if (cluster.via) {
+            planes.insert(*cluster.via);
+        }
+    }
 
     for (const dynweight::LineConfig &line : dmcf->config->lines) {
         used.insert(line.cluster);
@@ -423,6 +438,20 @@ ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
                               name, place[i].file, place[i].line);
             }
 
+            continue;
+        }
+
+        if (planes.count(i)
+            && cluster.nodes.kind == dynweight::NodeSource::Kind::kNone)
+        {
+            continue;    /* its members are counted by it */
+        }
+
+        if (planes.count(i)) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"ingress_nodes\" of cluster \"%s\" have no effect, "
+                          "as only its members are used: remove them, in "
+                          "%s:%ui", name, place[i].file, place[i].line);
             continue;
         }
 

@@ -10,6 +10,7 @@
 //                           "external_address","cordoned","deleting","taint",
 //                           "labels"}],"labels":{of all}}
 //   PUT    /_fake/ingress_service  {"namespace","name","addresses":[]}
+//   PUT    /_fake/member    {"name","port"}: see member_proxy.h
 //   POST   /_fake/compact
 //   POST   /_fake/rewind    {"version"}
 //   PUT    /_fake/token     {"token"}
@@ -179,6 +180,9 @@ std::pair<int, std::string> FakeCluster::Control(std::string_view method,
       if (cJSON_IsString(item)) addresses.push_back(item->valuestring);
     }
     return SetIngressService(ns, name, addresses), done;
+  }
+  if (call == "PUT /_fake/member") {
+    return SetMember(name, IntMember(json.get(), "port")), done;
   }
   if (call == "POST /_fake/rewind") {
     RewindVersion(static_cast<uint64_t>(NumberMember(json.get(), "version")));

@@ -15,6 +15,7 @@
 #include "t/fake_cluster/connection_server.h"
 #include "t/fake_cluster/fault.h"
 #include "t/fake_cluster/kubernetes_api.h"
+#include "t/fake_cluster/member_proxy.h"
 #include "t/fake_cluster/object_store.h"
 #include "t/fake_cluster/request_log.h"
 #include "t/fake_cluster/sample_objects.h"
@@ -58,6 +59,7 @@ class FakeClusterImpl : public FakeCluster {
         tls_(std::move(tls)),
         store_(options_.history),
         api_(&store_, &faults_, &requests_),
+        members_(&store_, &requests_, options_.member_hang_ms),
         port_(options_.port),
         token_(options_.token) {
     api_.SetBookmarkInterval(options_.bookmark_interval_ms);
@@ -152,6 +154,10 @@ class FakeClusterImpl : public FakeCluster {
     ObjectStore::Transaction transaction(&store_);
     ReplaceSlices(&transaction, ns, name,
                   EndpointSlicesAt(ns, name, addresses));
+  }
+
+  void SetMember(const std::string& name, int port) override {
+    members_.SetMember(name, port);
   }
 
   void Clear() override {
@@ -334,7 +340,10 @@ class FakeClusterImpl : public FakeCluster {
     }
     api_request.authorized =
         token.empty() || api_request.authorization == "Bearer " + token;
-    std::optional<Answer> answer = api_.Serve(api_request, connection);
+    std::optional<Answer> answer =
+        MemberProxy::Serves(api_request.path)
+            ? members_.Serve(api_request, request, connection)
+            : api_.Serve(api_request, connection);
     if (!answer.has_value()) return;  // through the connection itself
     response->status = answer->status;
     for (const auto& [name, value] : answer->headers) {
@@ -353,6 +362,7 @@ class FakeClusterImpl : public FakeCluster {
   FaultList faults_;
   RequestLog requests_;
   KubernetesApi api_;
+  MemberProxy members_;
   int port_;
 
   mutable std::mutex mutex_;

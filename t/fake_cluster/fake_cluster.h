@@ -30,12 +30,13 @@ namespace dynweight {
 struct FakeClusterOptions {
   std::string name = "fake";
   std::string address = "127.0.0.1";
-  int port = 0;                // 0: a free one
-  std::string token;           // empty: anybody may ask
-  std::string prefix;          // API behind a path, as Karmada's proxy does it
-  std::string cert_file;       // PEM; with key_file: HTTPS
-  std::string key_file;        // PEM
-  std::string client_ca_file;  // PEM; clients must then show a certificate
+  int port = 0;        // 0: a free one
+  std::string token;   // empty: anybody may ask
+  std::string prefix;  // API behind a path, as Karmada's proxy does it
+  int64_t member_hang_ms = 10000;  // see member_proxy.h
+  std::string cert_file;           // PEM; with key_file: HTTPS
+  std::string key_file;            // PEM
+  std::string client_ca_file;      // PEM; clients must then show a certificate
   int64_t bookmark_interval_ms = 10000;
   int kubernetes = 36;      // 1.36; see old_objects.h
   size_t history = 100000;  // watch events kept for each resource
@@ -58,7 +59,7 @@ class FakeCluster {
   virtual void Stop() = 0;
 
   // Upsert by kind, namespace and name: any object of a kind that is served
-  // (Node, Pod, Service, EndpointSlice, Deployment, StatefulSet, Rollout).
+  // (ResourceTypes() in object_store.cc).
   // False: not such an object. An unchanged one makes no event.
   virtual bool Put(const std::string& object_json) = 0;
   // False: there is none.
@@ -73,6 +74,9 @@ class FakeCluster {
   // endpoint an address.
   virtual void SetIngressService(const std::string& ns, const std::string& name,
                                  const std::vector<std::string>& addresses) = 0;
+  // This is a control plane of Karmada, which gives the API on that port of
+  // 127.0.0.1 behind its proxy to the member. Its Cluster object is Put().
+  virtual void SetMember(const std::string& name, int port) = 0;
   // Deletes every object.
   virtual void Clear() = 0;
   // Forgets watch history and unfinished paged lists, as etcd's compaction.

@@ -4,7 +4,7 @@
 //                [--port-file=FILE] [--token=TOKEN] [--prefix=/PATH]
 //                [--cert=FILE --key=FILE [--client-ca=FILE]]
 //                [--bookmark-interval-ms=10000] [--history=100000]
-//                [--kubernetes=36] [--starting]
+//                [--kubernetes=36] [--member-hang-ms=10000] [--starting]
 //
 // Its control API (control_api.cc) is served on the same port and, in plain
 // HTTP, on a second one, which still answers when the first is refused. The
@@ -79,6 +79,8 @@ int main(int argc, char** argv) {
       options.bookmark_interval_ms = atoll(v);
     } else if (const char* v = FlagValue("--kubernetes", argc, argv, &i)) {
       options.kubernetes = atoi(v);
+    } else if (const char* v = FlagValue("--member-hang-ms", argc, argv, &i)) {
+      options.member_hang_ms = atoll(v);
     } else if (const char* v = FlagValue("--history", argc, argv, &i)) {
       options.history = static_cast<size_t>(atoll(v));
     } else if (strcmp(argv[i], "--starting") == 0) {

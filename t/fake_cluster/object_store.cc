@@ -34,6 +34,9 @@ const std::vector<ResourceType>& ResourceTypes() {
       {"apps/v1", "StatefulSet", "statefulsets", true, false},
       {"argoproj.io/v1alpha1", "Rollout", "rollouts", true, true},
       {"networking.k8s.io/v1", "Ingress", "ingresses", true, false},
+      {"work.karmada.io/v1alpha2", "ResourceBinding", "resourcebindings", true,
+       true},
+      {"cluster.karmada.io/v1alpha1", "Cluster", "clusters", false, true},
   };
   return types;
 }

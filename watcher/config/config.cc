@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace dynweight {
 namespace {
@@ -47,6 +48,10 @@ bool NeedsNodes(const WatcherConfig& config, uint32_t cluster) {
   return !instances;
 }
 
+bool IsOfControlPlane(const PodSource& source) {
+  return source.kind->sink == KubernetesKind::Sink::kBindings;
+}
+
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
   const ClusterConfig& asked = config.clusters[cluster];
   KubernetesSources sources;
@@ -60,7 +65,9 @@ KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
       continue;
     }
     const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
-    if (source.ok()) sources.pods.push_back(*source);
+    if (source.ok() && !IsOfControlPlane(*source)) {
+      sources.pods.push_back(*source);
+    }
     if (line.ingress.empty()) continue;
     const absl::StatusOr<PodSource> ingress =
         PodSource::ParseIngress(line.ingress);
@@ -71,6 +78,35 @@ KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
   sources.options.interval_ms = asked.interval_ms;
   sources.options.timeout_ms = asked.timeout_ms;
   sources.options.spread_ms = asked.guard.confirm_ms;
+  return sources;
+}
+
+KarmadaSources KarmadaSourcesOf(const WatcherConfig& config, uint32_t cluster) {
+  const ClusterConfig& asked = config.clusters[cluster];
+  KarmadaSources sources;
+  sources.control_plane = asked.name;
+  sources.options.watch = asked.mode == ClusterConfig::Mode::kWatch;
+  sources.options.interval_ms = asked.interval_ms;
+  sources.options.timeout_ms = asked.timeout_ms;
+  sources.options.spread_ms = INT64_MAX;
+  for (uint32_t i = cluster + 1; i < config.clusters.size(); ++i) {
+    if (config.clusters[i].via != cluster) continue;
+    KarmadaMember member;
+    member.cluster = i;
+    member.name = config.clusters[i].member;
+    std::set<std::string> keys;  // lines of several upstreams may name one
+    for (const LineConfig& line : config.lines) {
+      if (line.cluster != i || line.instances()) continue;
+      const absl::StatusOr<PodSource> source = PodSource::Parse(line.source);
+      if (!source.ok() || !IsOfControlPlane(*source)) continue;
+      if (keys.insert(line.source).second) member.bindings.push_back(*source);
+    }
+    if (member.bindings.empty()) continue;
+    // As the most impatient of their guards has it.
+    sources.options.spread_ms = std::min(sources.options.spread_ms,
+                                         config.clusters[i].guard.confirm_ms);
+    sources.members.push_back(std::move(member));
+  }
   return sources;
 }
 

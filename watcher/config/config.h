@@ -5,11 +5,13 @@
 #define DYNAMIC_WEIGHT_WATCHER_CONFIG_CONFIG_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "watcher/karmada/control_plane.h"
 #include "watcher/kubernetes/source.h"
 #include "watcher/kubernetes/subscriptions.h"
 #include "watcher/nacos/nacos_discovery.h"
@@ -28,6 +30,10 @@ struct ClusterConfig {
   std::vector<std::string> api;  // base URLs without trailing slash, a path
                                  // prefix kept; tried in turn
   Credentials credentials;
+  // The cluster of the Karmada control plane that it is a member of, one before
+  // this, and its name there: `api` is then the control plane's proxy to it.
+  std::optional<uint32_t> via;
+  std::string member;
   NodeSource nodes;           // kKubernetes
   std::string ns = "public";  // kNacos: the namespace's id
   Mode mode = Mode::kWatch;
@@ -55,8 +61,13 @@ absl::StatusOr<std::string> InstanceSourceKey(
 // lines are of instances.
 bool NeedsNodes(const WatcherConfig& config, uint32_t cluster);
 
-// What lines and block ask of a cluster of Kubernetes.
+// Whether it is a source that only a control plane of Karmada has ("binding=").
+bool IsOfControlPlane(const PodSource& source);
+
+// What lines and block ask of a cluster of Kubernetes itself.
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster);
+// What lines of its members ask of a control plane of Karmada.
+KarmadaSources KarmadaSourcesOf(const WatcherConfig& config, uint32_t cluster);
 // What lines and block ask of a registry of Nacos.
 NacosSources NacosSourcesOf(const WatcherConfig& config, uint32_t cluster);
 

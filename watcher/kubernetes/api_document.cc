@@ -32,6 +32,15 @@ std::string_view Text(const cJSON* object, const char* name) {
   return reader.String(object, name, size_t{1} << 20);
 }
 
+// "clusters.cluster.karmada.io \"bj\" not found", in its parts.
+std::string MissingMember(const cJSON* details) {
+  if (Text(details, "group") != "cluster.karmada.io" ||
+      Text(details, "kind") != "clusters") {
+    return std::string();
+  }
+  return Printable(Text(details, "name"));
+}
+
 // Takes over what a Status object says of its reason.
 void ReadStatus(const cJSON* status, ApiRefusal* refusal) {
   refusal->message = Printable(Text(status, "message"));
@@ -53,6 +62,7 @@ void ReadStatus(const cJSON* status, ApiRefusal* refusal) {
         too_large |= Text(cause, "reason") == "ResourceVersionTooLarge" ||
                      Text(cause, "message") == "Too large resource version";
       });
+  if (refusal->code == 404) refusal->missing_member = MissingMember(details);
   JsonReader delay("Status");
   const uint64_t seconds =
       delay.Count(delay.Object(status, "details"), "retryAfterSeconds")

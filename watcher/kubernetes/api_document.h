@@ -31,6 +31,9 @@ struct ApiRefusal {
   int code = 0;                 // HTTP's
   int64_t retry_after_ms = -1;  // -1: the server doesn't say
   std::string message;          // printable, at most 200 bytes; may be empty
+  // Of a Cluster object of Karmada that there is not, its name: not what was
+  // asked for is missing, but the member that it was asked of.
+  std::string missing_member;
 };
 
 // From an HTTP answer. `body` may be anything, also cut off.

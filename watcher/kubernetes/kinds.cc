@@ -23,6 +23,8 @@ constexpr KubernetesKind kKinds[] = {
      NameRule::kSubdomain},
     {"cloneset", "/apis/apps.kruise.io/v1alpha1", "clonesets", Sink::kReplicas,
      NameRule::kSubdomain},
+    {"binding", "/apis/work.karmada.io/v1alpha2", "resourcebindings",
+     Sink::kBindings, NameRule::kSubdomain},
     {"ingress", "/apis/networking.k8s.io/v1", "ingresses", Sink::kPresence,
      NameRule::kSubdomain},
 };

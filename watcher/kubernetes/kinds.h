@@ -20,6 +20,7 @@ struct KubernetesKind {
     kNodes,           // Nodes by label selector; no source of pods
     kReplicas,        // status.readyReplicas
     kPresence,        // that there is such an object; no source of pods
+    kBindings,        // what Karmada says of its members: watcher/karmada
   };
   // What stands behind the '/' of a source.
   enum class NameRule : uint8_t { kLabel, kSubdomain, kSelector };

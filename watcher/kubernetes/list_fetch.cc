@@ -187,6 +187,7 @@ void ListFetch::OnRefused(const ApiRefusal& refusal) {
   result_.version_suspect = query_.resource_version.value_or("0") != "0" &&
                             (refusal.code == 400 || refusal.code == 504);
   result_.http_status = refusal.code;
+  result_.absent = refusal.code == 404 && refusal.missing_member.empty();
   result_.server_failed = refusal.code >= 500;
   result_.retry_after_ms = refusal.retry_after_ms;
   Finish(RefusalError(Verb::kList, base_, *collection_, refusal));

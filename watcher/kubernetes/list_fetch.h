@@ -32,6 +32,7 @@ struct ListFetchResult {
   bool version_suspect = false;  // it may be what the failure is due to
   bool server_failed = false;    // the server as a whole does not answer
   int http_status = 0;           // of a refusal; 0: it was none
+  bool absent = false;           // there is no such collection there
   int64_t retry_after_ms = -1;   // what it asks for; -1: nothing
 };
 

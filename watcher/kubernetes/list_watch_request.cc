@@ -3,6 +3,7 @@
 #include "watcher/kubernetes/list_watch_request.h"
 
 #include "absl/strings/str_cat.h"
+#include "watcher/kubernetes/member_proxy.h"
 #include "watcher/text/url_text.h"
 
 namespace dynweight {
@@ -54,6 +55,21 @@ std::string Mend(Verb verb, const Collection& collection, int code) {
       }
       return "";
   }
+}
+
+// The same where the server is Karmada's proxy to a member; empty: as for any.
+std::string MendOfProxy(std::string_view member, const ApiRefusal& refusal) {
+  const std::string name(member);
+  if (refusal.code == 404 && refusal.missing_member == name) {
+    return absl::StrCat("no such member cluster: Karmada has no \"", name,
+                        "\"; see \"kubectl get clusters\"");
+  }
+  if (refusal.code >= 500) {
+    return absl::StrCat("member cluster \"", name,
+                        "\" does not answer Karmada's proxy",
+                        refusal.message.empty() ? "" : ": ", refusal.message);
+  }
+  return std::string();
 }
 
 absl::StatusCode Code(int http_status) {
@@ -119,7 +135,10 @@ absl::Status RefusalError(Verb verb, std::string_view base,
                           const Collection& collection,
                           const ApiRefusal& refusal) {
   std::string text = absl::StrCat("HTTP ", refusal.code);
-  const std::string mend = Mend(verb, collection, refusal.code);
+  const std::string_view member = MemberOfProxy(base);
+  std::string mend;
+  if (!member.empty()) mend = MendOfProxy(member, refusal);
+  if (mend.empty()) mend = Mend(verb, collection, refusal.code);
   if (!mend.empty()) {
     absl::StrAppend(&text, ": ", mend);
   } else if (!refusal.message.empty()) {

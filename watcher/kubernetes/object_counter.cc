@@ -165,6 +165,8 @@ std::unique_ptr<ObjectCounter> ObjectCounter::Create(
     case Sink::kPresence:
       return std::make_unique<NamedTally<Replicas>>(
           subscription, Replicas::Create(Replicas::Counts::kPresence));
+    case Sink::kBindings:
+      break;  // they are of several clusters: watcher/karmada
   }
   return nullptr;
 }

@@ -263,7 +263,7 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
   list_failing_ = true;
   unanswered_ = list.server_failed && list.retry_after_ms < 0;
   SuspectVersion(list);
-  if (list.http_status == 404) {
+  if (list.absent) {
     if (at_ == 0) absent_error_ = list.error;
     if (TryFallback()) {
       list_at_ = now_ms_;
@@ -288,7 +288,7 @@ void ReflectorImpl::FailList(const ListFetchResult& list) {
     wait_ms = std::min(wait_ms, UpToTwice(kAwaitedCapMs));
   }
   list_at_ = now_ms_ + wait_ms;
-  ReportFailure(list.http_status == 404 ? absent_error_ : list.error);
+  ReportFailure(list.absent ? absent_error_ : list.error);
 }
 
 }  // namespace reflector_internal

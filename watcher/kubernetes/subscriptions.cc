@@ -135,6 +135,10 @@ void SubscribeByName(const ReflectorOptions& like, const KubernetesKind& kind,
     } else {
       SubscribeByNamespace(like, kind, interests, subscriptions);
     }
+  } else if (kind.sink == Sink::kBindings) {
+    const std::string& ns = interests.begin()->second.ns;
+    subscriptions->push_back(
+        SubscribeToAll(like, kind, namespaces == 1 ? ns : "", interests));
   } else if (interests.size() <= kMaxNamedWatches) {
     for (const auto& entry : interests) {
       subscriptions->push_back(

@@ -57,7 +57,8 @@ inline constexpr size_t kMaxNamespaces = 16;
 // all Services. Deployments, StatefulSets and Rollouts: one for each object
 // while they are few. More of either: one for each namespace; in too many
 // namespaces: one of the cluster. Pods: one for each namespace and selector.
-// Nodes: one with the selector.
+// Nodes: one with the selector. ResourceBindings: one, of the one binding or
+// namespace where that is all.
 std::vector<Subscription> PlanSubscriptions(const KubernetesSources& sources);
 
 // The same by namespace, for a server that refuses the whole, or whose whole is

@@ -183,6 +183,9 @@ constexpr MessageField kCause[] = {
 constexpr MessageFields kCauseFields = {kCause};
 
 constexpr MessageField kDetails[] = {
+    {1, "name", Type::kText},
+    {2, "group", Type::kText},
+    {3, "kind", Type::kText},
     {4, "causes", Type::kMessages, &kCauseFields},
     {5, "retryAfterSeconds", Type::kInteger},
 };
