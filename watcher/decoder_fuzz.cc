@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "watcher/karmada/member_clusters.h"
+#include "watcher/karmada/resource_bindings.h"
 #include "watcher/kubernetes/endpoint_slices.h"
 #include "watcher/kubernetes/nodes.h"
 #include "watcher/kubernetes/pods.h"
@@ -87,6 +89,29 @@ void FeedReplicas(const cJSON* object) {
   }
 }
 
+void FeedBindings(const cJSON* object) {
+  ResourceBindings bindings;
+  const size_t bj = bindings.Interest("prod", "orders", "bj");
+  const size_t sh = bindings.Interest("prod", "orders", "sh");
+  FeedSink(&bindings, object);
+  for (const size_t member : {bj, sh}) {
+    Check(bindings.Ready(member) == 0 || bindings.WhyUnknown(member).empty());
+  }
+  if (bindings.Apply(ObjectSink::EventType::kDeleted, object).ok()) {
+    Check(!bindings.WhyUnknown(bj).empty());
+  }
+}
+
+void FeedMembers(const cJSON* object) {
+  MemberClusters clusters;
+  clusters.Interest("bj");
+  FeedSink(&clusters, object);
+  Check(clusters.WhyNotReady("bj").size() < 1024);
+  if (clusters.Apply(ObjectSink::EventType::kDeleted, object).ok()) {
+    Check(!clusters.WhyNotReady("bj").empty());
+  }
+}
+
 // What was read can be written and read. Writing mends invalid UTF-8, by which
 // two names may become one; from then on nothing changes any more.
 void FeedView(std::string_view text) {
@@ -115,5 +140,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   dynweight::FeedNodes(document->get());
   dynweight::FeedPods(document->get());
   dynweight::FeedReplicas(document->get());
+  dynweight::FeedBindings(document->get());
+  dynweight::FeedMembers(document->get());
   return 0;
 }

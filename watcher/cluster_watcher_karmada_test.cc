@@ -1,8 +1,6 @@
 // Tests of a control plane as the source of its members' clusters, with the
 // guards that what it says goes through.
 
-#include "watcher/karmada/control_plane.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "watcher/cluster_watcher.h"
+#include "watcher/karmada/control_plane.h"
 #include "watcher/testing/cluster_watcher_fixture.h"
 #include "watcher/testing/manual_clock.h"
 
