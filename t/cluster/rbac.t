@@ -36,6 +36,7 @@ my $kube = $t->kube_cluster('BJ', apiserver => [
 $kube->app('prod', 'orders', 3, deployment => 1, statefulset => 1,
     rollout => 1, cloneset => 1, pod_objects => 1);
 $kube->ingress('prod', 'orders');
+$kube->karmada('orders', bj => [3, 3]);
 $kube->app('edge', 'controller', 2);
 $kube->nodes('127.0.0.11');
 
@@ -123,6 +124,10 @@ $kube->write('account-token', $token->{status}{token}, 0644);
 
 sub start_edge {
     my ($source, $nodes) = @_;
+    my $is_member = $source =~ /^binding=/;
+    my ($cluster, $own, $member) = $is_member
+        ? ('m', '', "dynamic_weight_cluster m { via bj; member bj; $nodes }")
+        : ('bj', $nodes, '');
     $t->write_file('error.log', '');
     $t->conf(http => <<"EOF_CONF" . $t->edge_server('orders'));
     dynamic_weight_zone main:1m;
@@ -130,11 +135,12 @@ sub start_edge {
         api            %%BJ%%;
         token_file     $kube->{dir}/account-token;
         ca_file        %%BJ_CA%%;
-        ingress_nodes  $nodes;
+        $own
     }
+    $member
     upstream orders {
         dynamic_weight;
-        ingress_nodes  bj $source port=80;
+        ingress_nodes  $cluster $source port=80;
     }
 EOF_CONF
     return $t->start;
@@ -158,7 +164,7 @@ sub right_of {
 
 # ---- Each source. Where it reads: a namespace, or "" for the whole cluster.
 
-my $fixed = 'addresses=127.0.0.11';
+my $fixed = 'ingress_nodes addresses=127.0.0.11;';
 my %source = (
     'service' => { files => ['service'], ns => 'prod',
         line => 'service=prod/orders', nodes => $fixed },
@@ -166,9 +172,10 @@ my %source = (
     'service, several namespaces' => { ns => '',
         then => ' in namespace (?:prod|edge)',
         files => ['service', 'service-namespaces'],
-        line => 'service=prod/orders', nodes => 'service=edge/controller' },
+        line => 'service=prod/orders', nodes => 'ingress_nodes service=edge/controller;' },
     'pods' => { files => ['pods'], ns => 'prod',
-        line => 'pods=prod/app=orders', nodes => 'pods=prod/app=orders' },
+        line => 'pods=prod/app=orders',
+        nodes => 'ingress_nodes pods=prod/app=orders;' },
     'deployment' => { files => ['deployment'], ns => 'prod',
         line => 'deployment=prod/orders', nodes => $fixed },
     'statefulset' => { files => ['statefulset'], ns => 'prod',
@@ -180,7 +187,13 @@ my %source = (
     'ingress' => { files => ['ingress'], with => ['service'], ns => 'prod',
         line => 'service=prod/orders ingress=prod/orders', nodes => $fixed },
     'nodes' => { files => ['nodes'], with => ['service'], ns => '',
-        line => 'service=prod/orders', nodes => 'nodes=role=ingress' },
+        line => 'service=prod/orders',
+        nodes => 'ingress_nodes nodes=role=ingress;' },
+    # Of a Karmada control plane, which "bj" is then.
+    'binding' => { files => ['binding'], with => ['members'], ns => 'prod',
+        line => 'binding=prod/orders-deployment', nodes => $fixed },
+    'members' => { files => ['members'], with => ['binding'], ns => '',
+        line => 'binding=prod/orders-deployment', nodes => $fixed },
 );
 
 my %shipped = map { $_ => 1 } map { @{$_->{files}} } values %source;

@@ -3,7 +3,7 @@ package DynamicWeight::Karmada;
 # A Karmada control plane (t/fake_cluster plays it) and what its controllers
 # write: a Cluster object for each member, a ResourceBinding for each workload
 # that a policy places, with what each member says of it. Objects are cut to what
-# a reader may want of them, in the shape of Karmada 1.15's.
+# a reader may want of them.
 #
 #   my $karmada = DynamicWeight::Karmada->new($t, 'KARMADA');
 #   $karmada->join($bj, 'bj');
@@ -35,10 +35,15 @@ sub join {
 
 sub hears {
     my ($self, $name, $ready) = @_;
-    $self->{api}->put("cluster $name", POST => 'objects', {
+    $self->{api}->put("cluster $name", POST => 'objects',
+        cluster_object($name, $ready));
+}
+
+sub cluster_object {
+    my ($name, $ready) = @_;
+    return {
         kind => 'Cluster', apiVersion => 'cluster.karmada.io/v1alpha1',
-        metadata => { name => $name,
-            finalizers => ['karmada.io/cluster-controller'] },
+        metadata => { name => $name },
         spec => { syncMode => 'Push', apiEndpoint => "https://$name:6443",
             $ready ? () : (taints => [{ effect => 'NoSchedule',
                 key => 'cluster.karmada.io/not-ready' }]) },
@@ -52,7 +57,7 @@ sub hears {
                 reason  => 'ClusterNotReachable',
                 message => 'cluster is not reachable' },
         ] },
-    });
+    };
 }
 
 sub unjoin {
@@ -65,11 +70,16 @@ sub unjoin {
 # is absent at 0. A number alone is only planned there: it has no status yet.
 sub binding {
     my ($self, $name, %members) = @_;
+    $self->{api}->put("binding $name", POST => 'objects',
+        binding_object($name, %members));
+}
+
+sub binding_object {
+    my ($name, %members) = @_;
     my @names = sort keys %members;
-    $self->{api}->put("binding $name", POST => 'objects', {
+    return {
         kind => 'ResourceBinding', apiVersion => 'work.karmada.io/v1alpha2',
         metadata => { namespace => 'prod', name => "$name-deployment",
-            generation => 2, finalizers => ['karmada.io/binding-controller'],
             annotations => { 'propagationpolicy.karmada.io/name' => $name,
                 'propagationpolicy.karmada.io/namespace' => 'prod' } },
         spec => {
@@ -85,7 +95,7 @@ sub binding {
             conditions => [{ type => 'FullyApplied', status => 'True',
                 reason => 'FullyAppliedSuccess' }],
         },
-    });
+    };
 }
 
 sub status_of {

@@ -10,6 +10,7 @@ use warnings;
 use JSON::PP;
 
 use DynamicWeight;
+use DynamicWeight::Karmada;
 
 my %plural = (
     Namespace => 'namespaces', Node => 'nodes', Service => 'services',
@@ -20,6 +21,7 @@ my %plural = (
     Role => 'roles', RoleBinding => 'rolebindings',
     ClusterRole => 'clusterroles', ClusterRoleBinding => 'clusterrolebindings',
     CustomResourceDefinition => 'customresourcedefinitions',
+    ResourceBinding => 'resourcebindings', Cluster => 'clusters',
 );
 my %version = (
     (map { $_ => 'v1' } qw(Namespace Node Service ServiceAccount Pod)),
@@ -31,6 +33,8 @@ my %version = (
     Rollout => 'argoproj.io/v1alpha1',
     CloneSet => 'apps.kruise.io/v1alpha1',
     CustomResourceDefinition => 'apiextensions.k8s.io/v1',
+    ResourceBinding => 'work.karmada.io/v1alpha2',
+    Cluster => 'cluster.karmada.io/v1alpha1',
 );
 
 sub collection {
@@ -214,8 +218,19 @@ sub workload {
     });
 }
 
-# Argo's or OpenKruise's CustomResourceDefinition, as far as a reader of status
-# can tell.
+# What a Karmada control plane has of members that it hears: in prod, see
+# DynamicWeight::Karmada.
+sub karmada {
+    my ($self, $name, %members) = @_;
+    $self->definition($_) for qw(ResourceBinding Cluster);
+    $self->apply(Cluster => DynamicWeight::Karmada::cluster_object($_, 1))
+        for keys %members;
+    $self->apply(ResourceBinding =>
+        DynamicWeight::Karmada::binding_object($name, %members));
+}
+
+# Argo's, OpenKruise's or Karmada's CustomResourceDefinition, as far as a reader
+# of status can tell.
 sub definition {
     my ($self, $kind) = @_;
     return if $self->{definitions}{$kind}++;
@@ -223,7 +238,8 @@ sub definition {
     $self->apply(CustomResourceDefinition => {
         metadata => { name => "$plural{$kind}.$group" },
         spec => {
-            group => $group, scope => 'Namespaced',
+            group => $group,
+            scope => $kind eq 'Cluster' ? 'Cluster' : 'Namespaced',
             names => { kind => $kind, plural => $plural{$kind},
                 singular => lc $kind, listKind => "${kind}List" },
             versions => [{
