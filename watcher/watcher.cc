@@ -363,7 +363,8 @@ void WatcherThread::Wait(const Run& run) {
 
 void WatcherThread::WarnOfUnverifiedTls() {
   for (const ClusterConfig& cluster : config_.clusters) {
-    if (cluster.credentials.tls_verify) continue;
+    // A member's are its control plane's.
+    if (cluster.credentials.tls_verify || cluster.via) continue;
     log_.Add(LogLine::Level::kWarn,
              absl::StrCat("cluster \"", cluster.name,
                           "\": tls_verify is off: anybody on the path can read "

@@ -218,6 +218,10 @@ ngx_dynamic_weight_check_access(ngx_http_dynamic_weight_main_conf_t *dmcf)
         dmcf->cluster_places.elts);
 
     for (i = 0; i < dmcf->config->clusters.size(); i++) {
+        if (dmcf->config->clusters[i].via) {
+            continue;    /* they are its control plane's */
+        }
+
         ngx_dynamic_weight_check_cluster(dmcf->cycle->log, user,
                                          dmcf->config->clusters[i],
                                          place[i]);

@@ -79,13 +79,18 @@ std::string MemberPods::WhySilent() const {
 bool MemberPods::Silent() {
   const std::string why = started_ ? WhySilent() : "not started";
   if (why.empty()) return false;
-  behind_ = true;
+  FallBehind();
   if (started_ && state().listed() && state().clusters_error.ok() &&
       why != told_) {
     told_ = why;
     delegate_->OnError(absl::UnavailableError(why));
   }
   return true;
+}
+
+void MemberPods::FallBehind() {
+  behind_ = true;
+  changed_.clear();
 }
 
 // After a silence everything is told, as if it were new. False: it was not
@@ -95,7 +100,7 @@ bool MemberPods::CatchUp() {
   told_.clear();
   changed_.resize(quantities_.size());
   std::iota(changed_.begin(), changed_.end(), size_t{0});
-  ++stats_.lists;
+  heard_ = true;
   delegate_->OnList(std::nullopt);
   // A list that came meanwhile confirms nothing: what it says of this member
   // may be as old as what it was to confirm.
@@ -109,11 +114,11 @@ void MemberPods::OnBindingsList(std::optional<int64_t> asked_ms) {
       *asked_ms >= *wanted_ms_) {
     wanted_ms_.reset();
   }
-  ++stats_.lists;
   delegate_->OnList(asked_ms);
 }
 
 void MemberPods::OnBindings(const std::vector<size_t>& bindings) {
+  if (behind_) return;
   for (const size_t binding : bindings) {
     const auto at = std::lower_bound(member_.bindings.begin(),
                                      member_.bindings.end(), binding);
@@ -124,7 +129,6 @@ void MemberPods::OnBindings(const std::vector<size_t>& bindings) {
 
 void MemberPods::OnEvent() {
   if (changed_.empty() || Silent() || CatchUp()) return;
-  ++stats_.events;
   delegate_->OnEvent();
 }
 
@@ -134,7 +138,7 @@ void MemberPods::OnClusters() {
 
 void MemberPods::OnError(const absl::Status& error) {
   if (!started_) return;
-  if (!state().clusters_error.ok()) behind_ = true;
+  if (!state().clusters_error.ok()) FallBehind();
   told_.clear();
   delegate_->OnError(absl::Status(
       error.code(),

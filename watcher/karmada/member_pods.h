@@ -70,7 +70,7 @@ class MemberPods : public Discovery {
   void RequestConfirmation(int64_t now_ms) override;
   void WithdrawConfirmation() override;
   // Of a member that was never heard nothing is known.
-  bool listed() const override { return stats_.lists != 0; }
+  bool listed() const override { return heard_; }
   std::vector<size_t> TakeChanged() override;
   Observation Observe(size_t quantity) override;
   std::string WhyUncertain(size_t quantity) const override;
@@ -94,6 +94,7 @@ class MemberPods : public Discovery {
   KarmadaState& state() const { return *owner_->state(); }
   std::string WhySilent() const;
   bool Silent();
+  void FallBehind();
   bool CatchUp();
   void TellHealthy();
 
@@ -103,10 +104,11 @@ class MemberPods : public Discovery {
   std::vector<Quantity> quantities_;
   std::vector<size_t> changed_;  // quantities
   bool started_ = false;
+  bool heard_ = false;
   bool behind_ = true;                // there is what was not told
   std::string told_;                  // why it is silent, as it was told last
   std::optional<int64_t> wanted_ms_;  // a list that was asked for
-  DiscoveryStats stats_;
+  DiscoveryStats stats_;              // requests are the control plane's
 };
 
 }  // namespace dynweight

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "watcher/kubernetes/protobuf/watch_frames.h"
 
 namespace dynweight {
@@ -93,6 +94,14 @@ TEST(WatchEventJsonTest, BoundsTheLine) {
       Event("ADDED", Object("v1", "Pod", Text(1, Text(1, name))));
   EXPECT_EQ(Json(event, 100), "an object is longer than 100 bytes");
   EXPECT_THAT(Json(event), HasSubstr(name));
+}
+
+TEST(StatusJsonTest, SaysWhichObjectIsMissing) {
+  const std::string details = absl::StrCat(
+      Text(1, "bj"), Text(2, "cluster.karmada.io"), Text(3, "clusters"));
+  EXPECT_EQ(StatusJson(Object("v1", "Status", Text(5, details))),
+            R"({"details":{"name":"bj","group":"cluster.karmada.io",)"
+            R"("kind":"clusters"}})");
 }
 
 TEST(StatusJsonTest, GivesAStatusAndNothingElse) {
