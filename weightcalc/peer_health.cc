@@ -1,5 +1,6 @@
-// Passive health of one peer; see peer_health.h. The rules are those of
-// ngx_http_upstream_get_peer() and ngx_http_upstream_free_round_robin_peer().
+// Health of one peer; see peer_health.h. The rules of passive health are those
+// of ngx_http_upstream_get_peer() and
+// ngx_http_upstream_free_round_robin_peer().
 //
 // Order of memory: a failure is stored as accessed_, checked_, fails_, each
 // with release, and read back to front with acquire. So whoever sees the
@@ -16,6 +17,8 @@ void PeerHealth::Reset() {
   accessed_.store(0, std::memory_order_relaxed);
   checked_.store(0, std::memory_order_relaxed);
   started_ms_.store(0, std::memory_order_relaxed);
+  probe_.store(0, std::memory_order_relaxed);
+  probe_since_ms_.store(0, std::memory_order_relaxed);
 }
 
 // Its workers go on meanwhile: read in an order in which a failure that comes
@@ -29,6 +32,19 @@ void PeerHealth::CopyFrom(const PeerHealth& other, bool slow_start) {
                   std::memory_order_relaxed);
   started_ms_.store(slow_start ? other.started_ms() : 0,
                     std::memory_order_relaxed);
+  probe_since_ms_.store(other.probe_since_ms(), std::memory_order_relaxed);
+  probe_.store(other.probe(), std::memory_order_relaxed);
+}
+
+bool PeerHealth::SetProbe(uint32_t word, int64_t now_ms) {
+  const ProbeResult before = ProbeResult::Decode(probe());
+  const ProbeResult after = ProbeResult::Decode(word);
+  if (before.result != after.result || before.tag != after.tag ||
+      probe_since_ms() == 0) {
+    probe_since_ms_.store(now_ms, std::memory_order_relaxed);
+  }
+  probe_.store(word, std::memory_order_relaxed);
+  return before.out && !after.out;
 }
 
 Admission PeerHealth::Admit(int64_t now_ms, const HealthPolicy& policy) {

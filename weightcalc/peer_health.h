@@ -1,7 +1,31 @@
-// Passive health of one peer, with nginx's semantics and shared by all
-// workers: `max_fails` failures within `fail_timeout` take the peer out for
+// Health of one peer, shared by all workers. Passive, with nginx's semantics:
+// `max_fails` failures within `fail_timeout` take the peer out for
 // `fail_timeout`; then one request, of whichever worker comes first, probes
-// it (ngx_http_upstream_round_robin.c, without its lock).
+// it (ngx_http_upstream_round_robin.c, without its lock). And active: the word
+// of probe_result.h, which the table's writer sets and every pick reads.
+//
+//                max_fails failed attempts
+//   ┌──────┐ ──────────────────────────────────► ┌───────────┐
+//   │  up  │                                     │  unavail  │
+//   └──────┘ ◄────────────────────────────────── └───────────┘
+//     ▲ ▲ │   after fail_timeout a request            │
+//     │ │ │   went there, and well                    │ fails
+//     │ │ │                                           ▼
+//     │ │ │              fails                   ┌───────────┐
+//     │ │ └────────────────────────────────────► │ unhealthy │
+//     │ └─────────────────────────────────────── └───────────┘
+//     │                  passes                       ▲
+//     │ the first one passed                          │ fails
+//   ┌──────────┐                                      │
+//   │ checking │ ─────────────────────────────────────┘
+//   └──────────┘ ◄── joins, where a first result is waited for
+//
+// fails, passes: so many probes in a row failed, or passed. Who comes back by
+// its probes has its failed attempts forgotten, and begins by slow start. A
+// peer of weight 0 has none of these states: it is down in the configuration,
+// draining while requests run there, or drained. While all peers of an upstream
+// are out, and while everything that is probed anywhere fails, who is out is
+// asked all the same, and is up.
 //
 // And slow start: a peer that joins others, or comes back from being out, gets
 // a share that grows from nothing to its weight over a time; see StartSlowly().
@@ -15,6 +39,8 @@
 
 #include <atomic>
 #include <cstdint>
+
+#include "weightcalc/probe_result.h"
 
 namespace dynweight {
 
@@ -45,6 +71,19 @@ class PeerHealth {
   // passed: call it last, when everything else speaks for the peer.
   Admission Admit(int64_t now_ms, const HealthPolicy& policy);
 
+  // The present word of probe_result.h, and since when it has said the same
+  // of the peer; 0: never set.
+  uint32_t probe() const { return probe_.load(std::memory_order_relaxed); }
+  int64_t probe_since_ms() const {
+    return probe_since_ms_.load(std::memory_order_relaxed);
+  }
+
+  // Whether probes keep requests away from the peer.
+  bool ProbedOut() const { return (probe() & ProbeResult::kOut) != 0; }
+
+  // Only the table's writer. True when the peer was out and is no longer.
+  bool SetProbe(uint32_t word, int64_t now_ms);
+
   // Whether failures took the peer out and nothing has brought it back, though
   // it may be due for a probe. Changes nothing, as the next two.
   bool Failed(const HealthPolicy& policy) const {
@@ -52,10 +91,10 @@ class PeerHealth {
            fails_.load(std::memory_order_acquire) >= policy.max_fails;
   }
 
-  // Whether Admit() would say no: the peer failed and is not due for a probe,
-  // or is being probed.
+  // Whether a pick may not go to the peer: its probes say so; or it failed and
+  // is not due for a request that finds out, or that is under way.
   bool Out(int64_t now_ms, const HealthPolicy& policy) const {
-    return Failed(policy) && now_ms < due_ms(policy);
+    return ProbedOut() || (Failed(policy) && now_ms < due_ms(policy));
   }
 
   // From when on Admit() lets a probe to a failed peer.
@@ -109,9 +148,11 @@ class PeerHealth {
 
  private:
   std::atomic<uint32_t> fails_;
+  std::atomic<uint32_t> probe_;
   std::atomic<int64_t> accessed_;    // last failure
   std::atomic<int64_t> checked_;     // last failure or probe
   std::atomic<int64_t> started_ms_;  // of a slow start; 0: none
+  std::atomic<int64_t> probe_since_ms_;
 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free);

@@ -42,6 +42,7 @@ struct LineConfig {
   SlotRange range;     // this line's slots in that table
   uint32_t base = kDefaultBase;
   EmptyPolicy empty = EmptyPolicy::kKeep;
+  bool slow_start = false;  // a peer that joins gets its share bit by bit
 
   bool instances() const { return kind == Kind::kInstances; }
 };

@@ -23,7 +23,7 @@ namespace dynweight {
 namespace {
 
 constexpr size_t kLine = 64;
-constexpr uint64_t kMagic = 0x3642542d74687764;  // "dwht-TB6"
+constexpr uint64_t kMagic = 0x3742542d74687764;  // "dwht-TB7"
 
 constexpr uint64_t LineAligned(uint64_t bytes) {
   return (bytes + kLine - 1) / kLine * kLine;
@@ -43,7 +43,7 @@ uint32_t CountOf(uint64_t word) {
 static_assert(std::is_trivially_copyable_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerCounters>);
-static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 32 &&
+static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 40 &&
                   sizeof(PeerCounters) == 112,
               "a change of the layout changes kMagic");
 

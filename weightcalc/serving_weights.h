@@ -1,5 +1,5 @@
-// What each peer of a table is to get now: its weight, unless passive health
-// has taken it out.
+// What each peer of a table is to get now: its weight, unless passive health or
+// its probes have taken it out.
 //
 // A peer that is out gets nothing. If it is an ingress node, the pods behind it
 // are still there: its weight goes to the other nodes of its line, so that the
@@ -50,7 +50,13 @@ class ServingWeights {
       const uint32_t w = table.weight(i);
       const PeerHealth& health = table.health(i);
       weights_[i] = w;
-      if (w == 0 || health.fails() == 0) continue;
+      if (w == 0) continue;
+      if (health.ProbedOut()) {  // until a probe says otherwise
+        weights_[i] = 0;
+        out_++;
+        continue;
+      }
+      if (health.fails() == 0) continue;
       const HealthPolicy p = policy(i);
       if (!health.Failed(p)) continue;
       if (health.Out(now_ms, p)) {

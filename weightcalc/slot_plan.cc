@@ -155,7 +155,7 @@ std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
     if (state.weight == target && !zoned) return;
     writes.push_back({state.slot, false, target, PeerIdentity(),
                       others && state.weight == 0 && target != 0, false, zoned,
-                      state.wanted_zone});
+                      state.wanted_zone, 0});
   };
   for (const SlotState& state : states) {
     if (state.stays) {
@@ -171,7 +171,8 @@ std::vector<SlotWrite> PlanFor(const PeerTable& table, SlotRange range,
       const uint32_t weight =
           weigh(joining[i]->identity, joining[i]->weight_milli, 0);
       writes.push_back({free[i]->slot, true, weight, joining[i]->identity,
-                        others && weight != 0, false, true, joining[i]->zone});
+                        others && weight != 0, false, true, joining[i]->zone,
+                        0});
     } else if (forget && free[i]->occupied && free[i]->weight == 0 &&
                table.Active(free[i]->slot) == 0) {
       SlotWrite& write = writes.emplace_back();
@@ -234,6 +235,9 @@ void ApplySlotWrites(PeerTable table, absl::Span<const SlotWrite> writes,
       continue;
     }
     if (write.assign) table.SetPeer(write.slot, write.identity);
+    if (write.probe != 0) {
+      (void)table.health(write.slot).SetProbe(write.probe, now_ms);
+    }
     table.SetWeight(write.slot, write.weight);
     if (write.zoned) table.SetZone(write.slot, write.zone);
     if (write.joins && now_ms > 0) table.health(write.slot).StartSlowly(now_ms);

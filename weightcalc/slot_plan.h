@@ -39,6 +39,9 @@ struct SlotWrite {
   bool clear = false;  // ClearPeer(), instead of all that
   bool zoned = false;  // then SetZone(zone)
   ZoneName zone{};
+  // What is known of it from probes, when `assign` or when it comes back; 0:
+  // nothing.
+  uint32_t probe = 0;
 };
 
 // What a line's slots should look like, as writes from what they are now, in
