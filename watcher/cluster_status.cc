@@ -17,6 +17,7 @@ namespace {
 // Together, fully escaped, these leave room for everything else.
 constexpr size_t kMaxApiBytes = 256;
 constexpr size_t kMaxModeBytes = 16;
+constexpr size_t kMaxProbeBytes = 128;
 constexpr size_t kMaxErrorBytes = 512;
 constexpr size_t kMaxPathBytes = 512;
 constexpr size_t kMaxVersionBytes = 128;
@@ -51,6 +52,12 @@ void ForEachNumber(Status& status, Function&& function) {
   function(status.bytes);
   function(status.rejected);
   function(status.held_back);
+  function(status.probes);
+  function(status.probe_failures);
+  function(status.probe_targets);
+  function(status.probe_passing);
+  function(status.probe_failing);
+  function(status.probes_ignored);
 }
 
 void PackNumber(uint64_t number, std::string* out) {
@@ -91,6 +98,7 @@ std::string PackClusterStatus(const ClusterStatus& status) {
   PackText(status.api, kMaxApiBytes, &out);
   PackText(status.mode, kMaxModeBytes, &out);
   PackText(status.last_error, kMaxErrorBytes, &out);
+  PackText(status.probe, kMaxProbeBytes, &out);
   const size_t warnings = std::min(status.warnings.size(), kMaxWarnings);
   PackNumber(status.warnings_left_out + status.warnings.size() - warnings,
              &out);
@@ -126,6 +134,7 @@ ClusterStatus UnpackClusterStatus(std::string_view bytes) {
   status.api = UnpackText(&bytes);
   status.mode = UnpackText(&bytes);
   status.last_error = UnpackText(&bytes);
+  status.probe = UnpackText(&bytes);
   status.warnings_left_out = UnpackNumber(&bytes);
   for (uint64_t n = UnpackNumber(&bytes); n > 0 && !bytes.empty(); --n) {
     status.warnings.push_back(UnpackText(&bytes));
@@ -161,6 +170,17 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   AppendMember("bytes", status.bytes, &out);
   AppendMember("rejected", status.rejected, &out);
   AppendMember("held_back", status.held_back, &out);
+  if (!status.probe.empty()) {
+    out += ",\"probe\":{\"probe\":";
+    AppendJsonString(status.probe, kMaxProbeBytes, &out);
+    AppendMember("targets", status.probe_targets, &out);
+    AppendMember("passing", status.probe_passing, &out);
+    AppendMember("failing", status.probe_failing, &out);
+    AppendMember("probes", status.probes, &out);
+    AppendMember("failures", status.probe_failures, &out);
+    absl::StrAppend(
+        &out, ",\"ignored\":", status.probes_ignored ? "true" : "false", "}");
+  }
 
   // Escaped, a text may take six times its room.
   constexpr size_t kBehindWarnings = 256;

@@ -43,6 +43,13 @@ struct ClusterStatus {
   uint64_t bytes = 0;            // bytes of bodies received
   uint64_t rejected = 0;         // answers not applied: bad, partial, guarded
   uint64_t held_back = 0;        // of these by a guard
+  std::string probe;             // of its ingress nodes, in words; "": none
+  uint64_t probes = 0;           // that ended, for whatever upstreams
+  uint64_t probe_failures = 0;   // of these
+  uint64_t probe_targets = 0;    // addresses and ports that are probed
+  uint64_t probe_passing = 0;    // of these
+  uint64_t probe_failing = 0;
+  bool probes_ignored = false;  // all probes of all clusters fail
   std::map<std::string, std::string> resource_versions;  // by source path
   uint64_t versions_left_out = 0;     // for which there was no room
   std::vector<std::string> warnings;  // what to look into though nothing fails

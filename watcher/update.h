@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "watcher/probe/prober.h"
 #include "watcher/state/cluster_view_json.h"
 #include "watcher/text/log_line.h"
 #include "watcher/tuning/tuning_marks.h"
@@ -51,6 +52,7 @@ struct TuningUpdate {
 // All that the event loop is to do.
 struct Update {
   std::vector<TableUpdate> tables;
+  std::vector<TableProbes> probes;  // after those
   std::vector<LineUpdate> lines;
   std::string decisions;  // WeightChangeLog's; empty: they stay
   std::vector<DocumentUpdate> documents;

@@ -26,6 +26,7 @@
 #include "watcher/karmada/control_plane.h"
 #include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/nacos/nacos_discovery.h"
+#include "watcher/probe/prober.h"
 #include "watcher/state/held_views.h"
 #include "watcher/state/state_file.h"
 #include "watcher/state/state_saver.h"
@@ -140,6 +141,7 @@ class WatcherThread : public Watcher {
     std::map<uint32_t, std::shared_ptr<ControlPlane>> control_planes;
     std::vector<std::unique_ptr<ClusterWatcher>> clusters;
     std::unique_ptr<UpdatePlanner> planner;
+    std::unique_ptr<Prober> prober;
     int64_t gather_until_ms = 0;
   };
 
@@ -150,6 +152,9 @@ class WatcherThread : public Watcher {
   ClusterWatcher::NewCredentials Look(const Credentials& credentials, Run* run);
   absl::StatusOr<std::string> TuningText();
   void Turn(Run* run);
+  void TakeChanges(Run* run, int64_t now);
+  std::unique_ptr<Update> BuildUpdate(Run* run, int64_t now);
+  std::string StatusOf(const Run& run, uint32_t cluster);
   void Wait(const Run& run);
   void WarnOfUnverifiedTls();
   void NoteException(const char* what) noexcept;
@@ -227,6 +232,10 @@ void WatcherThread::SetUp(Run* run) {
   run->planner = std::make_unique<UpdatePlanner>(config_, tables_, views_,
                                                  &log_, &change_log_, &tuning_,
                                                  clock_.MonotonicMs());
+  run->prober = std::make_unique<Prober>(
+      config_, tables_, run->transport.get(), &clock_, &log_, [run] {
+        return std::uniform_real_distribution<double>(0, 1)(run->engine);
+      });
   for (const auto& cluster : run->clusters) cluster->Start();
 }
 
@@ -308,30 +317,13 @@ absl::StatusOr<std::string> WatcherThread::TuningText() {
 
 void WatcherThread::Turn(Run* run) {
   const int64_t now = clock_.MonotonicMs();
-  for (uint32_t i = 0; i < run->clusters.size(); ++i) {
-    run->clusters[i]->Tick();
-    const ClusterChanges changes = run->clusters[i]->TakeChanges();
-    run->planner->OnChanges(i, changes, now);
-    if (changes.nodes || !changes.sources.empty()) {
-      saver_.OnChanged(now);
-    } else if (changes.observed) {
-      saver_.OnObserved(now);
-    }
-  }
+  run->prober->Tick(now);
+  TakeChanges(run, now);
   run->planner->OnTuning(tuning_.Tick(), now);
   handoff_.DropApplied();
-  if (run->planner->DeadlineMs() <= now && handoff_.Free()) {
-    auto update = run->planner->Build(now, [this, run](uint32_t cluster) {
-      ClusterStatus status = run->clusters[cluster]->Status();
-      // Once it is it stays so: nothing is ever taken out of a view.
-      complete_[cluster] =
-          complete_[cluster] || ViewComplete(config_, cluster, views_[cluster]);
-      status.complete = complete_[cluster];
-      status.rest_refused =
-          (views_[cluster].nodes || !NeedsNodes(config_, cluster)) &&
-          run->clusters[cluster]->rest_is_refused();
-      return PackClusterStatus(status);
-    });
+  if ((run->planner->DeadlineMs() <= now || run->prober->HasWords()) &&
+      handoff_.Free()) {
+    auto update = BuildUpdate(run, now);
     if (update != nullptr) {
       if (!update->lines.empty()) {
         run->gather_until_ms = now + std::min(kGatherMs, config_.coalesce_ms);
@@ -342,13 +334,68 @@ void WatcherThread::Turn(Run* run) {
   saver_.Tick(views_, retained_, now);
 }
 
+void WatcherThread::TakeChanges(Run* run, int64_t now) {
+  for (uint32_t i = 0; i < run->clusters.size(); ++i) {
+    run->clusters[i]->Tick();
+    ClusterChanges changes = run->clusters[i]->TakeChanges();
+    const Prober::Change probes = run->prober->TakeChange(i, now);
+    changes.status |= probes != Prober::Change::kNone;
+    changes.status_at_once |= probes == Prober::Change::kResults;
+    run->planner->OnChanges(i, changes, now);
+    if (changes.nodes || !changes.sources.empty()) {
+      saver_.OnChanged(now);
+    } else if (changes.observed) {
+      saver_.OnObserved(now);
+    }
+  }
+}
+
+// Only while no update is outstanding. Nothing when there is nothing to do.
+std::unique_ptr<Update> WatcherThread::BuildUpdate(Run* run, int64_t now) {
+  // Of the peers that are in the tables; then of those that are to come.
+  std::vector<TableProbes> words = run->prober->TakeWords(now);
+  auto update = run->planner->Build(
+      now, [this, run](uint32_t cluster) { return StatusOf(*run, cluster); });
+  if (update == nullptr && !words.empty()) update = std::make_unique<Update>();
+  if (update == nullptr) return nullptr;
+  for (TableUpdate& table : update->tables) {
+    run->prober->Prepare(table.table, &table.writes);
+  }
+  update->probes = std::move(words);
+  return update;
+}
+
+std::string WatcherThread::StatusOf(const Run& run, uint32_t cluster) {
+  ClusterStatus status = run.clusters[cluster]->Status();
+  // Once it is it stays so: nothing is ever taken out of a view.
+  complete_[cluster] =
+      complete_[cluster] || ViewComplete(config_, cluster, views_[cluster]);
+  status.complete = complete_[cluster];
+  status.rest_refused =
+      (views_[cluster].nodes || !NeedsNodes(config_, cluster)) &&
+      run.clusters[cluster]->rest_is_refused();
+  if (config_.clusters[cluster].probe) {
+    const ProbeCounts counts = run.prober->Counts(cluster);
+    status.probe = config_.clusters[cluster].probe->Text();
+    status.probes = counts.probes;
+    status.probe_failures = counts.failures;
+    status.probe_targets = counts.targets;
+    status.probe_passing = counts.passing;
+    status.probe_failing = counts.failing;
+    status.probes_ignored = counts.ignored;
+  }
+  return PackClusterStatus(status);
+}
+
 void WatcherThread::Wait(const Run& run) {
   int64_t deadline = std::min(saver_.DeadlineMs(), tuning_.DeadlineMs());
   for (const auto& cluster : run.clusters) {
     deadline = std::min(deadline, cluster->DeadlineMs());
   }
   const int64_t now = clock_.MonotonicMs();
-  const int64_t planned = run.planner->DeadlineMs();
+  deadline = std::min(deadline, run.prober->DeadlineMs());
+  const int64_t planned =
+      run.prober->HasWords() ? now : run.planner->DeadlineMs();
   // What is due and cannot go out waits for Done().
   if (planned > now || handoff_.Free()) deadline = std::min(deadline, planned);
   // A deadline may be as low as INT64_MIN: compared before it is subtracted.

@@ -3,6 +3,7 @@
 #include "watcher/config/config.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -50,6 +51,21 @@ bool NeedsNodes(const WatcherConfig& config, uint32_t cluster) {
 
 bool IsOfControlPlane(const PodSource& source) {
   return source.kind->sink == KubernetesKind::Sink::kBindings;
+}
+
+uint32_t MaxProbeTargets(const WatcherConfig& config, uint32_t cluster) {
+  const std::optional<ProbeConfig>& probe = config.clusters[cluster].probe;
+  if (!probe) return 0;
+  // Lines use the first nodes by address: those with fewer slots, of the same.
+  std::map<uint16_t, uint32_t> slots;
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster != cluster || line.instances()) continue;
+    uint32_t& most = slots[probe->port != 0 ? probe->port : line.port];
+    most = std::max(most, line.range.count);
+  }
+  uint32_t targets = 0;
+  for (const auto& [port, most] : slots) targets += most;
+  return targets;
 }
 
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "watcher/config/probe_config.h"
 #include "watcher/karmada/control_plane.h"
 #include "watcher/kubernetes/source.h"
 #include "watcher/kubernetes/subscriptions.h"
@@ -40,6 +41,7 @@ struct ClusterConfig {
   int64_t interval_ms = 5000;  // poll: from the end of one list to the next
   int64_t timeout_ms = 5000;   // to connect, and for a list as a whole
   GuardPolicy guard;
+  std::optional<ProbeConfig> probe;  // of its ingress nodes
 };
 
 struct WatcherConfig {
@@ -63,6 +65,10 @@ bool NeedsNodes(const WatcherConfig& config, uint32_t cluster);
 
 // Whether it is a source that only a control plane of Karmada has ("binding=").
 bool IsOfControlPlane(const PodSource& source);
+
+// Addresses and ports that the cluster's probe is asked of, at most: its lines'
+// slots, once for each port. 0: it has no probe.
+uint32_t MaxProbeTargets(const WatcherConfig& config, uint32_t cluster);
 
 // What lines and block ask of a cluster of Kubernetes itself.
 KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster);

@@ -108,6 +108,13 @@ class WatcherTest : public ::testing::Test {
       target.Publish();
       ++table_writes_;
     }
+    for (const TableProbes& probes : update->probes) {
+      PeerTable target = memory_[probes.table]->table();
+      for (const ProbeWrite& write : probes.writes) {
+        if (target.generation(write.slot) != write.generation) continue;
+        (void)target.health(write.slot).SetProbe(write.word, 1);
+      }
+    }
     for (const DocumentUpdate& document : update->documents) {
       if (!document.view.empty()) views_[document.cluster] = document.view;
       if (!document.status.empty()) {

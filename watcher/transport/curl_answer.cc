@@ -43,6 +43,8 @@ HttpResult CurlResult(const CurlAnswer& answer, const CurlRequest& request,
                       CURLcode code) {
   using Ending = CurlAnswer::Ending;
   HttpResult result;
+  result.failure = answer.ending == Ending::kNone ? CurlFailure(code, request)
+                                                  : HttpFailure::kAnswer;
   result.http_status = answer.status;
   result.grpc_status = answer.grpc_status;
   curl_off_t seconds = 0;

@@ -2,6 +2,7 @@
 
 #include "watcher/transport/curl_request.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -258,6 +259,7 @@ void SetConnection(const HttpRequest& request, Options* options) {
     options->Set(CURLOPT_FRESH_CONNECT, 1L);
     options->Set(CURLOPT_FORBID_REUSE, 1L);
   }
+  if (request.connect_only) options->Set(CURLOPT_CONNECT_ONLY, 1L);
 }
 
 bool IsControl(char c) {
@@ -386,6 +388,10 @@ absl::Status PrepareCurlRequest(const HttpRequest& request,
     renamed = RenameServer(url, credentials.tls_server_name, result);
   }
   if (!renamed.ok()) return renamed.status();
+  if (!request.address.empty() &&
+      !Append(absl::StrCat("::", request.address, ":"), &result->connect_to)) {
+    return absl::ResourceExhaustedError("no memory");
+  }
   url = *std::move(renamed);
   absl::Status status = SetToken(credentials, files, &result->headers);
   if (status.ok()) status = AddHeaders(request, result);
@@ -444,6 +450,43 @@ absl::Status CurlError(CURLcode code, const std::string& detail,
   }
   if (const char* mend = Mend(code)) absl::StrAppend(&text, "; ", mend);
   return absl::UnavailableError(text);
+}
+
+HttpFailure CurlFailure(CURLcode code, const CurlRequest& request) {
+  long local_port = 0;
+  curl_off_t transfer_begins = 0;
+  long error = 0;
+  switch (code) {
+    case CURLE_OK:
+      return HttpFailure::kNone;
+    case CURLE_OPERATION_TIMEDOUT:
+      curl_easy_getinfo(request.easy.get(), CURLINFO_PRETRANSFER_TIME_T,
+                        &transfer_begins);
+      // A socket that is connected has one; libcurl counts a connection of
+      // which the handshake is missing as none.
+      curl_easy_getinfo(request.easy.get(), CURLINFO_LOCAL_PORT, &local_port);
+      if (transfer_begins != 0) return HttpFailure::kNoAnswer;
+      return local_port != 0 ? HttpFailure::kTls : HttpFailure::kNoConnect;
+    case CURLE_COULDNT_CONNECT:
+      curl_easy_getinfo(request.easy.get(), CURLINFO_OS_ERRNO, &error);
+      return error == ECONNREFUSED || error == ECONNRESET ||
+                     error == EHOSTUNREACH || error == ENETUNREACH ||
+                     error == ETIMEDOUT || error == EHOSTDOWN
+                 ? HttpFailure::kConnect
+                 : HttpFailure::kOwn;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return HttpFailure::kTls;
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_HTTP2:
+      return HttpFailure::kNotHttp;
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_FAILED_INIT:
+      return HttpFailure::kOwn;
+    default:
+      return HttpFailure::kAnswer;
+  }
 }
 
 }  // namespace dynweight

@@ -49,6 +49,8 @@ absl::Status PrepareCurlRequest(const HttpRequest& request,
 // changes from one attempt to the next. `request` is what failed.
 absl::Status CurlError(CURLcode code, const std::string& detail,
                        const CurlRequest& request);
+// The same in one word.
+HttpFailure CurlFailure(CURLcode code, const CurlRequest& request);
 
 }  // namespace dynweight
 

@@ -389,6 +389,7 @@ void CurlTransportImpl::Finish(Id id, CURLcode code) {
     result = CurlResult(transfer->answer, transfer->request, code);
   } else {
     result.transport = transfer->prepared;
+    result.failure = HttpFailure::kOwn;
   }
   transfer->handler->OnDone(result, transfer->answer.error_body);
 }

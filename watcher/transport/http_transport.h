@@ -47,6 +47,22 @@ struct HttpRequest {
   size_t max_body = 0;             // bytes after decompression; 0: no limit
   bool compressed = false;         // offer gzip (lists, never watches)
   bool fresh_connection = false;   // watches: one connection each
+  // An IP address to connect to instead of the URL's host, whose name stays
+  // that of the header and of TLS; "": the host.
+  std::string address;
+  bool connect_only = false;  // the end is the connection, of https with TLS
+};
+
+// At what a transfer failed.
+enum class HttpFailure : uint8_t {
+  kNone,
+  kOwn,        // nothing that tells of the server: no descriptor, no memory
+  kConnect,    // refused, unreachable
+  kNoConnect,  // not within the timeout
+  kTls,
+  kNoAnswer,  // not, or not whole, within the timeout
+  kAnswer,    // the connection ended in its middle
+  kNotHttp,
 };
 
 struct HttpResult {
@@ -58,9 +74,10 @@ struct HttpResult {
   // Aborted (the handler refused the body). The text says what happened and the
   // mend, without secrets, and stays the same while the fault does.
   absl::Status transport;
-  int http_status = 0;          // 0: no status line came
-  int64_t retry_after_ms = -1;  // from Retry-After; -1: none
-  int grpc_status = -1;         // from grpc-status; -1: none
+  HttpFailure failure = HttpFailure::kNone;  // of `transport`
+  int http_status = 0;                       // 0: no status line came
+  int64_t retry_after_ms = -1;               // from Retry-After; -1: none
+  int grpc_status = -1;                      // from grpc-status; -1: none
 };
 
 // Receives one transfer. Called on the transport's thread only, never from

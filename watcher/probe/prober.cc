@@ -1,0 +1,368 @@
+// See prober.h.
+
+#include "watcher/probe/prober.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace dynweight {
+namespace {
+
+// So much of a second's probes may begin together.
+constexpr double kBurstSeconds = 0.1;
+// However long the interval is, the first probes come soon.
+constexpr double kLeastRate = 10;
+
+}  // namespace
+
+double ProbeRate(const WatcherConfig& config, uint32_t cluster) {
+  const uint32_t targets = MaxProbeTargets(config, cluster);
+  if (targets == 0) return 0;
+  return std::max(
+      kLeastRate,
+      1250.0 * targets /
+          static_cast<double>(config.clusters[cluster].probe->interval_ms));
+}
+
+Prober::Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
+               HttpTransport* transport, const Clock* clock, LogQueue* log,
+               std::function<double()> random)
+    : config_(config),
+      transport_(transport),
+      clock_(clock),
+      log_(log),
+      random_(std::move(random)),
+      probe_of_(config.clusters.size()) {
+  for (uint32_t i = 0; i < config.clusters.size(); ++i) {
+    if (!config.clusters[i].probe) continue;
+    auto probe = std::make_unique<Probe>();
+    probe->config = &*config.clusters[i].probe;
+    probe->cluster = i;
+    probe->tag = probe->config->Tag();
+    probe->rate = ProbeRate(config, i);
+    probe->tokens = 1;
+    probe->tokens_ms = clock->MonotonicMs();
+    probe_of_[i] = probe.get();
+    probes_.push_back(std::move(probe));
+  }
+  if (!active()) return;
+  for (const PeerTable& table : tables) tables_.emplace_back(table);
+  for (const LineConfig& line : config.lines) {
+    Probe* const probe = probe_of_[line.cluster];
+    if (probe == nullptr || line.instances()) continue;
+    const uint16_t port =
+        probe->config->port != 0 ? probe->config->port : line.port;
+    tables_[line.table].lines.push_back(
+        {line.range, probe, port, probe->config->mandatory || line.slow_start});
+    dirty_.insert(line.table);
+  }
+}
+
+void Prober::Refill(Probe* probe, int64_t now_ms) {
+  const auto passed = static_cast<double>(now_ms - probe->tokens_ms);
+  probe->tokens_ms = now_ms;
+  probe->tokens = std::min(probe->tokens + probe->rate * passed / 1000,
+                           std::max(1.0, probe->rate * kBurstSeconds));
+}
+
+void Prober::Tick(int64_t now_ms) {
+  for (const auto& probe : probes_) {
+    Refill(probe.get(), now_ms);
+    while (!probe->due.empty() && probe->due.begin()->first <= now_ms &&
+           probe->tokens >= 1) {
+      Begin(probe.get(), probe->due.begin()->second, now_ms);
+    }
+  }
+}
+
+int64_t Prober::DeadlineMs() const {
+  int64_t deadline = kNever;
+  for (const auto& probe : probes_) {
+    if (probe->due.empty()) continue;
+    int64_t at = probe->due.begin()->first;
+    if (probe->tokens < 1) {
+      const double wait_ms = (1 - probe->tokens) * 1000 / probe->rate;
+      at = std::max(at, probe->tokens_ms + static_cast<int64_t>(wait_ms) + 1);
+    }
+    deadline = std::min(deadline, at);
+  }
+  return deadline;
+}
+
+void Prober::Begin(Probe* probe, Target* target, int64_t now_ms) {
+  const int64_t interval = probe->config->interval_ms;
+  int64_t next = target->due_ms + interval;
+  // The thread stood still, or it was met just now: at a moment of its own.
+  if (!target->begun || next <= now_ms) {
+    next = now_ms + 1 +
+           static_cast<int64_t>(random_() * static_cast<double>(interval));
+  }
+  SetDue(target, next);
+  if (target->check->running()) return;  // its timeout is over and is seen soon
+  probe->tokens -= 1;
+  target->begun = true;
+  target->check->Start();
+}
+
+void Prober::SetDue(Target* target, int64_t due_ms) {
+  target->probe->due.erase({target->due_ms, target});
+  target->due_ms = due_ms;
+  target->probe->due.insert({due_ms, target});
+}
+
+void Prober::OnOutcome(Target* target, const ProbeOutcome& outcome) {
+  Probe* const probe = target->probe;
+  const int64_t now_ms = clock_->MonotonicMs();
+  if (!outcome.tells) {
+    if (!own_failure_) {
+      log_->Add(LogLine::Level::kWarn,
+                absl::StrCat("the probe of ", Name(*target),
+                             " could not be sent: are there descriptors left "
+                             "(worker_rlimit_nofile)? The last results hold"),
+                now_ms);
+    }
+    own_failure_ = true;
+    return;
+  }
+  own_failure_ = false;
+  ++probe->counts.probes;
+  if (!outcome.passed) ++probe->counts.failures;
+  probe->change = std::max(probe->change, Change::kCounts);
+  const ProbeResult::Result before = target->state.result();
+  if (!target->state.Note(outcome)) {
+    if (before == ProbeResult::kUnknown) LookAtAll();
+    return;
+  }
+  words_changed_ = true;
+  LookAtAll();
+  if (target->state.result() == ProbeResult::kFailing) {
+    log_->Add(LogLine::Level::kWarn,
+              absl::StrCat("the probe of ", Name(*target), " fails: ",
+                           ProbeResult::Decode(WordFor(*target, 0)).Text()),
+              now_ms);
+  } else if (before == ProbeResult::kFailing) {
+    log_->Add(LogLine::Level::kNotice,
+              absl::StrCat("the probe of ", Name(*target), " passes again"),
+              now_ms);
+  }
+}
+
+std::string Prober::Name(const Target& target) const {
+  std::string address = target.address.ToString();
+  if (target.address.family == IpAddress::kIpv6) {
+    address = absl::StrCat("[", address, "]");
+  }
+  return absl::StrCat(address, ":", target.port, " (cluster \"",
+                      config_.clusters[target.probe->cluster].name, "\", ",
+                      target.probe->config->Text(), ")");
+}
+
+// Counts results, and finds out whether everything fails.
+void Prober::LookAtAll() {
+  uint32_t all = 0;
+  uint32_t passing = 0;
+  uint32_t failing = 0;
+  uint32_t suspect = 0;  // fails, or has failed and not passed
+  for (const auto& probe : probes_) {
+    ProbeCounts counts = probe->counts;
+    counts.targets = static_cast<uint32_t>(probe->targets.size());
+    counts.passing = counts.failing = 0;
+    for (const auto& [key, target] : probe->targets) {
+      const ProbeResult::Result result = target->state.result();
+      if (result == ProbeResult::kPassing) ++counts.passing;
+      if (result == ProbeResult::kFailing) ++counts.failing;
+      if (result == ProbeResult::kFailing ||
+          (result == ProbeResult::kUnknown && target->state.last_failed())) {
+        ++suspect;
+      }
+    }
+    if (counts.targets != probe->counts.targets ||
+        counts.passing != probe->counts.passing ||
+        counts.failing != probe->counts.failing) {
+      probe->change = Change::kResults;
+    }
+    probe->counts = counts;
+    all += counts.targets;
+    passing += counts.passing;
+    failing += counts.failing;
+  }
+  // Once it is so, nodes that join do not end it: only a probe that passes.
+  const bool ignored =
+      failing > 0 && passing == 0 && (ignored_ || suspect == all);
+  if (ignored == ignored_) return;
+  ignored_ = ignored;
+  words_changed_ = true;
+  for (const auto& probe : probes_) {
+    probe->counts.ignored = ignored;
+    probe->change = Change::kResults;
+  }
+  const int64_t now_ms = clock_->MonotonicMs();
+  if (ignored) {
+    log_->Add(LogLine::Level::kError,
+              absl::StrCat("all ", all,
+                           " probes of all clusters fail: that is "
+                           "taken for a fault of this edge or its network, and "
+                           "keeps no request from a node until one passes"),
+              now_ms);
+  } else {
+    log_->Add(LogLine::Level::kNotice,
+              "not all probes fail any longer: they count again", now_ms);
+  }
+}
+
+// The word of a peer that has `present`.
+uint32_t Prober::WordFor(const Target& target, uint32_t present) const {
+  ProbeResult word;
+  word.tag = target.probe->tag;
+  word.result = target.state.result();
+  switch (word.result) {
+    case ProbeResult::kPassing:
+      break;
+    case ProbeResult::kFailing:
+      word.out = !ignored_;
+      word.reason = target.state.reason();
+      word.status = target.state.status();
+      break;
+    case ProbeResult::kUnknown: {
+      // It may wait for its first result: that was said when it joined.
+      const ProbeResult before = ProbeResult::Decode(present);
+      word.out = before.tag == word.tag &&
+                 before.result == ProbeResult::kUnknown && before.out;
+      break;
+    }
+  }
+  return word.Encode();
+}
+
+void Prober::Prepare(uint32_t index, std::vector<SlotWrite>* writes) {
+  if (!active() || tables_[index].lines.empty()) return;
+  const Table& table = tables_[index];
+  dirty_.insert(index);
+  for (SlotWrite& write : *writes) {
+    if (write.clear || write.weight == 0) continue;
+    if (!write.assign && table.table.weight(write.slot) != 0) continue;
+    const auto line = std::find_if(
+        table.lines.begin(), table.lines.end(), [&](const Line& candidate) {
+          return write.slot - candidate.range.first < candidate.range.count;
+        });
+    if (line == table.lines.end()) continue;
+    PeerIdentity identity = write.identity;
+    if (!write.assign) {
+      Peer peer;
+      if (!table.table.Read(write.slot, &peer)) continue;
+      identity = peer.identity;
+    }
+    const auto& targets = line->probe->targets;
+    const auto found = targets.find({identity.address, line->port});
+    ProbeResult joins;
+    joins.tag = line->probe->tag;
+    joins.out = write.joins && line->waits;
+    write.probe = found == targets.end()
+                      ? joins.Encode()
+                      : WordFor(*found->second, joins.Encode());
+  }
+}
+
+std::vector<TableProbes> Prober::TakeWords(int64_t now_ms) {
+  const std::set<uint32_t> read = std::exchange(dirty_, {});
+  for (const uint32_t table : read) ReadPeers(&tables_[table], now_ms);
+  if (!read.empty()) {
+    DropUnused();
+    LookAtAll();
+  }
+  const bool all = std::exchange(words_changed_, false);
+  std::vector<TableProbes> words;
+  for (uint32_t i = 0; i < tables_.size(); ++i) {
+    if (!all && read.count(i) == 0) continue;
+    Table& table = tables_[i];
+    TableProbes probes;
+    probes.table = i;
+    for (const Seat& seat : table.seats) {
+      const uint32_t present = table.table.health(seat.slot).probe();
+      const uint32_t word = WordFor(*seat.target, present);
+      if (word == present) continue;
+      probes.writes.push_back({seat.slot, seat.generation, word});
+    }
+    if (!probes.writes.empty()) words.push_back(std::move(probes));
+  }
+  return words;
+}
+
+void Prober::ReadPeers(Table* table, int64_t now_ms) {
+  for (const Seat& seat : table->seats) --seat.target->seats;
+  table->seats.clear();
+  for (const Line& line : table->lines) {
+    for (uint32_t n = 0; n < line.range.count; ++n) {
+      const uint32_t slot = line.range.first + n;
+      Peer peer;
+      if (table->table.weight(slot) == 0 || !table->table.Read(slot, &peer)) {
+        continue;
+      }
+      Target* const target =
+          TargetFor(line, peer.identity.address,
+                    table->table.health(slot).probe(), now_ms);
+      ++target->seats;
+      table->seats.push_back({slot, peer.generation, target});
+    }
+  }
+}
+
+// `word`: what the table says of a peer there.
+Prober::Target* Prober::TargetFor(const Line& line, const IpAddress& address,
+                                  uint32_t word, int64_t now_ms) {
+  Probe* const probe = line.probe;
+  std::unique_ptr<Target>& target = probe->targets[{address, line.port}];
+  if (target != nullptr) return target.get();
+  target = std::make_unique<Target>(probe->config);
+  target->probe = probe;
+  target->address = address;
+  target->port = line.port;
+  target->check = std::make_unique<ProbeCheck>(
+      probe->config, address, line.port, transport_,
+      [this, t = target.get()](const ProbeOutcome& outcome) {
+        OnOutcome(t, outcome);
+      });
+  const ProbeResult known = ProbeResult::Decode(word);
+  const auto interval = static_cast<double>(probe->config->interval_ms);
+  int64_t due_ms = now_ms;
+  if (known.tag == probe->tag && known.result != ProbeResult::kUnknown) {
+    target->state.Resume(known);
+    target->begun = true;
+    due_ms += static_cast<int64_t>(random_() * interval);
+  }
+  SetDue(target.get(), due_ms);
+  return target.get();
+}
+
+void Prober::DropUnused() {
+  for (const auto& probe : probes_) {
+    for (auto it = probe->targets.begin(); it != probe->targets.end();) {
+      Target* const target = it->second.get();
+      if (target->seats > 0) {
+        ++it;
+        continue;
+      }
+      probe->due.erase({target->due_ms, target});
+      it = probe->targets.erase(it);
+    }
+  }
+}
+
+ProbeCounts Prober::Counts(uint32_t cluster) const {
+  return probe_of_[cluster] == nullptr ? ProbeCounts()
+                                       : probe_of_[cluster]->counts;
+}
+
+Prober::Change Prober::TakeChange(uint32_t cluster, int64_t now_ms) {
+  Probe* const probe = probe_of_[cluster];
+  if (probe == nullptr || probe->change == Change::kNone) return Change::kNone;
+  if (probe->change == Change::kCounts &&
+      now_ms - probe->told_ms < kCountsPaceMs) {
+    return Change::kNone;
+  }
+  probe->told_ms = now_ms;
+  return std::exchange(probe->change, Change::kNone);
+}
+
+}  // namespace dynweight
