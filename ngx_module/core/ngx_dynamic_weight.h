@@ -1,8 +1,8 @@
 // What the module's files share: its configuration and who does what with it.
 //
 //   core/, what has nothing to do with a request of HTTP:
-//   ..._cluster.cc        directives of a dynamic_weight_cluster block, which
-//                         ..._cluster_block.cc reads
+//   ..._cluster.cc        directives of a cluster, as _cluster_block.cc reads it
+//   ..._probe.cc          its nodes' probes, and what they say in shared memory
 //   ..._zone.cc           shared memory: what lies where; see ..._zone.h
 //   ..._fill.cc           what it begins with
 //   ..._inherit.cc        what a new cycle takes over from the one before

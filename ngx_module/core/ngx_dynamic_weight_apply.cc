@@ -1,10 +1,10 @@
 // The watcher's updates on their way into shared memory, in worker 0.
 //
-//   none ───────► tables ─► lines ─► tuning ─► documents ─► log ───────► none
-//         taken      └────────┴──┬──▲──┴───────────┴─────────┘     done
-//          0.3 ms are over, or   │  │   the event loop has had its turn, or
-//          there is no memory    ▼  │   a second is over: where it stopped
-//                              waiting
+//   none ──► tables ─► probes ─► lines ─► tuning ─► documents ─► log ──► none
+//       taken   └─────────┴────────┬──▲──┴───────────┴──────────┘   done
+//            0.3 ms are over, or   │  │   the event loop has had its turn, or
+//            there is no memory    ▼  │   a second is over: where it stopped
+//                                waiting
 //
 // So no request waits for a large one. A table is published when all of its
 // writes are in, a document is shown when it is whole, and what tells of the
@@ -12,6 +12,7 @@
 // to quit, what is left of it at once. Who waits, and for what, is _watch.cc.
 
 #include "ngx_module/core/ngx_dynamic_weight_apply.h"
+#include "ngx_module/core/ngx_dynamic_weight_probe.h"
 
 #include <time.h>
 
@@ -26,6 +27,8 @@
 
 
 static bool ngx_dynamic_weight_apply_tables(
+    ngx_dynamic_weight_apply_t *apply, int64_t end);
+static bool ngx_dynamic_weight_apply_probes(
     ngx_dynamic_weight_apply_t *apply, int64_t end);
 static bool ngx_dynamic_weight_apply_lines(
     ngx_dynamic_weight_apply_t *apply, int64_t end);
@@ -46,6 +49,7 @@ ngx_dynamic_weight_begin_update(ngx_dynamic_weight_apply_t *apply,
     apply->update = std::move(update);
     apply->table = 0;
     apply->write = 0;
+    apply->probe = 0;
     apply->line = 0;
     apply->mark = 0;
     apply->text = 0;
@@ -73,6 +77,7 @@ ngx_dynamic_weight_apply_piece(ngx_dynamic_weight_apply_t *apply)
     int64_t  end = ngx_dynamic_weight_nsec() + NGX_HTTP_DW_PIECE_NSEC;
 
     return ngx_dynamic_weight_apply_tables(apply, end)
+           && ngx_dynamic_weight_apply_probes(apply, end)
            && ngx_dynamic_weight_apply_lines(apply, end)
            && ngx_dynamic_weight_apply_tuning(apply, end)
            && ngx_dynamic_weight_apply_documents(apply, end)
@@ -102,6 +107,38 @@ ngx_dynamic_weight_apply_tables(ngx_dynamic_weight_apply_t *apply,
             apply->tables[table.table].Publish();
             ngx_dynamic_weight_restart_share(table.table);
             apply->table++;
+            apply->write = 0;
+        }
+
+        if (ngx_dynamic_weight_nsec() > end) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+static bool
+ngx_dynamic_weight_apply_probes(ngx_dynamic_weight_apply_t *apply,
+    int64_t end)
+{
+    dynweight::Update  *update = apply->update.get();
+
+    while (apply->probe < update->probes.size()) {
+
+        dynweight::TableProbes  &probes = update->probes[apply->probe];
+
+        auto writes = absl::MakeConstSpan(probes.writes)
+                      .subspan(apply->write, NGX_HTTP_DW_PIECE_WRITES);
+
+        ngx_dynamic_weight_write_probes(apply->conf->groups[probes.table],
+                                        writes);
+
+        apply->write += writes.size();
+
+        if (apply->write == probes.writes.size()) {
+            apply->probe++;
             apply->write = 0;
         }
 

@@ -21,6 +21,7 @@ struct ngx_dynamic_weight_apply_t {
     std::unique_ptr<dynweight::Update>    update;    /* NULL: none */
     size_t                                table;
     size_t                                write;
+    size_t                                probe;
     size_t                                line;
     size_t                                mark;
     size_t                                text;      /* two a document */

@@ -455,6 +455,7 @@ static constexpr ngx_dynamic_weight_setter_t
     { "timeout", 1, 1, false,
       ngx_dynamic_weight_time<&ClusterConfig::timeout_ms> },
     { "guard", 1, 2, false, ngx_dynamic_weight_drop_guard },
+    { "probe", 1, 16, false, ngx_dynamic_weight_probe },
 };
 
 

@@ -37,6 +37,11 @@ typedef struct {
 const ngx_dynamic_weight_setter_t *ngx_dynamic_weight_find_setter(
     std::string_view name);
 
+/* _probe.cc: the setter of "probe" */
+
+char *ngx_dynamic_weight_probe(ngx_conf_t *cf,
+    ngx_dynamic_weight_block_t *block, ngx_str_t *value);
+
 
 /* _via.cc: what "via" and "member" say; before the block is checked */
 

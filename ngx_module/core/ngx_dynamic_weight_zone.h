@@ -70,7 +70,7 @@
 
 
 /* changes with the layout of anything in the zone */
-#define NGX_HTTP_DW_ZONE_MAGIC  0x647769676874'0006ull
+#define NGX_HTTP_DW_ZONE_MAGIC  0x647769676874'0007ull
 
 
 typedef struct {

@@ -358,7 +358,8 @@ ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table, uint32_t slot,
     dynweight::PeerCounters  &counters = table->counters(slot);
 
     if (counters.down_since_ms.load(std::memory_order_relaxed) == 0
-        || table->health(slot).Failed(policy))
+        || table->health(slot).Failed(policy)
+        || table->health(slot).ProbedOut())
     {
         return;
     }

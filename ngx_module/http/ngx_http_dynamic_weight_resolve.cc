@@ -1,7 +1,7 @@
 // What only the whole configuration tells: whether all fits together, which
 // table is whose, and which lines there are for the watcher.
 
-#include "ngx_module/core/ngx_dynamic_weight.h"
+#include "ngx_module/core/ngx_dynamic_weight_probe.h"
 
 #include <set>
 #include <string>
@@ -372,6 +372,7 @@ ngx_http_dynamic_weight_resolve_line(
     config.base = line.base ? line.base : dscf->base;
     config.empty = line.drain ? dynweight::EmptyPolicy::kDrain
                               : dynweight::EmptyPolicy::kKeep;
+    config.slow_start = line.slow_start != 0;
     config.table = line.backup ? dscf->backup.conf.id : dscf->primary.conf.id;
 
     return config;
@@ -425,6 +426,12 @@ ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
     for (i = 0; i < dmcf->config->clusters.size(); i++) {
         const auto  &cluster = dmcf->config->clusters[i];
         const char  *name = cluster.name.c_str();
+
+        if (ngx_dynamic_weight_check_probe(cf, *dmcf->config, i, place[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
 
         if (used.count(i)) {
 

@@ -17,15 +17,27 @@ uint64_t Load(const std::atomic<uint64_t>& counter) {
   return counter.load(std::memory_order_relaxed);
 }
 
-// Previous times out, and the present one, which ends when the peer is due for
-// a probe: from then on it is not kept out any longer.
-uint64_t Downtime(const PeerCounters& counters, int64_t due_ms,
-                  int64_t now_ms) {
+// Previous times out, and the present one. That of failed requests ends when
+// the peer is due for another: from then on it is not kept out any longer.
+uint64_t Downtime(const PeerCounters& counters, const PeerHealth& health,
+                  const HealthPolicy& policy, int64_t now_ms) {
   const int64_t since = counters.down_since_ms.load(std::memory_order_relaxed);
   const uint64_t previous = Load(counters.downtime_ms);
   if (since == 0) return previous;
-  return previous + static_cast<uint64_t>(
-                        std::max<int64_t>(std::min(now_ms, due_ms) - since, 0));
+  const int64_t end =
+      health.ProbedOut() ? now_ms : std::min(now_ms, health.due_ms(policy));
+  return previous + static_cast<uint64_t>(std::max<int64_t>(end - since, 0));
+}
+
+// What a request would find, of a peer of some weight.
+PeerState HealthState(const PeerHealth& health, const HealthPolicy& policy,
+                      int64_t now_ms) {
+  if (health.ProbedOut()) {
+    return ProbeResult::Decode(health.probe()).result == ProbeResult::kFailing
+               ? PeerState::kUnhealthy
+               : PeerState::kChecking;
+  }
+  return health.Out(now_ms, policy) ? PeerState::kUnavail : PeerState::kUp;
 }
 
 }  // namespace
@@ -40,6 +52,10 @@ const char* StateName(PeerState state) {
       return "down";
     case PeerState::kUnavail:
       return "unavail";
+    case PeerState::kChecking:
+      return "checking";
+    case PeerState::kUnhealthy:
+      return "unhealthy";
     case PeerState::kDrained:
       return "drained";
   }
@@ -54,6 +70,22 @@ std::string PeerFacts::Address() const {
   text += ':';
   AppendNumber(peer.identity.port, &text);
   return text;
+}
+
+std::string PeerFacts::WhyOut() const {
+  switch (state) {
+    case PeerState::kUnavail:
+      return absl::StrCat(
+          health().max_fails,
+          health().max_fails == 1 ? " failed attempt" : " failed attempts",
+          " within ", health().fail_timeout_ms / 1000, " s");
+    case PeerState::kChecking:
+      return "its probe has no result yet";
+    case PeerState::kUnhealthy:
+      return probe.Text();
+    default:
+      return "";
+  }
 }
 
 void PeerCursor::Begin(const UpstreamModel& upstream, bool all_out) {
@@ -119,13 +151,19 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
   facts->recent = group_->window->Since(slot_, facts->requests);
 
   const PeerHealth& health = table.health(slot_);
-  facts->downtime_ms =
-      Downtime(counters, health.due_ms(facts->health()), now_ms);
+  facts->downtime_ms = Downtime(counters, health, facts->health(), now_ms);
+  facts->probe = ProbeResult::Decode(health.probe());
+  facts->probe_since_ms = health.probe_since_ms();
+  facts->out_since_ms = 0;
   if (facts->weight > 0) {
-    // What a request would find.
-    facts->state = !all_out_ && health.Out(now_ms, facts->health())
-                       ? PeerState::kUnavail
-                       : PeerState::kUp;
+    facts->state = all_out_ ? PeerState::kUp
+                            : HealthState(health, facts->health(), now_ms);
+    if (facts->state == PeerState::kUnavail) {
+      facts->out_since_ms =
+          counters.down_since_ms.load(std::memory_order_relaxed);
+    } else if (IsOut(facts->state)) {
+      facts->out_since_ms = facts->probe_since_ms;
+    }
   } else if (facts->server != nullptr && facts->server->down) {
     facts->state = PeerState::kDown;
   } else {
@@ -142,7 +180,7 @@ void PeerSum::Add(const PeerFacts& facts) {
   active += facts.active;
   ++peers;
   if (facts.state == PeerState::kUp) ++serving;
-  if (facts.state == PeerState::kUnavail) ++failed;
+  if (IsOut(facts.state)) ++failed;
 }
 
 void UpstreamSums::Add(const UpstreamModel& upstream, const PeerFacts& facts) {

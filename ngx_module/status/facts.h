@@ -21,13 +21,21 @@ namespace dynweight {
 // NGINX Plus's numbers of the states, which its exporter uses, too.
 enum class PeerState : uint8_t {
   kUp = 1,
-  kDraining = 2,  // no new request, some running
-  kDown = 3,      // "down" in the configuration
-  kUnavail = 4,   // by passive health
-  kDrained = 7,   // no request, none running
+  kDraining = 2,   // no new request, some running
+  kDown = 3,       // "down" in the configuration
+  kUnavail = 4,    // by passive health
+  kChecking = 5,   // waits for the first result of its probe
+  kUnhealthy = 6,  // by its probe
+  kDrained = 7,    // no request, none running
 };
 
 const char* StateName(PeerState state);
+
+// Whether no request goes to a peer of some weight.
+inline bool IsOut(PeerState state) {
+  return state == PeerState::kUnavail || state == PeerState::kChecking ||
+         state == PeerState::kUnhealthy;
+}
 
 // A peer as it stands now.
 struct PeerFacts {
@@ -43,6 +51,10 @@ struct PeerFacts {
   uint32_t weight = 0;
   uint32_t active = 0;
   PeerState state = PeerState::kUp;
+  int64_t out_since_ms = 0;  // of a state that IsOut(), in health's time; 0: it
+                             // is not known
+  ProbeResult probe;         // probed(): or none
+  int64_t probe_since_ms = 0;  // that it says so
   uint64_t requests = 0;
   uint64_t fails = 0;
   uint64_t unavail = 0;
@@ -67,6 +79,8 @@ struct PeerFacts {
   }
   // Address and port.
   std::string Address() const;
+  // Why no request goes to it, of a state that IsOut(); else "".
+  std::string WhyOut() const;
 };
 
 // A walk over the peers of an upstream, the primary ones and then the backup
@@ -110,7 +124,7 @@ struct PeerSum {
   uint64_t recent = 0;  // of the window
   uint32_t peers = 0;
   uint32_t serving = 0;  // state up
-  uint32_t failed = 0;   // state unavail
+  uint32_t failed = 0;   // state unavail, checking or unhealthy
   uint32_t active = 0;
 
   void Add(const PeerFacts& facts);

@@ -12,41 +12,66 @@ void ClusterCounter(const ClusterStatus& status, std::string* out) {
   AppendNumber(status.*kMember, out);
 }
 
+void Up(const ClusterStatus& status, std::string* out) {
+  AppendNumber(IsUp(status) ? 1 : 0, out);
+}
+
+void LastSuccess(const ClusterStatus& status, std::string* out) {
+  AppendSeconds(static_cast<uint64_t>(status.last_success_ms), out);
+}
+
+void Observed(const ClusterStatus& status, std::string* out) {
+  AppendNumber(static_cast<uint64_t>(status.observed_ms / 1000), out);
+}
+
+void Warnings(const ClusterStatus& status, std::string* out) {
+  AppendNumber(status.warnings.size() + status.warnings_left_out, out);
+}
+
+void Invalid(const ClusterStatus& status, std::string* out) {
+  AppendNumber(status.rejected - status.held_back, out);
+}
+
+void ProbesIgnored(const ClusterStatus& status, std::string* out) {
+  AppendNumber(status.probes_ignored ? 1 : 0, out);
+}
+
+void UnprobedTargets(const ClusterStatus& status, std::string* out) {
+  AppendNumber(
+      status.probe_targets - status.probe_passing - status.probe_failing, out);
+}
+
 constexpr MetricHead kRejected = {
     "cluster_rejected_updates_total", "counter",
     "Answers that were not applied: undecodable or partial, or held back by "
     "the guard."};
+
+constexpr MetricHead kProbeTargets = {
+    "cluster_probe_targets", "gauge",
+    "Addresses and ports that are probed, by result."};
 
 constexpr ClusterFamily kClusterFamilies[] = {
     {{"cluster_up", "gauge",
       "1: every source was read, and the last answers were good."},
      "",
      false,
-     [](const ClusterStatus& status, std::string* out) {
-       AppendNumber(IsUp(status) ? 1 : 0, out);
-     }},
+     Up},
     {{"cluster_last_success_timestamp_seconds", "gauge",
       "The last good answer of the source that is worst off; 0: none."},
      "",
      false,
-     [](const ClusterStatus& status, std::string* out) {
-       AppendSeconds(static_cast<uint64_t>(status.last_success_ms), out);
-     }},
+     LastSuccess},
     {{"cluster_observed_timestamp_seconds", "gauge",
       "When the oldest part of what is in force was last said, maybe to a "
       "previous run; 0: nothing is known."},
      "",
      false,
-     [](const ClusterStatus& status, std::string* out) {
-       AppendNumber(static_cast<uint64_t>(status.observed_ms / 1000), out);
-     }},
+     Observed},
     {{"cluster_warnings", "gauge",
       "What to look into though nothing fails; /status has the texts."},
      "",
      false,
-     [](const ClusterStatus& status, std::string* out) {
-       AppendNumber(status.warnings.size() + status.warnings_left_out, out);
-     }},
+     Warnings},
     {{"cluster_requests_total", "counter", "Requests to the cluster's API."},
      "",
      false,
@@ -78,12 +103,28 @@ constexpr ClusterFamily kClusterFamilies[] = {
      "",
      false,
      ClusterCounter<&ClusterStatus::bytes>},
-    {kRejected, ",reason=\"invalid\"", false,
-     [](const ClusterStatus& status, std::string* out) {
-       AppendNumber(status.rejected - status.held_back, out);
-     }},
+    {kRejected, ",reason=\"invalid\"", false, Invalid},
     {kRejected, ",reason=\"guard\"", true,
      ClusterCounter<&ClusterStatus::held_back>},
+    {{"cluster_probes_total", "counter",
+      "Probes of ingress nodes that ended, each for all upstreams."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::probes>},
+    {{"cluster_probe_failures_total", "counter", "Probes that failed."},
+     "",
+     false,
+     ClusterCounter<&ClusterStatus::probe_failures>},
+    {{"cluster_probes_ignored", "gauge",
+      "1: all probes of all clusters fail, and keep nobody out."},
+     "",
+     false,
+     ProbesIgnored},
+    {kProbeTargets, ",result=\"passing\"", false,
+     ClusterCounter<&ClusterStatus::probe_passing>},
+    {kProbeTargets, ",result=\"failing\"", true,
+     ClusterCounter<&ClusterStatus::probe_failing>},
+    {kProbeTargets, ",result=\"unknown\"", true, UnprobedTargets},
 };
 
 template <auto kMember>
@@ -141,7 +182,8 @@ constexpr ServerFamily kServerFamilies[] = {
      false,
      false},
     {{"upstream_server_state", "gauge",
-      "1 up, 2 draining, 3 down, 4 unavail, 7 drained."},
+      "1 up, 2 draining, 3 down, 4 unavail, 5 checking, 6 unhealthy, 7 "
+      "drained."},
      kState,
      1,
      false,
@@ -193,7 +235,8 @@ constexpr ServerFamily kServerFamilies[] = {
      false,
      true},
     {{"upstream_server_downtime_seconds_total", "counter",
-      "How long it was taken out; absent until the first time."},
+      "How long it was taken out, by failed requests or by its probe; absent "
+      "until the first time."},
      kDowntime,
      1,
      true,

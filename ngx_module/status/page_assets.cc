@@ -363,13 +363,17 @@ function updateClusters(status) {
   return stale;
 }
 
+const isOut = peer => peer.reason !== undefined;
+
 function peerRow([upstream, peer]) {
   const to = make('td', '', peer.cluster ?? '–');
   if (peer.backup) to.append(' ', make('small', '', 'backup'));
+  const state = make('b', peer.state === 'up' ? 'ok'
+    : isOut(peer) ? 'bad' : 'off', peer.state);
+  state.title = peer.reason ?? '';
   return make('tr', '', make('td', '', upstream), to,
     make('td', '', peer.server), make('td', '', peer.node ?? ''),
-    make('td', '', make('b', {up: 'ok', unavail: 'bad'}[peer.state] ?? 'off',
-      peer.state)),
+    make('td', '', state),
     ...[peer.weight, peer.active, peer.requests, peer.responses['5xx'],
       peer.fails].map(n => make('td', 'n', n)),
     make('td', '', when(peer.selected)));
@@ -379,7 +383,7 @@ function updatePeers(status) {
   const peers = Object.entries(status.upstreams).flatMap(([name, upstream]) =>
     (upstream.peers ?? []).map(peer => [name, peer]));
   const down = peers.filter(([, peer]) => peer.state !== 'up');
-  down.sort((a, b) => (b[1].state === 'unavail') - (a[1].state === 'unavail'));
+  down.sort((a, b) => isOut(b[1]) - isOut(a[1]));
   const shown = down.slice(0, MAX_DOWN);
   if (only !== null) {
     fill('peers', () => peers.map(peerRow), JSON.stringify(peers));
@@ -387,7 +391,7 @@ function updatePeers(status) {
   fill('down', () => shown.map(peerRow), JSON.stringify(shown));
   text($('more'), down.length === 0 ? 'None.' : down.length > MAX_DOWN
     ? `and ${down.length - MAX_DOWN} more` : '');
-  return peers.filter(([, peer]) => peer.state === 'unavail').length;
+  return peers.filter(([, peer]) => isOut(peer)).length;
 }
 
 function updateDecisions(status) {

@@ -70,8 +70,7 @@ void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
         .Text(record->reason.view())
         .Add("\">");
     AppendArithmetic(line, *record, rows);
-    if (record->no_ingress)
-      out.Add(" · no ").Text(line.ingress);
+    if (record->no_ingress) out.Add(" · no ").Text(line.ingress);
     if (record->provisional) out.Add(" · provisional");
   } else {
     out.Add("?<td class=\"why\">")
@@ -129,7 +128,7 @@ void AppendPeerRow(const UpstreamModel& upstream, const PeerFacts& facts,
                    std::string* rows) {
   const char* verdict = "off";
   if (facts.state == PeerState::kUp) verdict = "ok";
-  if (facts.state == PeerState::kUnavail) verdict = "bad";
+  if (IsOut(facts.state)) verdict = "bad";
   HtmlWriter out(rows);
   out.Add("<tr><td>")
       .Text(upstream.name)
@@ -140,10 +139,9 @@ void AppendPeerRow(const UpstreamModel& upstream, const PeerFacts& facts,
       .Add("<td>")
       .Text(facts.node())
       .Add("<td><b class=\"")
-      .Add(verdict)
-      .Add("\">")
-      .Add(StateName(facts.state))
-      .Add("</b>");
+      .Add(verdict);
+  if (IsOut(facts.state)) out.Add("\" title=\"").Text(facts.WhyOut());
+  out.Add("\">").Add(StateName(facts.state)).Add("</b>");
   for (const uint64_t value :
        {uint64_t{facts.weight}, uint64_t{facts.active}, facts.requests,
         facts.responses[4], facts.fails}) {

@@ -81,6 +81,8 @@ class StatusJson : public Document, private UpstreamVisitor {
   void Servers(const UpstreamSums& sums, size_t group);
   void OnPeer(const UpstreamModel& upstream, const UpstreamSums& sums,
               const PeerFacts& facts) override;
+  void Health(const PeerFacts& facts);
+  void Time(const char* name, int64_t monotonic_ms);
   void Responses(const PeerFacts& facts);
   void Tuning(const PeerFacts& facts);
   void OnUpstreamEnd() override;
@@ -96,6 +98,7 @@ class StatusJson : public Document, private UpstreamVisitor {
   std::optional<SharedDocumentReader> view_;  // that is being given
   size_t given_ = 0;                          // of it
   int64_t now_ms_ = 0;                        // when it was begun, Unix
+  int64_t unix_ms_ = 0;  // what is to be added to a monotonic time, for that
 };
 
 bool StatusJson::Step(const Moment& now, std::string* out) {
@@ -103,6 +106,7 @@ bool StatusJson::Step(const Moment& now, std::string* out) {
   switch (phase_) {
     case Phase::kHead:
       now_ms_ = now.unix_ms;
+      unix_ms_ = now.unix_ms - now.monotonic_ms;
       Head();
       json_.Key("clusters");
       json_.BeginObject();
@@ -329,6 +333,7 @@ void StatusJson::OnPeer(const UpstreamModel&, const UpstreamSums& sums,
   json_.Flag("backup", facts.backup);
   json_.Number("weight", facts.weight);
   json_.Text("state", StateName(facts.state));
+  Health(facts);
   json_.Number("active", facts.active);
   json_.Number("max_conns", facts.max_conns());
   json_.Number("requests", facts.requests);
@@ -337,6 +342,31 @@ void StatusJson::OnPeer(const UpstreamModel&, const UpstreamSums& sums,
   json_.Share("observed_share", facts.recent, whole.recent);
   Tuning(facts);
   json_.EndObject();
+}
+
+// Why no request goes to it, and since when; what its probe says.
+void StatusJson::Health(const PeerFacts& facts) {
+  static constexpr const char* kResults[] = {"unknown", "passing", "failing"};
+  if (IsOut(facts.state)) {
+    json_.Text("reason", facts.WhyOut());
+    Time("since", facts.out_since_ms);
+  }
+  if (!facts.probe.probed()) return;
+  json_.Key("probe");
+  json_.BeginObject();
+  json_.Text("result", kResults[facts.probe.result]);
+  Time("since", facts.probe_since_ms);
+  if (facts.probe.reason != ProbeReason::kNone) {
+    json_.Text("reason", facts.probe.Text());
+  }
+  json_.EndObject();
+}
+
+void StatusJson::Time(const char* name, int64_t monotonic_ms) {
+  json_.Number(name, monotonic_ms == 0
+                         ? 0
+                         : static_cast<uint64_t>(
+                               std::max<int64_t>(monotonic_ms + unix_ms_, 0)));
 }
 
 void StatusJson::Responses(const PeerFacts& facts) {

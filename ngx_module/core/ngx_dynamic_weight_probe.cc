@@ -1,0 +1,242 @@
+// See the header.
+
+#include "ngx_module/core/ngx_dynamic_weight_probe.h"
+
+#include "ngx_module/core/ngx_dynamic_weight_cluster.h"
+
+#include <math.h>
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "watcher/probe/prober.h"
+#include "watcher/transport/credential_files.h"
+#include "watcher/transport/credentials_look.h"
+#include "weightcalc/clock.h"
+
+
+static absl::Status ngx_dynamic_weight_probe_trust(ngx_conf_t *cf,
+    dynweight::ProbeConfig *probe);
+static void ngx_dynamic_weight_write_probe(ngx_dynamic_weight_group_t *group,
+    const dynweight::ProbeWrite &write);
+
+
+/* probe http|https|tcp|tls [port=] ... */
+
+char *
+ngx_dynamic_weight_probe(ngx_conf_t *cf, ngx_dynamic_weight_block_t *block,
+    ngx_str_t *value)
+{
+    ngx_uint_t                     i;
+    absl::Status                   status;
+    std::vector<std::string_view>  words;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+        words.push_back(ngx_dynamic_weight_view(value[i]));
+    }
+
+    auto probe = dynweight::ProbeConfig::Parse(words);
+
+    status = probe.ok() ? ngx_dynamic_weight_probe_trust(cf, &*probe)
+                        : probe.status();
+
+    if (!status.ok()) {
+        std::string  text(status.message());
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"probe\" of cluster \"%V\": %s",
+                           &block->name, text.c_str());
+        return NGX_HTTP_DW_CONF_ERROR;
+    }
+
+    block->cluster->probe = *std::move(probe);
+
+    return NGX_CONF_OK;
+}
+
+
+/* as proxy_ssl_trusted_certificate it is read with the configuration alone */
+
+static absl::Status
+ngx_dynamic_weight_probe_trust(ngx_conf_t *cf, dynweight::ProbeConfig *probe)
+{
+    ngx_str_t                   file;
+    dynweight::CredentialFiles  files;
+
+    probe->trust.tls_verify = !probe->ca_file.empty();
+
+    if (probe->ca_file.empty()) {
+        return absl::OkStatus();
+    }
+
+    file.len = probe->ca_file.size();
+    file.data = reinterpret_cast<u_char *>(&probe->ca_file[0]);
+
+    if (ngx_conf_full_name(cf->cycle, &file, 1) != NGX_OK) {
+        return absl::ResourceExhaustedError("no memory");
+    }
+
+    probe->trust.ca_file = ngx_dynamic_weight_view(file);
+
+    absl::Status  status = dynweight::CheckCredentials(probe->trust);
+
+    if (!status.ok()) {
+        return status;
+    }
+
+    auto text = files.Read(probe->trust.ca_file,
+                           dynweight::kMaxCertificateBytes);
+    if (!text.ok()) {
+        return text.status();
+    }
+
+    probe->trust.ca_data = *std::move(text);
+    probe->trust.ca_file.clear();
+
+    return absl::OkStatus();
+}
+
+
+ngx_int_t
+ngx_dynamic_weight_check_probe(ngx_conf_t *cf,
+    const dynweight::WatcherConfig &config, uint32_t cluster,
+    const ngx_dynamic_weight_place_t &place)
+{
+    uint32_t                         targets;
+    const dynweight::ClusterConfig  &conf = config.clusters[cluster];
+
+    if (!conf.probe) {
+        return NGX_OK;
+    }
+
+    targets = dynweight::MaxProbeTargets(config, cluster);
+
+    if (targets == 0) {
+        return ngx_dynamic_weight_wrong(cf, place,
+                  "\"probe\" of cluster \"%s\" has nothing to probe, as no "
+                  "upstream has its ingress nodes as peers: remove it, or "
+                  "write \"ingress_nodes %s ...\" in an upstream, for the "
+                  "block",
+                  conf.name.c_str(), conf.name.c_str());
+    }
+
+    ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                  "cluster \"%s\": at most %ui probes a second, of %uD "
+                  "addresses and ports (%s) each %L ms, from each edge",
+                  conf.name.c_str(),
+                  static_cast<ngx_uint_t>(
+                      ceil(dynweight::ProbeRate(config, cluster))),
+                  targets, conf.probe->Text().c_str(),
+                  conf.probe->interval_ms);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_dynamic_weight_begin_probes(ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    int64_t                 now;
+    uint32_t                slot;
+    ngx_uint_t              i;
+    dynweight::PeerTable   *table;
+    dynweight::ProbeResult  unknown;
+
+    now = dynweight::SystemClock().MonotonicMs();
+
+    /* which probe each slot is to have; none but those of ingress nodes have */
+
+    std::vector<std::vector<uint16_t>>  tags(dmcf->ntables);
+
+    for (i = 0; i < dmcf->ntables; i++) {
+        tags[i].resize(dmcf->groups[i]->conf.nslots);
+    }
+
+    for (const dynweight::LineConfig &line : dmcf->config->lines) {
+        const auto  &probe = dmcf->config->clusters[line.cluster].probe;
+
+        for (i = 0; probe && !line.instances() && i < line.range.count; i++) {
+            tags[line.table][line.range.first + i] = probe->Tag();
+        }
+    }
+
+    for (i = 0; i < dmcf->ntables; i++) {
+        table = dmcf->groups[i]->zone.table;
+
+        for (slot = 0; slot < table->capacity(); slot++) {
+            unknown.tag = tags[i][slot];
+
+            if (dynweight::ProbeResult::Decode(table->health(slot).probe()).tag
+                != unknown.tag)
+            {
+                (void) table->health(slot).SetProbe(unknown.Encode(), now);
+            }
+        }
+    }
+}
+
+
+void
+ngx_dynamic_weight_write_probes(ngx_dynamic_weight_group_t *group,
+    absl::Span<const dynweight::ProbeWrite> writes)
+{
+    for (const dynweight::ProbeWrite &write : writes) {
+
+        if (group->zone.table->generation(write.slot) == write.generation) {
+            ngx_dynamic_weight_write_probe(group, write);
+        }
+    }
+
+    group->zone.table->HealthChanged();
+}
+
+
+static void
+ngx_dynamic_weight_write_probe(ngx_dynamic_weight_group_t *group,
+    const dynweight::ProbeWrite &write)
+{
+    bool                             back;
+    int64_t                          now, since, none;
+    dynweight::PeerTable            *table = group->zone.table;
+    dynweight::PeerHealth           &health = table->health(write.slot);
+    dynweight::PeerCounters         &counters = table->counters(write.slot);
+
+    now = ngx_max(static_cast<int64_t>(ngx_current_msec), 1);
+
+    back = health.SetProbe(write.word, now);
+
+    if (health.ProbedOut()) {
+        /* a peer that failed before goes on being out */
+        none = 0;
+        counters.down_since_ms.compare_exchange_strong(none, now,
+                                                   std::memory_order_relaxed);
+        return;
+    }
+
+    if (!back) {
+        return;
+    }
+
+    /*
+     * It passes, or probes do not count any more. Failures of before are
+     * forgotten in the first case alone: in the other requests must find out.
+     */
+
+    if (dynweight::ProbeResult::Decode(write.word).result
+        == dynweight::ProbeResult::kPassing)
+    {
+        (void) health.Restore(group->conf.slots[write.slot].health);
+        health.StartSlowly(now);
+    }
+
+    if (!health.Failed(group->conf.slots[write.slot].health)) {
+        since = counters.down_since_ms.exchange(0, std::memory_order_relaxed);
+
+        if (since) {
+            counters.downtime_ms.fetch_add(ngx_max(now - since, 0),
+                                           std::memory_order_relaxed);
+        }
+    }
+}
