@@ -12,6 +12,9 @@ package DynamicWeight::SlowServers;
 #   $servers->set('127.0.0.2', refuse => 1);        # nobody listens; 'new':
 #                                                   # what is open stays so
 #   $servers->set('127.0.0.2', stale => 'fin');     # see below
+#   $servers->set('127.0.0.2', hole => 1);          # swallows SYNs: a
+#                                                   # connection never comes up
+#   $servers->set('127.0.0.2', uri => '/healthz', mode => 'drip');  # see below
 #   $servers->requests;                             # { ADDRESS => count }
 #
 # `stale`: a request on a connection that has had an answer before is read, and
@@ -20,6 +23,11 @@ package DynamicWeight::SlowServers;
 # see while it writes. `restart` => N: after every N answers a server closes all
 # connections that are kept, whatever is under way on them. `deaf`: every
 # connection is closed as soon as a request was read.
+#
+# `mode`, of requests for `uri` alone where there is one: `drip`, a byte of the
+# header now and then, without end; `flood`, a body of a gigabyte; `half`, the
+# connection is closed in the middle of the header, `cut` of the body; `garbage`,
+# what is no HTTP; `silent`, no answer; a number, that status.
 #
 # set() returns when it has taken effect.
 
@@ -107,11 +115,13 @@ sub serve {
     $self->{bits}     = '';
     $self->{handlers} = [];    # by file descriptor
     $self->{due}      = {};    # delay => connections in order, [time, c]
+    $self->{busy}     = {};    # connections that are written to without end
     $self->watch($self->{control}, sub { $self->obey });
     $self->open_door($_) for values %{$self->{address}};
     while (1) {
-        my $wait = 10;
+        my $wait = %{$self->{busy}} ? 0.02 : 10;
         my $now = time;
+        $self->write_more($_) for values %{$self->{busy}};
         for my $queue (values %{$self->{due}}) {
             $self->answer((shift @$queue)->[1])
                 while @$queue && $queue->[0][0] <= $now;
@@ -172,6 +182,7 @@ sub hang_up {
     $self->unwatch($socket);
     close $socket;
     delete $c->{server}{open}{$c};
+    delete $self->{busy}{$c};
 }
 
 sub read_request {
@@ -179,6 +190,7 @@ sub read_request {
     my $n = sysread $c->{socket}, $c->{in}, 65536, length $c->{in};
     return if !defined $n && $!{EAGAIN};
     return $self->hang_up($c) unless $n;
+    my ($uri) = $c->{in} =~ /^\S+ (\S+)/;
     $c->{in} =~ /\r\n\r\n/g or return;
     my $end = pos $c->{in};
     $end += $1 if substr($c->{in}, 0, $end) =~ /^Content-Length: *(\d+)/mi;
@@ -186,12 +198,52 @@ sub read_request {
     $c->{in} = substr $c->{in}, $end;
     my $server = $c->{server};
     $server->{requests}++;
+    return $self->misbehave($c)
+        if $server->{mode} && $uri eq ($server->{uri} // $uri);
     return $self->hang_up($c) if $server->{deaf};
     return $self->hang_up($c, $server->{stale} eq 'rst')
         if $server->{stale} && $c->{served};
     my $delay = $server->{delay} // $self->{delay};
     $c->{due} = 1;
     push @{$self->{due}{$delay}}, [time + $delay, $c];
+}
+
+sub misbehave {
+    my ($self, $c) = @_;
+    my $mode = $c->{server}{mode};
+    my %begin = (drip => 'HTTP/1.1 200 So', half => "HTTP/1.1 200 So\r\nX: ",
+        cut => "HTTP/1.1 200 So\r\nContent-Length: 10\r\n\r\nhalf",
+        flood => "HTTP/1.1 200 So\r\nContent-Length: 1073741824\r\n\r\n",
+        garbage => "220 mail.example ESMTP\r\n", silent => '');
+    my $text = $begin{$mode}
+        // "HTTP/1.1 $mode So\r\nContent-Length: 4\r\n\r\nbusy";
+    syswrite $c->{socket}, $text if length $text;
+    if ($mode eq 'drip' || $mode eq 'flood') {
+        $self->{busy}{$c} = $c;
+    } elsif (exists $begin{$mode} && $mode ne 'silent') {
+        $self->hang_up($c);
+    }
+}
+
+# What the client does not read waits; when it has gone so does the connection.
+sub write_more {
+    my ($self, $c) = @_;
+    my $text = $c->{server}{mode} eq 'flood' ? 'x' x 1_000_000 : 'o';
+    my $n = syswrite $c->{socket}, $text;
+    $self->hang_up($c) if !defined $n && !$!{EAGAIN};
+}
+
+# A queue of one that is full: the kernel drops every further SYN.
+sub dig_hole {
+    my ($self, $server) = @_;
+    $self->close_door({ %$server, refuse => 'new' });
+    delete $server->{listen};
+    my @filled = IO::Socket::INET->new(Listen => 1, ReuseAddr => 1,
+        LocalAddr => $server->{name}, LocalPort => $self->{port})
+        or die "$server->{name}:$self->{port}: $!\n";
+    push @filled, map { IO::Socket::INET->new(Blocking => 0,
+        PeerAddr => $server->{name}, PeerPort => $self->{port}) } 1 .. 8;
+    $server->{filled} = \@filled;
 }
 
 sub answer {
@@ -230,7 +282,10 @@ sub obey {
             my $server = $self->{address}{$what->{address}}
                 or die "no server $what->{address}\n";
             %$server = (%$server, %$set);
-            if ($server->{refuse}) {
+            delete $server->{filled} unless $server->{hole};
+            if ($server->{hole}) {
+                $self->dig_hole($server) unless $server->{filled};
+            } elsif ($server->{refuse}) {
                 $self->close_door($server);
             } elsif (!$server->{listen}) {
                 $self->listen($server);
