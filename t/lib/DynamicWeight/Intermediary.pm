@@ -15,7 +15,8 @@ package DynamicWeight::Intermediary;
 # passes an answer on when its buffer is full or the answer complete. `end`:
 # watches end after so many seconds, whatever the client asks for. `pem`: speaks
 # TLS, with certificate and key of that file. `grpc`: the same for the port 1000
-# higher, in HTTP/2.
+# higher, in HTTP/2. `beside`: further API servers of the cluster; HAProxy asks
+# each whether it is ready.
 
 use strict;
 use warnings;
@@ -103,11 +104,17 @@ EOF_CONF
     for my $more (0, $opt{grpc} ? 1000 : ()) {
         my $tls = $opt{pem} ? " ssl crt $opt{pem} alpn "
             . ($more ? 'h2' : 'http/1.1') : '';
+        my $check = $opt{beside} ? ' check check-ssl verify none inter 200ms'
+            . ' fall 1 rise 1 on-marked-down shutdown-sessions' : '';
         $conf .= <<"EOF_CONF";
 listen api$more
     bind 127.0.0.1:@{[$self->{port} + $more]}$tls
-    server api 127.0.0.1:@{[$server->port + $more]}
+    @{[$opt{beside} ? "balance leastconn\n    option redispatch 1\n"
+        . '    option httpchk GET /readyz' : '']}
 EOF_CONF
+        my $n = 0;
+        $conf .= "    server api@{[$n++]} 127.0.0.1:@{[$_->port + $more]}$check\n"
+            for $server, @{$opt{beside} // []};
     }
     return $conf;
 }

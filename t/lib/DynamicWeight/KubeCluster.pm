@@ -88,7 +88,15 @@ sub new {
 sub name       { $_[0]{name} }
 sub port       { $_[0]{port} }
 sub log_name   { "kube-apiserver-$_[0]{name}.log" }
-sub url        { "https://127.0.0.1:$_[0]{port}" }
+# Of itself, or of the load balancer that its users are to ask.
+sub url        { 'https://127.0.0.1:' . ($_[0]{front} // $_[0]{port}) }
+
+# From now on its users ask this port.
+sub stand_behind {
+    my ($self, $port) = @_;
+    $self->{front} = $port;
+    $self->{t}{names}{$self->{name}} = $self->url;
+}
 
 sub write {
     my ($self, $name, $text, $mode) = @_;
@@ -161,6 +169,7 @@ EOF
 sub start {
     my ($self) = @_;
     my $d = $self->{dir};
+    local $self->{front};
     $self->write('tokens.csv', ADMIN_TOKEN
         . ",admin,admin,\"system:masters\"\n"
         . "$self->{reader_token},reader,reader\n");

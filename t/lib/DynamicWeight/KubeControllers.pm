@@ -12,6 +12,8 @@ package DynamicWeight::KubeControllers;
 use strict;
 use warnings;
 
+use File::Basename qw(dirname);
+
 use DynamicWeight;
 
 # A kubelet renews its node's lease each quarter of this.
@@ -20,11 +22,11 @@ use constant LEASE_SECONDS => 40;
 # the 10 s between two renewals.
 use constant LOST_AFTER_SECONDS => 16;
 
-my @processes = qw(controllers scheduler kubelets);
+my @processes = qw(controllers scheduler kubelets rollouts);
 
-sub start_controllers {
+sub kubeconfig {
     my ($self) = @_;
-    my $kubeconfig = $self->write('kubeconfig', <<"EOF");
+    return $self->{kubeconfig} //= $self->write('kubeconfig', <<"EOF");
 apiVersion: v1
 kind: Config
 clusters:
@@ -40,14 +42,22 @@ contexts:
   context: { cluster: it, user: admin }
 current-context: it
 EOF
+}
+
+# Options: `controllers`: further ones of kube-controller-manager; `flags` of it.
+sub start_controllers {
+    my ($self, %opt) = @_;
+    my $kubeconfig = $self->kubeconfig;
     my $kubernetes = DynamicWeight::KubeCluster::program('kubernetes');
     my @common = ("--kubeconfig=$kubeconfig", '--leader-elect=false',
         '--secure-port=0');
     $self->{controllers} = $self->spawn('kube-controller-manager.log',
         $kubernetes, 'kube-controller-manager', @common,
-        '--controllers=deployment-controller,replicaset-controller,'
-            . 'endpointslice-controller,node-lifecycle-controller',
-        '--node-monitor-grace-period=' . LOST_AFTER_SECONDS . 's');
+        '--controllers=' . join(',', qw(deployment-controller
+            replicaset-controller endpointslice-controller
+            node-lifecycle-controller), @{$opt{controllers} // []}),
+        '--node-monitor-grace-period=' . LOST_AFTER_SECONDS . 's',
+        @{$opt{flags} // []});
     $self->{scheduler} = $self->spawn('kube-scheduler.log', $kubernetes,
         'kube-scheduler', @common);
     $self->{kubelets} = $self->spawn('kwok.log',
@@ -132,6 +142,80 @@ sub settled {
     my $pods = $self->call(GET => "/api/v1/namespaces/$ns/pods?limit=1");
     return $wanted->{replicas}
         == @{$pods->{items}} + ($pods->{metadata}{remainingItemCount} // 0);
+}
+
+# ---- Argo Rollouts.
+
+# Its controller, and the kinds it wants to be served.
+sub start_rollouts {
+    my ($self) = @_;
+    my $program = DynamicWeight::KubeCluster::program('rollouts');
+    my @definitions = glob dirname($program) . '/crds/*-crd.yaml';
+    for my $file (@definitions) {
+        open my $f, '<', $file or die "$file: $!\n";
+        my $yaml = do { local $/; <$f> };
+        my ($name) = $yaml =~ /^  name: (\S+)$/m or die "$file: no name\n";
+        $self->call(PATCH => '/apis/apiextensions.k8s.io/v1/'
+            . "customresourcedefinitions/$name?fieldManager=test&force=true",
+            \$yaml, type => 'application/apply-patch+yaml');
+        DynamicWeight::wait_for(sub {
+            my ($status) = $self->api(GET =>
+                '/apis/argoproj.io/v1alpha1/' . ($name =~ s/\..*//r));
+            $status == 200 }, "$name to be served")
+            or die "$name is not served\n";
+    }
+    $self->{definitions}{Rollout} = 1;
+    $self->{rollouts} = $self->spawn('argo-rollouts.log', $program,
+        '--kubeconfig', $self->kubeconfig, '--leader-elect=false',
+        '--metricsport', DynamicWeight::free_port(),
+        '--healthzPort', DynamicWeight::free_port());
+}
+
+# A Rollout and a Service of its name, and those that its strategy names.
+sub rollout {
+    my ($self, $ns, $name, $replicas, $strategy, %opt) = @_;
+    my %labels = (app => $name);
+    my ($how) = values %$strategy;
+    for my $service ($name, map { $how->{$_} // () } qw(previewService
+        canaryService stableService))
+    {
+        $self->apply(Service => {
+            metadata => { namespace => $ns, name => $service },
+            spec => { selector => \%labels, ports => [
+                { name => 'http', port => 8080, targetPort => 8080 }] } });
+    }
+    $self->apply(Rollout => {
+        metadata => { namespace => $ns, name => $name },
+        spec => { replicas => $replicas + 0, strategy => $strategy,
+            selector => { matchLabels => \%labels },
+            template => { metadata => { labels => \%labels },
+                spec => { containers => [
+                    { name => 'app', image => 'app:1' }] } } } });
+}
+
+sub rollout_status {
+    my ($self, $ns, $name) = @_;
+    return $self->call(GET => "/apis/argoproj.io/v1alpha1/namespaces/$ns"
+        . "/rollouts/$name")->{status} // {};
+}
+
+# The pods are to be of this version.
+sub release_rollout {
+    my ($self, $ns, $name, $version) = @_;
+    $self->patch(Rollout => $ns, $name, { spec => { template => { spec => {
+        containers => [{ name => 'app', image => "app:$version" }] } } } });
+}
+
+# On with the next step; back to what is stable.
+sub promote {
+    my ($self, $ns, $name) = @_;
+    $self->patch(Rollout => $ns, $name, { status => { pauseConditions =>
+        undef } }, 'status');
+}
+sub abort {
+    my ($self, $ns, $name) = @_;
+    $self->patch(Rollout => $ns, $name, { status => { abort => \1 } },
+        'status');
 }
 
 1;

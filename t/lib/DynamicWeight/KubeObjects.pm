@@ -256,38 +256,42 @@ sub definition {
         $status == 200 }, "$plural{$kind} to be served");
 }
 
-# Exactly these Node objects, labelled role=ingress: addresses, or hashes of
-# name, address and optionally ready, external_address, cordoned, taint,
-# labels.
+# Exactly these Node objects, labelled role=ingress: addresses, or what node()
+# takes.
 sub nodes {
     my ($self, @nodes) = @_;
-    my %keep;
-    for my $given (@nodes) {
-        my %node = ref $given ? %$given : (address => $given);
-        $node{name} //= 'node-' . ($node{address} =~ s/[^0-9a-f]+/-/gr);
-        $keep{$node{name}} = 1;
-        my @addresses = { type => 'InternalIP', address => $node{address} };
-        push @addresses, { type => 'ExternalIP',
-            address => $node{external_address} } if $node{external_address};
-        $self->apply(Node => {
-            metadata => { name => $node{name},
-                labels => { role => 'ingress', %{$node{labels} // {}} } },
-            spec => {
-                $node{cordoned} ? (unschedulable => JSON::PP::true) : (),
-                $node{taint} ? (taints => [{ key => $node{taint},
-                    effect => 'NoSchedule' }]) : () },
-            status => { addresses => \@addresses, conditions => [{
-                type => 'Ready', reason => 'Test', message => 'set by a test',
-                status => $node{ready} // 1 ? 'True' : 'False',
-                lastHeartbeatTime => '2026-01-01T00:00:00Z',
-                lastTransitionTime => '2026-01-01T00:00:00Z' }] },
-        });
-    }
+    my %keep = map { $self->node(ref $_ ? %$_ : (address => $_)) => 1 } @nodes;
     for my $node ($self->list('Node')) {
         my $name = $node->{metadata}{name};
         $self->delete(Node => undef, $name) unless $keep{$name};
     }
 }
+
+# A Node object: address, and optionally name, ready, external_address, cordoned,
+# taint, labels. Its name is returned.
+sub node {
+    my ($self, %node) = @_;
+    $node{name} //= node_name($node{address});
+    my @addresses = { type => 'InternalIP', address => $node{address} };
+    push @addresses, { type => 'ExternalIP',
+        address => $node{external_address} } if $node{external_address};
+    $self->apply(Node => {
+        metadata => { name => $node{name},
+            labels => { role => 'ingress', %{$node{labels} // {}} } },
+        spec => {
+            $node{cordoned} ? (unschedulable => JSON::PP::true) : (),
+            $node{taint} ? (taints => [{ key => $node{taint},
+                effect => 'NoSchedule' }]) : () },
+        status => { addresses => \@addresses, conditions => [{
+            type => 'Ready', reason => 'Test', message => 'set by a test',
+            status => $node{ready} // 1 ? 'True' : 'False',
+            lastHeartbeatTime => '2026-01-01T00:00:00Z',
+            lastTransitionTime => '2026-01-01T00:00:00Z' }] },
+    });
+    return $node{name};
+}
+
+sub node_name { 'node-' . ($_[0] =~ s/[^0-9a-f]+/-/gr) }
 
 # ---- What the reader may.
 

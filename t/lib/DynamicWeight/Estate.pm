@@ -1,0 +1,460 @@
+package DynamicWeight::Estate;
+
+# A live estate: member clusters with real controllers, their ingress nodes, and
+# edges under a steady load, watched by an oracle (Estate/Oracle.pm).
+#
+#   my $estate = DynamicWeight::Estate->new(apps => ['orders'], rate => 1000);
+#   $estate->make(A => 'orders', 12);      # Deployment, Service, Ingress
+#   $estate->make(B => 'orders', 7);
+#   $estate->begin;
+#   $estate->mark('A scales to 30');
+#   $estate->cluster('A')->scale('prod', 'orders', 30);
+#   $estate->await(A => { orders => 30 });
+#   $estate->finish;       # the table, and what every drill must show
+#
+# Options: `clusters`: names (A and B); `nodes`: ingress nodes of each; `edges`;
+# `rate`: requests a second over all applications and edges (ESTATE_RATE);
+# `controllers`: further ones of kube-controller-manager, and its `flags`;
+# `rollouts`: clusters with Argo's controller, too; `balanced`: those of two API
+# servers behind HAProxy;
+# `line`: what an ingress_nodes line is, with %%APP%%, and `line_of` an
+# application; `workers` of an edge; `allow_retries`.
+#
+# Ingress nodes of the first cluster are 127.0.1.1 and so on, of the second
+# 127.0.2.1. Everything ends with the test, even if that is killed.
+
+use strict;
+use warnings;
+
+use JSON::XS;
+use List::Util qw(max);
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use DynamicWeight;
+use DynamicWeight::Estate::IngressNodes;
+use DynamicWeight::Estate::Oracle;
+use DynamicWeight::Estate::SteadyLoad;
+use DynamicWeight::Estate::Table;
+use DynamicWeight::Intermediary;
+use DynamicWeight::Processes qw(children);
+
+use constant NAMESPACE => 'prod';
+
+sub new {
+    my ($class, %opt) = @_;
+    my $t = DynamicWeight->new(workers => $opt{workers} // 2,
+        connections => 4096);
+    my $self = bless {
+        t => $t, nodes => 4, apps => ['orders'],
+        clusters => ['A', 'B'], controllers => [], flags => [],
+        rollouts => [], balanced => [], line_of => {}, marks => [], expected => [],
+        rate => $ENV{ESTATE_RATE} // 1000, owner => $$,
+        line => 'service=prod/%%APP%% ingress=prod/%%APP%%', %opt,
+        edge_count => $opt{edges} // 1,
+    }, $class;
+    $self->{edges} = [$t];
+    $self->guard;
+    my $number = 0;
+    for my $name (@{$self->{clusters}}) {
+        my $subnet = '127.0.' . ++$number;
+        my $kube = $t->kube_cluster($name, etcd => '3.6');
+        $self->balance($kube) if grep { $_ eq $name } @{$self->{balanced}};
+        $kube->start_controllers(flags => $self->{flags}, controllers => [
+            'garbage-collector-controller', @{$self->{controllers}}]);
+        $kube->start_rollouts if grep { $_ eq $name } @{$self->{rollouts}};
+        $self->{member}{$name} = { kube => $kube, subnet => $subnet,
+            addresses => [map "$subnet.$_", 1 .. $self->{nodes}] };
+        $self->node_comes($name, $_) for $self->addresses($name);
+    }
+    return $self;
+}
+
+# One more API server beside a cluster's first, and HAProxy before both.
+sub balance {
+    my ($self, $kube) = @_;
+    my $name = $kube->name;
+    my $second = $self->{t}->kube_cluster("${name}2", beside => $kube);
+    my $balancer = DynamicWeight::Intermediary->new($self->{t},
+        "${name}_BALANCER", $kube, 'haproxy', beside => [$second]);
+    $kube->stand_behind($balancer->port);
+    $self->{api_servers}{$name} = [$kube, $second];
+}
+
+sub t       { $_[0]{t} }
+sub edges   { @{$_[0]{edges}} }
+sub oracle  { $_[0]{oracle} }
+sub cluster { $_[0]{member}{$_[1]}{kube} }
+sub addresses { @{$_[0]{member}{$_[1]}{addresses}} }
+sub api_servers { @{$_[0]{api_servers}{$_[1]}} }
+sub ingress_nodes { $_[0]{member}{$_[1]}{ingress_nodes} }
+
+# A process that sees the test end, however it does, and then ends what does not
+# by itself: nginx is a daemon.
+sub guard {
+    my ($self) = @_;
+    pipe my $reads, my $writes or die "pipe: $!\n";
+    my $dir = $self->{t}{dir};
+    mkdir "$dir/worlds";
+    symlink $dir, "$dir/worlds/0";
+    $self->{guard} = fork // die "fork: $!\n";
+    if (!$self->{guard}) {
+        close $writes;
+        POSIX::setpgid(0, 0);
+        sysread $reads, my $any, 1;    # nothing comes but the end
+        for my $world (glob "$dir/worlds/*") {
+            my $edge = readlink $world // next;
+            open my $f, '<', "$edge/nginx.pid" or next;
+            my ($pid) = <$f> =~ /(\d+)/ or next;
+            kill 'TERM', $pid;
+        }
+        POSIX::_exit(0);
+    }
+    close $reads;
+    $self->{alive} = $writes;
+    push @{$self->{t}{clusters}}, $self;
+}
+
+# cleanup() of the test calls it.
+sub stop {
+    my ($self) = @_;
+    return unless $$ == $self->{owner};
+    my $guard = delete $self->{guard} or return;
+    kill 'KILL', $guard;
+    waitpid $guard, 0;
+}
+
+# The Node object of an address. What answers there goes on all the time. KWOK
+# makes it Ready.
+sub node_comes {
+    my ($self, $name, $address) = @_;
+    $self->cluster($name)->node(address => $address, ready => 0);
+}
+sub node_goes {
+    my ($self, $name, $address) = @_;
+    $self->cluster($name)->delete(Node => undef,
+        DynamicWeight::KubeObjects::node_name($address));
+}
+
+# ---- Applications.
+
+# Deployment, Service and Ingress of an application in a cluster.
+sub make {
+    my ($self, $name, $app, $replicas) = @_;
+    my $kube = $self->cluster($name);
+    $kube->deployment(NAMESPACE, $app, $replicas);
+    $kube->ingress(NAMESPACE, $app);
+}
+
+# The controllers have as many ready pods as they were told, and no others.
+sub settled {
+    my ($self, $name) = @_;
+    my $kube = $self->cluster($name);
+    for my $deployment ($kube->list(Deployment => NAMESPACE),
+        $kube->{rollouts} ? $kube->list(Rollout => NAMESPACE) : ())
+    {
+        my ($wanted, $status) = @$deployment{qw(spec status)};
+        return if ($status->{observedGeneration} // 0)
+            < $deployment->{metadata}{generation};
+        return if grep { ($status->{$_} // 0) != $wanted->{replicas} }
+            qw(replicas updatedReplicas readyReplicas);
+    }
+    return 1;
+}
+
+sub await_settled {
+    my ($self, @names) = @_;
+    for my $name (@names ? @names : @{$self->{clusters}}) {
+        wait_for { $self->settled($name) } "the controllers of $name", 180
+            or die "the controllers of $name are not done\n";
+    }
+}
+
+# Every edge has so many pods: CLUSTER => { APP => pods }, ... False when not.
+sub await {
+    my ($self, %pods) = @_;
+    for my $edge ($self->edges) {
+        wait_for {
+            my $status = $edge->status or return;
+            for my $name (keys %pods) {
+                for my $app (keys %{$pods{$name}}) {
+                    my ($line) = grep { $_->{cluster} eq $name }
+                        @{$status->{upstreams}{$app}{clusters}};
+                    return if ($line->{pods} // -1) != $pods{$name}{$app};
+                }
+            }
+            1
+        } 'the edges to have ' . encode_json(\%pods), 120 or return;
+    }
+    return 1;
+}
+
+# Drains applications' lines by rules, as the runbook has it; true when no
+# request runs there any more.
+sub drain {
+    my ($self, $name, @apps) = @_;
+    my $rules = $self->{rules} //= [];
+    push @$rules, map { { upstream => $_, cluster => $name,
+        drain => $JSON::XS::true, reason => 'it moves' } } @apps;
+    for my $edge ($self->edges) {
+        $edge->write_file('tuning.new', encode_json({ rules => $rules }));
+        rename "$edge->{dir}/tuning.new", "$edge->{dir}/tuning.json"
+            or die "tuning.json: $!\n";
+    }
+    my $subnet = $self->{member}{$name}{subnet};
+    for my $edge ($self->edges) {
+        wait_for {
+            my $status = $edge->status or return;
+            for my $app (@apps) {
+                my @peers = grep { index($_->{server}, "$subnet.") == 0 }
+                    @{$status->{upstreams}{$app}{peers}};
+                return if !@peers || grep { $_->{state} ne 'drained' } @peers;
+            }
+            1
+        } "$name to be drained", 60 or return;
+    }
+    return 1;
+}
+
+# No rule is left.
+sub lift {
+    my ($self) = @_;
+    $self->{rules} = [];
+    $self->drain($self->{clusters}[0]);
+    for my $edge ($self->edges) {
+        wait_for { !@{$edge->status->{tuning}{rules}} } 'no rule', 60;
+    }
+}
+
+# ---- The edges.
+
+sub line_of {
+    my ($self, $app) = @_;
+    return ($self->{line_of}{$app} // $self->{line}) =~ s/%%APP%%/$app/gr;
+}
+
+sub edge_conf {
+    my ($self) = @_;
+    my $conf = <<"EOF";
+    dynamic_weight_zone main:8m state=%%DIR%%/state/main.json;
+    dynamic_weight_tuning %%DIR%%/tuning.json;
+    keepalive_timeout 600s;
+    server_names_hash_bucket_size 128;
+    server {
+        listen 127.0.0.1:%%PORT%% default_server backlog=4096;
+        location /dw/ { dynamic_weight_status; }
+    }
+EOF
+    $conf .= <<"EOF" for @{$self->{clusters}};
+    dynamic_weight_cluster $_ {
+        api            %%$_%%;
+        token_file     %%${_}_TOKEN%%;
+        ca_file        %%${_}_CA%%;
+        ingress_nodes  nodes=role=ingress;
+    }
+EOF
+    my $slots = max(16, $self->{nodes});
+    for my $app (@{$self->{apps}}) {
+        my $line = $self->line_of($app);
+        my $lines = join '', map "        ingress_nodes $_ $line "
+            . "port=%%BACKEND%% slots=$slots empty=drain;\n",
+            @{$self->{clusters}};
+        $conf .= <<"EOF";
+    upstream $app {
+        dynamic_weight;
+$lines    }
+    server {
+        listen 127.0.0.1:%%PORT%%;
+        server_name $app;
+        location / {
+            proxy_pass             http://$app;
+            proxy_http_version     1.1;
+            proxy_set_header       Connection "";
+            proxy_set_header       Host \$host;
+            proxy_connect_timeout  1s;
+            proxy_read_timeout     2s;
+        }
+    }
+EOF
+    }
+    return $conf;
+}
+
+# Everything runs when this returns: the edges have every application's weights.
+sub begin {
+    my ($self) = @_;
+    my $t = $self->{t};
+    $self->await_settled;
+    for my $member (map { $self->{member}{$_} } @{$self->{clusters}}) {
+        $member->{ingress_nodes} = DynamicWeight::Estate::IngressNodes->new($t,
+            $member->{kube}, NAMESPACE, $t->{backend},
+            @{$member->{addresses}});
+    }
+    $self->start_edges;
+    my @lines;
+    for my $app (@{$self->{apps}}) {
+        my ($source, $counted, $ingress) = $self->line_of($app)
+            =~ m{^(\w+)=[\w-]+/([\w-]+)(?: ingress=[\w-]+/([\w-]+))?};
+        push @lines, map { { upstream => $app, app => $counted, cluster => $_,
+            source => $source, subnet => $self->{member}{$_}{subnet},
+            ingress => $ingress } } @{$self->{clusters}};
+    }
+    $self->{index_of} = { map { ("$lines[$_]{upstream}/$lines[$_]{cluster}" => $_) }
+        0 .. $#lines };
+    $self->{oracle} = DynamicWeight::Estate::Oracle->new($t, $self->{edges},
+        { map { $_ => $self->cluster($_) } @{$self->{clusters}} }, NAMESPACE,
+        @lines);
+    $self->{load} = DynamicWeight::Estate::SteadyLoad->new($t, $self->{rate},
+        [map { $_->port } $self->edges], $self->{apps});
+    wait_for { $self->{load}->read->{requests} } 'the load', 30
+        or die "the load does not start\n";
+    $self->{size} = [map { $self->sizes($_) } $self->edges];
+    $self->mark('the start');
+}
+
+sub start_edges {
+    my ($self) = @_;
+    my $t = $self->{t};
+    while (@{$self->{edges}} < $self->{edge_count}) {
+        my $edge = DynamicWeight->new(workers => $t->{workers},
+            connections => 4096, backend => $t->{backend},
+            names => $t->{names});
+        symlink $edge->{dir}, "$t->{dir}/worlds/" . @{$self->{edges}};
+        push @{$self->{edges}}, $edge;
+    }
+    for my $edge ($self->edges) {
+        $edge->write_file('tuning.json', '{"rules":[]}');
+        $edge->conf(http => $self->edge_conf);
+        $edge->start or die "nginx does not start\n";
+        wait_for { http_get($edge->port, '/dw/ready')->{status} == 200 }
+            'the edge to be ready', 60 or die "the edge is not ready\n";
+    }
+}
+
+# What happens from now on, for the table.
+sub mark {
+    my ($self, $text) = @_;
+    push @{$self->{marks}}, [time, $text];
+}
+
+# For so long nothing is done.
+sub linger {
+    my ($self, $seconds) = @_;
+    my $end = time + $seconds;
+    sleep 0.05 while time < $end;
+}
+
+sub awaits {
+    my ($self, $condition, $name, $seconds) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    return ok(&wait_for($condition, $name, $seconds // 60), $name);
+}
+
+# What the load has seen so far (SteadyLoad::read).
+sub so_far { $_[0]{load}->read }
+
+# The moments between which a cluster's API first had no Ingress of an
+# application that had one.
+sub ingress_gone {
+    my ($self, $name, $app) = @_;
+    return $self->{oracle}->ingress_gone($self->{index_of}{"$app/$name"});
+}
+
+# How late a busy machine let the oracle be, at the most, in the second after
+# this moment.
+sub late_at { $_[0]{oracle}->late_at($_[1]) }
+
+# Lines of the error log above notice that have a cause.
+sub expect { my ($self, @patterns) = @_; push @{$self->{expected}}, @patterns }
+
+# { memory in kB, descriptors } of all workers of an edge.
+sub sizes {
+    my ($self, $edge) = @_;
+    my %size = (memory => 0, descriptors => 0);
+    for my $pid ($edge->workers) {
+        open my $f, '<', "/proc/$pid/status" or next;
+        my ($kb) = join('', <$f>) =~ /^VmRSS:\s+(\d+)/m;
+        $size{memory} += $kb // 0;
+        $size{descriptors} += () = glob "/proc/$pid/fd/*";
+    }
+    return \%size;
+}
+
+# Memory of everything that this estate runs, in MB; what is shared counts once.
+sub memory {
+    my ($self) = @_;
+    my $kb = 0;
+    for my $pid ($$, children($$), map { ($_->master, $_->workers) } $self->edges)
+    {
+        open my $f, '<', "/proc/$pid/smaps_rollup" or next;
+        $kb += join('', <$f>) =~ /^Pss:\s+(\d+)/m ? $1 : 0;
+    }
+    return int $kb / 1024;
+}
+
+# ---- The end.
+
+# The load ends: what it, the oracle and the logs say. Options: `failed`: a code
+# that says of a failed request whether it had to be; `also`: what is to be told
+# after the table.
+sub finish {
+    my ($self, %opt) = @_;
+    $self->mark('the end');
+    my $memory = $self->memory;
+    my @grown = $self->grown;
+    $self->linger(1);
+    $self->{load}->stop;
+    $self->{oracle}->stop;
+    my $load = $self->{load}->read;
+    my $verdict = $self->{oracle}->verdict;
+    note($_) for DynamicWeight::Estate::Table::lines($self->{marks}, $load,
+            $self->{oracle}->seconds, $self->{clusters}),
+        DynamicWeight::Estate::Table::sums($load, $verdict, $self->{rate},
+            $memory);
+
+    my @failed = grep { !($opt{failed} && $opt{failed}->($_)) }
+        @{$load->{failed}};
+    $opt{also}->() if $opt{also};
+    is(join("\n", map { DynamicWeight::Estate::Table::failure($_) }
+        @failed[0 .. ($#failed < 9 ? $#failed : 9)]), '',
+        @failed . " of $load->{requests} requests failed");
+    is($load->{retried}, 0, 'no connection was cut off')
+        unless $self->{allow_retries};
+    my @wrong = @{$verdict->{wrong}};
+    is(join("\n", @wrong[0 .. ($#wrong < 9 ? $#wrong : 9)]), '',
+        "$verdict->{comparisons} weights are what the controllers said");
+    cmp_ok($verdict->{current}, '>', 0, 'which were compared');
+    is(join("\n", @grown), '', 'neither memory nor descriptors have grown');
+    for my $edge ($self->edges) {
+        my @lines = grep { /\[(?:warn|error|crit|alert|emerg)\]/ }
+            split /\n/, $edge->log;
+        for my $pattern (@{$self->{expected}}) {
+            @lines = grep { !/$pattern/ } @lines;
+        }
+        is(join("\n", @lines), '', 'no line above notice without a cause');
+    }
+    for my $edge (@{$self->{edges}}[1 .. $#{$self->{edges}}]) {
+        ok($edge->stop, 'nginx ends');
+    }
+    $self->{t}->done;
+}
+
+# What of the edges is larger than at the beginning by more than what kept
+# connections and views take.
+sub grown {
+    my ($self) = @_;
+    my @grown;
+    for my $i (0 .. $#{$self->{edges}}) {
+        my ($was, $is) = ($self->{size}[$i], $self->sizes($self->{edges}[$i]));
+        my $peers = @{$self->{apps}} * $self->{nodes} * @{$self->{clusters}};
+        my %most = (memory => $was->{memory} * 1.25 + 8192,
+            descriptors => $was->{descriptors} + 40
+                + 4 * $peers * $self->{t}{workers});
+        push @grown, map { "edge $i: $_ $was->{$_} -> $is->{$_}" }
+            grep { $is->{$_} > $most{$_} } sort keys %most;
+    }
+    return @grown;
+}
+
+1;
