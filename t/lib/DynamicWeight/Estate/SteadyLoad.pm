@@ -25,7 +25,10 @@ use POSIX ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
-use constant PATIENCE => 30;    # seconds, for an answer
+use constant {
+    PATIENCE  => 30,    # seconds, for an answer
+    MOST_IDLE => 32,    # connections to an edge
+};
 
 my $json = JSON::XS->new->canonical;
 
@@ -135,8 +138,9 @@ sub take {
     my $body = substr $client->{text}, $end;
     my $close = $client->{text} =~ /^Connection: close/mi;
     $client->{request} = undef;
-    $close ? $self->hang_up($client)
-        : push @{$self->{idle}{$request->{port}}}, $client;
+    my $idle = $self->{idle}{$request->{port}} //= [];
+    $close || @$idle >= MOST_IDLE ? $self->hang_up($client)
+        : push @$idle, $client;
     return $self->done($request, $status, $body);
 }
 
