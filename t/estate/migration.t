@@ -26,6 +26,11 @@ use constant PODS => 4;
 use constant SEEN_AFTER => 0.1;
 
 my $estate = DynamicWeight::Estate->new(apps => \@apps);
+# What is deleted is missed, and the pods that go with a Service wait for the guard.
+my $of_app = qr/cluster "[AB]": (?:service|ingress)=prod\/app-\d+:/;
+$estate->expect(qr/$of_app no object app-\d+ in prod/,
+    qr/$of_app pods: no EndpointSlice of a Service app-\d+ in prod/,
+    qr/$of_app pods \d+ -> 0 held back: a second list must confirm it/);
 $estate->make(A => $_, PODS) for @apps;
 $estate->begin;
 $estate->linger(2);
@@ -38,7 +43,14 @@ sub delete_in {
         $estate->cluster($name)->delete($kind, 'prod', $_) for @which;
         $estate->linger(1);
     }
-    return $estate->await($name => { map { $_ => 0 } @which });
+    ok($estate->await($name => { map { $_ => 0 } @which }),
+        "$name has them no longer");
+    # Until then their pods count again as soon as there is an Ingress.
+    $estate->awaits(sub {
+        my $log = $estate->t->log;
+        !grep { $log !~ /cluster "$name": service=prod\/$_: pods \d+ -> 0 conf/ }
+            @which
+    }, 'which the guard has confirmed');
 }
 
 sub move {
@@ -52,7 +64,7 @@ sub move {
         $estate->mark("$from is drained of them");
         ok($estate->drain($from => @which), 'they are drained');
     }
-    ok(delete_in($from, @which), "$from has them no longer");
+    delete_in($from, @which);
 }
 
 move(A => 'B', PODS, 1, @core);
@@ -77,6 +89,6 @@ $estate->finish(failed => sub {
 }, also => sub {
     note(sprintf 'without the rule %d requests of %d applications were answered'
         . ' 404; the last was sent %.0f ms after the API had said that the '
-        . 'Ingress is gone', scalar @late, scalar keys %seen, 1000 * max(@late))
+        . 'Ingress is gone', scalar @late, scalar keys %seen, 1000 * max(0, @late))
         if @late;
 });

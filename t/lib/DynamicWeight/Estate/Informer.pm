@@ -7,7 +7,8 @@ package DynamicWeight::Estate::Informer;
 #       qw(Node Ingress EndpointSlice));
 #   while (1) {
 #       for my $handle ($select->can_read(0.1)) {
-#           $informer->read($handle);        # true: something has changed
+#           $informer->read($handle);        # true: something has changed; a
+#                                            # code is run after each change
 #       }
 #       $informer->tick;                     # begins again what has ended
 #   }
@@ -79,7 +80,7 @@ sub is_quiet {
 }
 
 sub read {
-    my ($self, $handle) = @_;
+    my ($self, $handle, $each) = @_;
     my $stream = $self->{by_handle}{$handle} or return;
     if (!sysread $handle, $stream->{text}, 1 << 20, length $stream->{text}) {
         $self->{select}->remove($handle);
@@ -93,9 +94,11 @@ sub read {
         my $event = $json->decode($1);
         # The version is too old, or the server not ready: it ends.
         next if $event->{type} !~ /^(?:ADDED|MODIFIED|DELETED|BOOKMARK)$/;
-        $changed += $self->take($stream, $event);
+        next unless $self->take($stream, $event);
+        $changed++;
+        $self->{since} = $self->{quiet};
+        $each->() if $each && $self->known;
     }
-    $self->{since} = $self->{quiet} if $changed;
     return $changed;
 }
 

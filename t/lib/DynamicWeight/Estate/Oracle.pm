@@ -35,8 +35,9 @@ use DynamicWeight::Estate::Informer;
 use constant {
     TICK         => 0.1,
     FRESH        => 1,     # s: what was true so long ago may be in force
-    # s: a scale-down may be held back so long, the guard's `confirm` and a list
-    HELD         => 6.5,
+    # s: a scale-down may be held back so long: the guard's `confirm`, and a list
+    # for which it takes its turn
+    HELD         => 8,
     # s: two who watch one API server are not told at the same moment
     APART        => 0.3,
     BASE         => 10,
@@ -100,16 +101,13 @@ sub record {
         }
         my $began = time;
         my @ready = $select->can_read(max(0, $next - $began));
-        my %changed;
         for my $handle (@ready) {
             my $name = $of{$handle};
-            $changed{$name} = 1 if $informer{$name}->read($handle);
+            $informer{$name}->read($handle,
+                sub { $self->note_cluster($name, $informer{$name}) });
         }
         my %read = map { $of{$_} => 1 } @ready;
         $informer{$_}->is_quiet($began) for grep { !$read{$_} } keys %informer;
-        for my $name (grep { $informer{$_}->known } keys %changed) {
-            $self->note_cluster($name, $informer{$name});
-        }
         next if time < $next;
         $self->note_edges($next) unless grep { !$_->known } values %informer;
         $next = max($next + TICK, time);
