@@ -10,6 +10,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+use DynamicWeight;
 use DynamicWeight::Estate;
 use POSIX qw(strftime);
 use Test::More;

@@ -13,6 +13,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+use DynamicWeight;
 use DynamicWeight::Estate;
 use List::Util qw(max);
 use Test::More;

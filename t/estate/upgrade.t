@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 
+use DynamicWeight;
 use DynamicWeight::Estate;
 use Test::More;
 
