@@ -284,8 +284,9 @@ sub judge {
         $span->[5] //= $json->encode($span->[4]);
         next if $span->[5] ne $text;
         return (current => $age) if $age <= FRESH + $late;
-        # Held back is only what would take something away.
-        return (held => $age) if $now && $sum > sum0 values %{$now->[4]};
+        # Held back is only what would take something away: pods or nodes.
+        return (held => $age) if $now && ($sum > sum0(values %{$now->[4]})
+            || keys %$weights > keys %{$now->[4]});
     }
     return ('wrong', 0);
 }

@@ -1,7 +1,8 @@
 package DynamicWeight::Estate::SteadyLoad;
 
 # So many requests a second, over all applications and edges in turn, whatever
-# becomes of them: one that waits keeps no other from being sent.
+# becomes of them: one that waits keeps no other from being sent. Latency is
+# counted from when a request was due.
 #
 #   my $load = DynamicWeight::Estate::SteadyLoad->new($t, 1000,
 #       [map { $_->port } @edges], ['app-01', ...]);
@@ -28,6 +29,9 @@ use Time::HiRes qw(time);
 use constant {
     PATIENCE  => 30,    # seconds, for an answer
     MOST_IDLE => 32,    # connections to an edge
+    # A machine that does not keep up is not asked more at once: what is sent
+    # later was due earlier all the same.
+    MOST_RUNNING => 400,
 };
 
 my $json = JSON::XS->new->canonical;
@@ -71,7 +75,7 @@ sub run {
     while (1) {
         POSIX::_exit(1) if getppid != $parent;
         my $due = $ending ? $sent : int((time - $began) * $self->{rate});
-        while ($sent < $due) {
+        while ($sent < $due && $self->{running} < MOST_RUNNING) {
             $self->ask({ sent => $began + $sent / $self->{rate},
                 app => $self->{apps}[$sent % @{$self->{apps}}],
                 port => $self->{ports}[
