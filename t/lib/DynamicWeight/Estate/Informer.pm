@@ -45,6 +45,8 @@ sub new {
 
 sub select { $_[0]{select} }
 sub since  { $_[0]{since} }
+# What changed last was found by a list: there may have been more.
+sub leaped { $_[0]{leaped} }
 
 sub objects {
     my ($self, $kind) = @_;
@@ -96,6 +98,7 @@ sub read {
         next if $event->{type} !~ /^(?:ADDED|MODIFIED|DELETED|BOOKMARK)$/;
         next unless $self->take($stream, $event);
         $changed++;
+        $self->{leaped} = $event->{type} eq 'BOOKMARK' ? 1 : 0;
         $self->{since} = $self->{quiet};
         $each->() if $each && $self->known;
     }

@@ -25,7 +25,7 @@ use warnings;
 
 use IO::Select;
 use JSON::XS;
-use List::Util qw(max sum0);
+use List::Util qw(max min sum0 uniq);
 use POSIX ();
 use Time::HiRes qw(time);
 
@@ -144,7 +144,7 @@ sub note_cluster {
         next if ($self->{last}[$i] // '') eq $text;
         $self->{last}[$i] = $text;
         print {$self->{out}} join("\t", 'api', $i, $informer->since, time,
-            $text), "\n";
+            $informer->leaped, $text), "\n";
     }
 }
 
@@ -186,7 +186,8 @@ sub note_edges {
 
 # ---- What it noted.
 
-# api: by line, spans [from, until, pods, gone, weights]; looks: [edge, began,
+# api: by line, spans [from, until, pods, gone, weights, whether others may have
+# been there before]; looks: [edge, began,
 # at, late, weights by line], in order.
 sub read {
     my ($self) = @_;
@@ -200,10 +201,10 @@ sub read {
             push @looks, [@of[0 .. 3], $json->decode($of[4])];
             next;
         }
-        my ($i, $from, $known, $text) = @of;
+        my ($i, $from, $known, $leaped, $text) = @of;
         my $spans = $api[$i] //= [];
         $spans->[-1][1] = $known if @$spans;
-        push @$spans, [$from, FOREVER, @{$json->decode($text)}];
+        push @$spans, [$from, FOREVER, @{$json->decode($text)}, $leaped];
     }
     return { api => \@api, looks => \@looks };
 }
@@ -274,21 +275,44 @@ sub verdict {
 # (current, held or wrong; how long ago the last state with these weights ended).
 sub judge {
     my ($self, $spans, $weights, $text, $began, $at, $late) = @_;
-    my $sum = sum0 values %$weights;
-    my $now;
+    my ($now, $leaped, @recent);
     for my $span (reverse @$spans) {
         next if $span->[0] > $at + APART + $late;
         $now //= $span if $span->[0] <= $at;
         my $age = max(0, $began - $span->[1]);
         last if $age > FRESH + HELD + $late;
-        $span->[5] //= $json->encode($span->[4]);
-        next if $span->[5] ne $text;
+        push @recent, $span;
+        $leaped ||= $span->[5] if $age <= FRESH + $late;
+        $span->[6] //= $json->encode($span->[4]);
+        next if $span->[6] ne $text;
         return (current => $age) if $age <= FRESH + $late;
-        # Held back is only what would take something away: pods or nodes.
-        return (held => $age) if $now && ($sum > sum0(values %{$now->[4]})
-            || keys %$weights > keys %{$now->[4]});
+        return (held => $age) if $now && takes($weights, $now->[4]);
     }
-    return ('wrong', 0);
+    # Of a fall a part may be held back. And what the API said while the
+    # oracle had no watch it does not know.
+    return ('wrong', 0) unless between($weights, map { $_->[4] } @recent);
+    return (held => 0) if $now && takes($weights, $now->[4]);
+    return ($leaped ? 'current' : 'wrong', 0);
+}
+
+# Whether going to `now` takes something away: pods or nodes.
+sub takes {
+    my ($weights, $now) = @_;
+    return sum0(values %$weights) > sum0(values %$now)
+        || keys %$weights > keys %$now;
+}
+
+# One weight on just the nodes of some of these, none below and none above all.
+sub between {
+    my ($weights, @states) = @_;
+    my ($one, @others) = uniq(values %$weights);
+    return if !defined $one || @others;
+    my $nodes = join ' ', sort keys %$weights;
+    my @same = grep { join(' ', sort keys %$_) eq $nodes } @states or return;
+    my @seen = map { (values %$_)[0] } @same;
+    # Where there was no pod there is no node, either.
+    push @seen, 0 if grep { !%$_ } @states;
+    return min(@seen) <= $one && $one <= max(@seen);
 }
 
 sub complain {
