@@ -78,32 +78,39 @@ my ($known) = slurp('check') =~ /usage: \.\/check \[(\S+)\]/;
 is($parts, $known, 'the parts of ./check');
 ok(-e "build/$1", "$1 is built") for $readme =~ m{install build/(\S+)}g;
 
-# Its versions are those that the tests use.
+# Its versions are those that the tests use here.
 
-my ($table) = $readme =~ /(^\| \| tested by.*?)\n\n/ms;
+my ($table) = $readme =~ /(^\| tested by.*?)\n\n/ms;
+my ($debian) = slurp('/etc/os-release') =~ /^VERSION_ID="?(\d+)/m;
+my ($heads, undef, @rows) = map { [split / \| /, s/^\| | \|$//gr] }
+    split /\n/, $table;
+my ($column) = grep { $heads->[$_] eq "Debian $debian" } 1 .. $#$heads;
 my $setup = slurp('.ci/setup');
+my $of = sub {
+    my ($library, $digits) = @_;
+    return (`pkg-config --modversion $library` =~ /^($digits)/)[0];
+};
 my %version = (
-    "Debian's nginx" => `/usr/sbin/nginx -v 2>&1` =~ m{nginx/([\d.]+)},
-    'the newest nginx' => $setup =~ /^newest_crate=\S+\+([\d.]+)$/m,
-    'kube-apiserver' => slurp('t/kube/kubernetes/go.mod')
+    nginx => `/usr/sbin/nginx -v 2>&1` =~ m{nginx/([\d.]+)},
+    'nginx, ' => $setup =~ /^newest_crate=\S+\+([\d.]+)$/m,
+    Kubernetes => slurp('t/kube/kubernetes/go.mod')
         =~ m{k8s\.io/kubernetes v([\d.]+)},
-    (map { my ($name, $library, $digits) = @$_;
-        my ($found) = `pkg-config --modversion $library` =~ /^($digits)/;
-        ($name => "$name $found") }
-        ['libcurl', 'libcurl', qr/\d+\.\d+/],
-        ['cJSON', 'libcjson', qr/\d+\.\d+/],
-        ['jsoncpp', 'jsoncpp', qr/\d+\.\d+/],
-        ['yaml-cpp', 'yaml-cpp', qr/\d+\.\d+/],
-        ['Abseil', 'absl_base', qr/\d+/]),
-    'protozero' => 'protozero ' . (slurp('/usr/include/protozero/version.hpp')
+    libcurl => $of->('libcurl', qr/\d+\.\d+/),
+    cJSON => $of->('libcjson', qr/\d+\.\d+/),
+    'cJSON, jsoncpp' => $of->('jsoncpp', qr/\d+\.\d+/),
+    'yaml-cpp' => $of->('yaml-cpp', qr/\d+\.\d+/),
+    'yaml-cpp, protozero' => (slurp('/usr/include/protozero/version.hpp')
         =~ /VERSION_STRING "(\d+\.\d+)/)[0],
-    'GCC' => 'GCC ' . (`g++ -dumpversion` =~ /^(\d+)/)[0],
-    'clang' => 'clang ' . ($setup =~ /libclang-rt-(\d+)-dev/)[0],
-    'the newest clang' => 'clang ' . ($setup =~ /\[variants\]='clang-(\d+)'/)[0],
+    Abseil => $of->('absl_base', qr/\d+/),
+    compilers => 'GCC ' . (`g++ -dumpversion` =~ /^(\d+)/)[0],
+    compiler => 'clang ' . (`apt-cache depends clang` =~ /clang-(\d+)/)[0],
+    compile => 'clang ' . ($setup =~ /\[variants\]='clang-(\d+)'/)[0],
 );
+ok($column, "Debian $debian is a column");
 for my $what (sort keys %version) {
-    like($table, qr/(?<![\d.])\Q$version{$what}\E(?![\d])/,
-        "$what: $version{$what}");
+    my ($row) = grep { $_->[0] =~ /^\Q$what/ } @rows;
+    like($row->[$column // 1], qr/(?<![\d.])\Q$version{$what}\E(?![\d])/,
+        "$row->[0]: $version{$what}");
 }
 
 my $t = DynamicWeight->new;

@@ -38,6 +38,9 @@ static ngx_uint_t ngx_http_dynamic_weight_servers_slots(
     const ngx_dynamic_weight_group_t *group);
 static ngx_int_t ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf);
+static ngx_int_t ngx_http_dynamic_weight_check_unused(ngx_conf_t *cf,
+    const dynweight::ClusterConfig &cluster, bool plane,
+    const ngx_dynamic_weight_place_t &place);
 
 
 ngx_int_t
@@ -448,36 +451,56 @@ ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
             continue;
         }
 
-        if (planes.count(i)
-            && cluster.nodes.kind == dynweight::NodeSource::Kind::kNone)
+        if (ngx_http_dynamic_weight_check_unused(cf, cluster,
+                                                 planes.count(i) != 0,
+                                                 place[i])
+            != NGX_OK)
         {
-            continue;    /* its members are counted by it */
+            return NGX_ERROR;
         }
+    }
 
-        if (planes.count(i)) {
+    return NGX_OK;
+}
+
+
+/* no line is of the cluster; plane: others go via it */
+
+static ngx_int_t
+ngx_http_dynamic_weight_check_unused(ngx_conf_t *cf,
+    const dynweight::ClusterConfig &cluster, bool plane,
+    const ngx_dynamic_weight_place_t &place)
+{
+    const bool   nodes = cluster.nodes.kind
+                         != dynweight::NodeSource::Kind::kNone;
+    const char  *name = cluster.name.c_str();
+
+    if (plane) {
+
+        if (nodes) {
             ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                           "\"ingress_nodes\" of cluster \"%s\" have no effect, "
                           "as only its members are used: remove them, in "
-                          "%s:%ui", name, place[i].file, place[i].line);
-            continue;
+                          "%s:%ui", name, place.file, place.line);
         }
 
-        if (cluster.type == dynweight::ClusterConfig::Type::kKubernetes
-            && cluster.nodes.kind == dynweight::NodeSource::Kind::kNone)
-        {
-            return ngx_dynamic_weight_wrong(cf, place[i],
-                      "cluster \"%s\" does not say where its ingress nodes "
-                      "are: write \"ingress_nodes service=NAMESPACE/NAME;\" "
-                      "(or nodes=SELECTOR, addresses=A,B) in it, or "
-                      "\"instances %s ...\" in an upstream", name, name);
-        }
-
-        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "cluster \"%s\" is never used: write "
-                      "\"ingress_nodes %s ...\" or \"instances %s ...\" "
-                      "in an upstream, or remove it, in %s:%ui",
-                      name, name, name, place[i].file, place[i].line);
+        return NGX_OK;
     }
+
+    if (cluster.type == dynweight::ClusterConfig::Type::kKubernetes && !nodes)
+    {
+        return ngx_dynamic_weight_wrong(cf, place,
+                  "cluster \"%s\" does not say where its ingress nodes "
+                  "are: write \"ingress_nodes service=NAMESPACE/NAME;\" "
+                  "(or nodes=SELECTOR, addresses=A,B) in it, or "
+                  "\"instances %s ...\" in an upstream", name, name);
+    }
+
+    ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                  "cluster \"%s\" is never used: write "
+                  "\"ingress_nodes %s ...\" or \"instances %s ...\" "
+                  "in an upstream, or remove it, in %s:%ui",
+                  name, name, name, place.file, place.line);
 
     return NGX_OK;
 }

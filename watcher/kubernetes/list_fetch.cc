@@ -18,6 +18,12 @@ constexpr uint32_t kMinPageLimit = 10;
 // A connection may break for many reasons; at the second time in a row the
 // length of the list may be the one.
 constexpr int kCutsBeforePages = 2;
+// A server that waits for a version says after 3 s that it has not come to it,
+// which is within the second one's timeout.
+constexpr int kSilencesBeforeNoVersion = 2;
+constexpr int kSilencesBeforePages = 3;
+// To 40 s from 5 s, where an API server ends a request itself after 60.
+constexpr int kMaxDoublings = 3;
 // What comes steadily may take so many times the timeout. It only ends an
 // answer that drips: a page has 500 objects, a MB or two.
 constexpr int64_t kTotalTimeouts = 12;
@@ -89,7 +95,8 @@ void ListFetch::RequestPage() {
   request.credentials = credentials_;
   if (kind_ != nullptr) request.accept = kAcceptProtobuf;
   request.connect_timeout_ms = options_.timeout_ms;
-  request.silence_timeout_ms = options_.timeout_ms;
+  request.silence_timeout_ms = options_.timeout_ms
+                               << std::min(silent_in_a_row_, kMaxDoublings);
   request.total_timeout_ms = kTotalTimeouts * options_.timeout_ms;
   request.max_body = options_.max_list_bytes;
   request.compressed = true;
@@ -140,12 +147,9 @@ void ListFetch::OnDone(const HttpResult& result, std::string_view error_body) {
   if (absl::IsResourceExhausted(result.transport)) {
     return Reject(result.transport);
   }
-  // A server that has not come to the version waits for it some seconds before
-  // it says so: maybe longer than we do, and one that was restored from a copy
-  // would keep us waiting for ever.
+  // A server that was restored from a copy would keep us waiting for ever.
   result_.version_suspect = query_.resource_version.value_or("0") != "0" &&
-                            result.http_status == 0 &&
-                            absl::IsDeadlineExceeded(result.transport);
+                            silent_in_a_row_ >= kSilencesBeforeNoVersion;
   result_.server_failed = absl::IsUnavailable(result.transport) ||
                           absl::IsDeadlineExceeded(result.transport);
   Finish(RequestError(Verb::kList, base_, *collection_, result.transport));
@@ -156,10 +160,14 @@ void ListFetch::LearnFromFailure(const HttpResult& result) {
   const bool began = result.http_status == 200;
   const bool cut = began && absl::IsUnavailable(result.transport);
   cut_in_a_row_ = cut ? cut_in_a_row_ + 1 : 0;
+  const bool late = absl::IsDeadlineExceeded(result.transport);
+  const bool silent = late && result.http_status == 0;
+  silent_in_a_row_ = silent ? silent_in_a_row_ + 1 : 0;
   // A silence before the answer may be due to the version as well: the next
   // list goes without it, and is no whole one.
-  const bool too_slow = absl::IsDeadlineExceeded(result.transport) &&
-                        (began || query_.resource_version.value_or("0") == "0");
+  const bool too_slow =
+      late && (!silent || (silent_in_a_row_ >= kSilencesBeforePages &&
+                           query_.resource_version.value_or("0") == "0"));
   const bool too_large = began && absl::IsResourceExhausted(result.transport);
   if (!too_slow && !too_large && cut_in_a_row_ < kCutsBeforePages) return;
   if (Whole()) {
@@ -182,6 +190,7 @@ void ListFetch::OnRefused(const ApiRefusal& refusal) {
       return Restart(std::nullopt, page_limit_);
     }
   }
+  silent_in_a_row_ = 0;
   // 400: some server's version means nothing to this one. 504: it, or
   // something between, has waited for the version in vain.
   result_.version_suspect = query_.resource_version.value_or("0") != "0" &&
@@ -206,6 +215,7 @@ void ListFetch::OnPage() {
   if (++pages_ == 1) {
     result_.resource_version = std::move(page->resource_version);
   }
+  silent_in_a_row_ = 0;
   if (page->next.empty()) {
     cut_in_a_row_ = 0;
     return Finish(absl::OkStatus());

@@ -39,7 +39,15 @@ struct ListFetchResult {
 // A list comes whole where the server may answer from its cache, which takes no
 // notice of a limit. One that fails for its size (it takes too long, or is
 // longer than max_list_bytes) is asked for in pages from then on; pages that
-// are too large still become smaller. Not thread-safe; one list at a time.
+// are too large still become smaller.
+//
+// A server that says nothing at all within the timeout may be busy, with the
+// lists of a fleet maybe: each time it is given twice as long, as to cut a list
+// off and ask again makes it busier. That its silence is due to the version, or
+// to the length, is believed when it goes on; pages, and lists without a
+// version, are read from etcd.
+//
+// Not thread-safe; one list at a time.
 class ListFetch : private HttpHandler {
  public:
   using OnResult = std::function<void(const ListFetchResult&)>;
@@ -90,6 +98,7 @@ class ListFetch : private HttpHandler {
   bool in_pages_ = false;  // from now on: whole lists have failed
   uint32_t page_limit_;
   int cut_in_a_row_ = 0;                // lists that broke off
+  int silent_in_a_row_ = 0;             // lists without a byte of an answer
   const ProtobufKind* kind_ = nullptr;  // null: JSON alone is asked for
   bool protobuf_ = false;               // the answer under way is
   ListItems items_;                     // of protobuf, for the scanner

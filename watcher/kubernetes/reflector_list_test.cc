@@ -88,14 +88,54 @@ TEST_F(ReflectorListTest, AVersionTooLargeIsFollowedByOneWithoutVersion) {
   EXPECT_THAT(delegate_.errors, IsEmpty());
 }
 
-TEST_F(ReflectorListTest, AVersionThatIsNotAnsweredInTimeIsFollowedByNone) {
+TEST_F(ReflectorListTest, AVersionThatIsNeverAnsweredInTimeIsFollowedByNone) {
   Sync();
   Send(ErrorEvent(500, "InternalError"));
-  WaitFor(/*watch=*/false);
-  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
-  Break(List(), absl::DeadlineExceededError("timeout"));
+  for (int i = 0; i < 2; ++i) {
+    WaitFor(/*watch=*/false);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+    Break(List(), absl::DeadlineExceededError("timeout"));
+  }
   WaitFor(/*watch=*/false);
   EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+}
+
+// Pages are read from etcd, which is not what a busy server needs.
+TEST_F(ReflectorListTest, ASilentServerIsGivenTimeBeforeItIsAskedForPages) {
+  Start();
+  for (const int64_t patience : {1, 2, 4}) {
+    ASSERT_NE(List(), nullptr);
+    EXPECT_EQ(List()->Parameter("resourceVersion"), "0");
+    EXPECT_EQ(List()->request.silence_timeout_ms,
+              patience * options_.timeout_ms);
+    Break(List(), absl::DeadlineExceededError("timeout"));
+    WaitFor(/*watch=*/false);
+  }
+  EXPECT_EQ(List()->Parameter("resourceVersion"), std::nullopt);
+  EXPECT_EQ(List()->Parameter("limit"), "500");
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_EQ(List()->request.silence_timeout_ms, 8 * options_.timeout_ms);
+    Break(List(), absl::DeadlineExceededError("timeout"));
+    WaitFor(/*watch=*/false);
+  }
+  // One that answers is as quick as any.
+  Refuse(List(), 500);
+  WaitFor(/*watch=*/false);
+  EXPECT_EQ(List()->request.silence_timeout_ms, options_.timeout_ms);
+}
+
+TEST_F(ReflectorListTest, AServerThatIsGivenTimeIsAskedAsBeforeAfterwards) {
+  Start();
+  for (int i = 0; i < 2; ++i) {
+    Break(List(), absl::DeadlineExceededError("timeout"));
+    WaitFor(/*watch=*/false);
+  }
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "0");
+  AnswerList(Page({"x"}, "100"));
+  reflector_->RequestFreshList(now_ms_);
+  Advance(0);
+  EXPECT_EQ(List()->Parameter("resourceVersion"), "100");
+  EXPECT_EQ(List()->request.silence_timeout_ms, options_.timeout_ms);
 }
 
 TEST_F(ReflectorListTest, AVersionIsKeptWhenTheServerIsSlowOrUnreachable) {
