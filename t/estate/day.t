@@ -92,6 +92,11 @@ while (time < $end) {
 ok(!@first, 'everything has happened');
 $estate->mark('evening');
 $estate->node_comes($_, $absent{$_}) for keys %absent;
+# A pod whose node was not there is in no EndpointSlice, and stays so until its
+# Service is looked at again: everything is released once more.
+for my $name ('A', 'B') {
+    $estate->cluster($name)->release('prod', $_, ++$version) for @apps;
+}
 $estate->await_settled;
 ok($estate->await(%pods), 'the edge has all pods');
 $estate->linger(2);

@@ -63,6 +63,7 @@ ok($t->start, 'nginx starts');
 
 my $informer = DynamicWeight::Estate::Informer->new($kube, 'prod',
     qw(Rollout EndpointSlice));
+push @{$t->{clusters}}, $informer;    # ends with them
 
 # What is so now: of the Rollout, and how many pods a Service reaches.
 sub look {
@@ -98,7 +99,7 @@ sub until_phase {
         ($status->{phase} // '') eq $phase
             && ($status->{observedGeneration} // '')
                 eq $rollouts->{$name}{metadata}{generation}
-            && !grep { ($status->{$_} // $reached->{$_} // 0) != $want{$_} }
+            && !grep { ($reached->{$_} // $status->{$_} // 0) != $want{$_} }
                 keys %want
     }, "$name to be $phase", 120), "$name: $phase: "
         . join ', ', map { "$_ $want{$_}" } sort keys %want);

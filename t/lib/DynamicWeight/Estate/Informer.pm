@@ -66,13 +66,23 @@ sub tick {
             @$stream{qw(kind ns)}) . '?' . QUERY;
         my $config = $self->{kube}->curl_config($path,
             $self->{kube}->ADMIN_TOKEN, "no-buffer\nconnect-timeout = 2");
-        open my $handle, '-|', 'setpriv', '--pdeathsig', 'KILL', 'curl', '-K',
-            "$config" or die "curl: $!\n";
+        $stream->{pid} = open my $handle, '-|', 'setpriv', '--pdeathsig',
+            'KILL', 'curl', '-K', "$config" or die "curl: $!\n";
         @$stream{qw(handle config text complete)} = ($handle, $config, '', 0);
         $stream->{initial} = {};
         $self->{by_handle}{$handle} = $stream;
         $self->{select}->add($handle);
     }
+}
+
+# Ends its watches; where the process goes on.
+sub stop {
+    my ($self) = @_;
+    for my $stream (values %{$self->{by_handle}}) {
+        kill 'KILL', $stream->{pid};
+        close $stream->{handle};
+    }
+    $self->{by_handle} = {};
 }
 
 # Nothing had come at this time: what comes later is newer.
