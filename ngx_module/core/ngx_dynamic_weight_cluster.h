@@ -1,4 +1,4 @@
-// A dynamic_weight_cluster block while it is read.
+// A dynamic_weight_cluster block: while it is read, and whether it is used.
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_
@@ -51,6 +51,12 @@ char *ngx_dynamic_weight_go_via(ngx_conf_t *cf,
 
 void ngx_dynamic_weight_await_proxy(ngx_conf_t *cf,
     ngx_dynamic_weight_block_t *block);
+
+
+/* _check_clusters.cc: when all lines are known */
+
+ngx_int_t ngx_http_dynamic_weight_check_clusters(ngx_conf_t *cf,
+    ngx_http_dynamic_weight_main_conf_t *dmcf);
 
 
 #endif  // DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_CLUSTER_H_
