@@ -86,6 +86,23 @@ TEST_F(ReflectorListFailureTest, ASiblingIsNoReasonToAskWhoRefuses) {
   EXPECT_EQ(WaitFor(/*watch=*/false), 7000);
 }
 
+// Behind a proxy of Karmada: not the collection is missing, but the cluster.
+TEST_F(ReflectorListFailureTest, AMissingMemberIsNotLookedForElsewhere) {
+  delegate_.base =
+      "https://a/apis/cluster.karmada.io/v1alpha1/clusters/bj/proxy";
+  options_.fallbacks = {{"/api/v1/endpoints", "", ""}};
+  Start();
+  Refuse(List(), 404,
+         R"({"kind":"Status","reason":"NotFound","code":404,"details":{)"
+         R"("name":"bj","group":"cluster.karmada.io","kind":"clusters"}})");
+  EXPECT_EQ(List(), nullptr);
+  ASSERT_THAT(delegate_.errors, testing::SizeIs(1));
+  EXPECT_THAT(delegate_.errors[0],
+              HasSubstr("no such member cluster: Karmada has no \"bj\""));
+  EXPECT_EQ(WaitFor(/*watch=*/false), 800);
+  EXPECT_THAT(List()->request.url, HasSubstr("/endpointslices"));
+}
+
 TEST_F(ReflectorListFailureTest, RetryAfterIsObeyed) {
   Start();
   Refuse(List(), 429, StatusObject(429, "TooManyRequests"), 7000);
