@@ -62,7 +62,13 @@ my %action = (
     },
     api => sub {
         my ($name) = @_;
-        $estate->cluster($name)->restart(one_of('TERM', 'KILL'));
+        my $kube = $estate->cluster($name);
+        # Told to end it waits for its watches to: not for longer than this.
+        if (rand() < 0.5) {
+            kill 'TERM', $kube->{pid};
+            $estate->linger(2);
+        }
+        $kube->restart('KILL');
         return "the API of $name was started again";
     },
     worker => sub {

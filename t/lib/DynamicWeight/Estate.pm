@@ -61,7 +61,10 @@ sub new {
         my $subnet = '127.0.' . ++$number;
         my $kube = $t->kube_cluster($name, etcd => '3.6');
         $self->balance($kube) if grep { $_ eq $name } @{$self->{balanced}};
-        $kube->start_controllers(flags => $self->{flags}, controllers => [
+        $kube->start_controllers(flags => [
+            # as in a real cluster: an API may be away for a while
+            '--node-monitor-grace-period=50s', @{$self->{flags}}],
+            controllers => [
             'garbage-collector-controller', @{$self->{controllers}}]);
         $kube->start_rollouts if grep { $_ eq $name } @{$self->{rollouts}};
         $self->{member}{$name} = { kube => $kube, subnet => $subnet,
