@@ -53,12 +53,12 @@ my %action = (
     node => sub {
         my ($name) = @_;
         if (my $address = delete $absent{$name}) {
-            $estate->node_comes($name, $address);
+            $estate->node_joins($name, $address);
             return "node $address is back";
         }
         $absent{$name} = one_of($estate->addresses($name));
-        $estate->node_goes($name, $absent{$name});
-        return "node $absent{$name} goes";
+        $estate->node_leaves($name, $absent{$name});
+        return "node $absent{$name} leaves";
     },
     api => sub {
         my ($name) = @_;
@@ -97,12 +97,7 @@ while (time < $end) {
 }
 ok(!@first, 'everything has happened');
 $estate->mark('evening');
-$estate->node_comes($_, $absent{$_}) for keys %absent;
-# A pod whose node was not there is in no EndpointSlice, and stays so until its
-# Service is looked at again: everything is released once more.
-for my $name ('A', 'B') {
-    $estate->cluster($name)->release('prod', $_, ++$version) for @apps;
-}
+$estate->node_joins($_, $absent{$_}) for keys %absent;
 $estate->await_settled;
 ok($estate->await(%pods), 'the edge has all pods');
 $estate->linger(2);

@@ -69,7 +69,8 @@ sub new {
         $kube->start_rollouts if grep { $_ eq $name } @{$self->{rollouts}};
         $self->{member}{$name} = { kube => $kube, subnet => $subnet,
             addresses => [map "$subnet.$_", 1 .. $self->{nodes}] };
-        $self->node_comes($name, $_) for $self->addresses($name);
+        # KWOK makes them Ready.
+        $kube->node(address => $_, ready => 0) for $self->addresses($name);
     }
     return $self;
 }
@@ -128,16 +129,17 @@ sub stop {
     waitpid $guard, 0;
 }
 
-# The Node object of an address. What answers there goes on all the time. KWOK
-# makes it Ready.
-sub node_comes {
-    my ($self, $name, $address) = @_;
-    $self->cluster($name)->node(address => $address, ready => 0);
-}
-sub node_goes {
-    my ($self, $name, $address) = @_;
-    $self->cluster($name)->delete(Node => undef,
-        DynamicWeight::KubeObjects::node_name($address));
+# A node is an ingress node no more, or again, as its label says. Its pods stay.
+sub node_leaves { my ($self, $name, $address) = @_;
+    $self->label_node($name, $address, 'spare') }
+sub node_joins { my ($self, $name, $address) = @_;
+    $self->label_node($name, $address, 'ingress') }
+
+sub label_node {
+    my ($self, $name, $address, $role) = @_;
+    $self->cluster($name)->patch(Node => undef,
+        DynamicWeight::KubeObjects::node_name($address),
+        { metadata => { labels => { role => $role } } });
 }
 
 # ---- Applications.

@@ -138,6 +138,7 @@ sub nodes {
     my ($self, $all) = @_;
     my %name;
     for my $node (values %{$self->objects('Node')}) {
+        next if ($node->{metadata}{labels}{role} // '') ne 'ingress';
         next unless $all || grep { $_->{type} eq 'Ready' && $_->{status} eq 'True' }
             @{$node->{status}{conditions} // []};
         my ($address) = grep { $_->{type} eq 'InternalIP' }

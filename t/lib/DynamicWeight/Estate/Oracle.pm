@@ -13,8 +13,9 @@ package DynamicWeight::Estate::Oracle;
 #   my $found = $oracle->verdict($until);
 #
 # verdict() is { comparisons, current (as now or at most 1 s before), held (a
-# scale-down that the guard still held back), overridden (by a rule), wrong =>
-# [lines of text], ages => [seconds, sorted], late }. A comparison is one weight
+# scale-down that the guard still held back), away (of before the edge said that
+# the API does not answer it), overridden (by a rule), wrong => [lines of text],
+# ages => [seconds, sorted], late }. A comparison is one weight
 # of one peer in one edge at one moment.
 #
 # The formula: max(1, floor(pods * 10 / nodes)) on each node; nothing when there is
@@ -119,9 +120,9 @@ sub record {
 sub note_cluster {
     my ($self, $name, $informer) = @_;
     my $nodes = $informer->nodes;
-    my $all = $informer->objects('Node');
+    my $all = $informer->nodes(1);
     # Of more than half that are not Ready, none is left out.
-    $nodes = $informer->nodes(1) if keys(%$nodes) * 2 < keys %$all;
+    $nodes = $all if keys(%$nodes) * 2 < keys %$all;
     my $ingresses = $informer->objects('Ingress');
     my ($endpoints, %ready);
     for my $i (0 .. $#{$self->{lines}}) {
@@ -179,8 +180,10 @@ sub note_edges {
             $self->{had}[$edge][$i] = $text;
             $new{$i} = $has[$i] // {};
         }
+        my @down = grep { !$status->{clusters}{$_}{up} }
+            sort keys %{$self->{clusters}};
         print {$self->{out}} join("\t", 'edge', $edge, $began, $now,
-            $began - $due, $json->encode(\%new)), "\n";
+            join(' ', @down), $json->encode(\%new)), "\n";
     }
 }
 
@@ -188,7 +191,7 @@ sub note_edges {
 
 # api: by line, spans [from, until, pods, gone, weights, whether others may have
 # been there before]; looks: [edge, began,
-# at, late, weights by line], in order.
+# at, clusters that are not up, weights by line], in order.
 sub read {
     my ($self) = @_;
     my (@api, @looks);
@@ -238,10 +241,11 @@ sub verdict {
     my ($self) = @_;
     my $noted = $self->{noted} = $self->read;
     my %found = (comparisons => 0, current => 0, held => 0, overridden => 0,
-        wrong => [], late => 0, ages => []);
-    my (@has, @last, @memo);
+        away => 0, wrong => [], late => 0, ages => []);
+    my (@has, @last, @memo, @down);
     for my $look (@{$noted->{looks}}) {
-        my ($edge, $began, $at, undef, $new) = @$look;
+        my ($edge, $began, $at, $down, $new) = @$look;
+        note_down($down[$edge] //= {}, $began, split / /, $down);
         # A busy machine: as late as this look came, an edge may be, too.
         my $late = max(0, $began - ($last[$edge] // $began) - TICK)
             + ($at - $began);
@@ -257,8 +261,14 @@ sub verdict {
             if (!ref $weights) { $found{overridden}++; next }
             my $n = max(1, scalar keys %$weights);
             $found{comparisons} += $n;
-            my ($what, $age) = $self->judge($noted->{api}[$i], $weights,
-                $memo[$edge][$i], $began, $at, $late);
+            my @how = ($noted->{api}[$i], $weights, $memo[$edge][$i], $began,
+                $at);
+            my ($what, $age) = $self->judge(@how, $late);
+            my $away = $down[$edge]{$self->{lines}[$i]{cluster}};
+            if ($what eq 'wrong' && $away) {
+                ($what) = $self->judge(@how, $late + $began - $away->[0]);
+                ($what, $age) = ('away', 0) if $what ne 'wrong';
+            }
             if ($what eq 'wrong') {
                 push @{$found{wrong}}, $self->complain($i, $edge, $at,
                     $noted->{api}[$i], $weights);
@@ -270,6 +280,14 @@ sub verdict {
     }
     @{$found{ages}} = sort { $a <=> $b } @{$found{ages}};
     return \%found;
+}
+
+# By cluster, [since when, until when] an edge said that the API does not answer.
+# What it held then may stay until a list and the guard have replaced it.
+sub note_down {
+    my ($down, $now, @clusters) = @_;
+    $down->{$_} = [$down->{$_} ? $down->{$_}[0] : $now, $now] for @clusters;
+    delete @$down{grep { $down->{$_}[1] < $now - FRESH - HELD } keys %$down};
 }
 
 # (current, held or wrong; how long ago the last state with these weights ended).
@@ -312,7 +330,8 @@ sub between {
     my @seen = map { (values %$_)[0] } @same;
     # Where there was no pod there is no node, either.
     push @seen, 0 if grep { !%$_ } @states;
-    return min(@seen) <= $one && $one <= max(@seen);
+    # What is held back of a loss comes on top of what has joined since.
+    return min(@seen) <= $one && $one <= 2 * max(@seen) - min(@seen);
 }
 
 sub complain {

@@ -55,8 +55,10 @@ sub sums {
             . ($load->{retried} ? "; $load->{retried} were sent again on a new"
                 . ' connection' : ''),
         sprintf('%d weights compared: %d are of at most 1 s before, %d were '
-            . 'held back by the guard%s; the oracle was up to %.2f s late',
+            . 'held back by the guard%s%s; the oracle was up to %.2f s late',
             @$verdict{qw(comparisons current held)},
+            $verdict->{away} ? ", $verdict->{away} were of before the API was"
+                . ' away' : '',
             $verdict->{overridden}
                 ? "; $verdict->{overridden} lines were under a rule" : '',
             $verdict->{late}),
