@@ -14,7 +14,7 @@ package DynamicWeight::Estate::Oracle;
 #
 # verdict() is { comparisons, current (as now or at most 1 s before), held (a
 # scale-down that the guard still held back), away (of before the edge said that
-# the API does not answer it), overridden (by a rule), wrong => [lines of text],
+# the API does not answer it, or not yet its new workers), overridden (by a rule), wrong => [lines of text],
 # ages => [seconds, sorted], late }. A comparison is one weight
 # of one peer in one edge at one moment.
 #
@@ -180,8 +180,9 @@ sub note_edges {
             $self->{had}[$edge][$i] = $text;
             $new{$i} = $has[$i] // {};
         }
-        my @down = grep { !$status->{clusters}{$_}{up} }
-            sort keys %{$self->{clusters}};
+        my $clusters = $status->{clusters};
+        my @down = grep { !$clusters->{$_}{up}
+            || !$clusters->{$_}{watch}{synced} } sort keys %{$self->{clusters}};
         print {$self->{out}} join("\t", 'edge', $edge, $began, $now,
             join(' ', @down), $json->encode(\%new)), "\n";
     }
@@ -282,7 +283,8 @@ sub verdict {
     return \%found;
 }
 
-# By cluster, [since when, until when] an edge said that the API does not answer.
+# By cluster, [since when, until when] an edge said that the API does not answer,
+# or has not yet answered new workers.
 # What it held then may stay until a list and the guard have replaced it.
 sub note_down {
     my ($down, $now, @clusters) = @_;
