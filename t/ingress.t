@@ -48,7 +48,7 @@ sub conf {
         guard          confirm=1s;
     }
 EOF
-    dynamic_weight_zone main:2m state=%%DIR%%/state.json;
+    dynamic_weight_zone main:2m state=%%DIR%%/state/main.json;
     upstream orders {
         dynamic_weight;
         server         127.0.0.1:%%BACKEND%%;
@@ -152,7 +152,7 @@ $bj->heal;
 # ---- Nobody may say: it is taken to be there.
 
 ok($t->stop('QUIT'), 'nginx ends');
-unlink $t->dir . '/state.json';
+unlink $t->dir . '/state/main.json';
 $bj->fault('status', code => 403, path_prefix => '/apis/networking.k8s.io');
 $t->allow(qr/HTTP 403/);
 ok($t->start, 'nginx starts without a right to Ingresses');

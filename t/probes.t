@@ -286,9 +286,11 @@ for my $round (1 .. 6) {
     }
 }
 $slow->set(\@bj, mode => '');
-wait_ok { probes('bj')->{passing} == 4 } 'all is well';
+conf(%probe);
+ok($t->reload, 'reload with patience');
+wait_ok { (probes('bj')->{passing} // 0) == 4 } 'all is well';
 my @descriptors = glob "/proc/@{[$t->worker0]}/fd/*";
-wait_probes('bj', 50);
+wait_probes('bj', 30);
 cmp_ok(scalar(@{[glob "/proc/@{[$t->worker0]}/fd/*"]}), '<=',
     @descriptors + 10, 'no descriptor is left behind');
 

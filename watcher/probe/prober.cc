@@ -67,6 +67,8 @@ void Prober::Refill(Probe* probe, int64_t now_ms) {
 }
 
 void Prober::Tick(int64_t now_ms) {
+  if (now_ms < DeadlineMs()) return;
+  batch_ms_ = now_ms + kBatchMs;
   for (const auto& probe : probes_) {
     Refill(probe.get(), now_ms);
     while (!probe->due.empty() && probe->due.begin()->first <= now_ms &&
@@ -87,7 +89,7 @@ int64_t Prober::DeadlineMs() const {
     }
     deadline = std::min(deadline, at);
   }
-  return deadline;
+  return deadline == kNever ? kNever : std::max(deadline, batch_ms_);
 }
 
 void Prober::Begin(Probe* probe, Target* target, int64_t now_ms) {

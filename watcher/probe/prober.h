@@ -7,9 +7,10 @@
 //
 // A target is probed for the first time at once, then at a moment of the
 // interval that chance says, and from then on once an interval: edges that
-// learn of a node together do not probe it together. No more probes begin than
-// ProbeRate(). What the tables say of a target when it is met first, from a
-// killed predecessor or the cycle before, is where it goes on.
+// learn of a node together do not probe it together. What is due within
+// kBatchMs begins together, which costs the thread fewer wake-ups, and no more
+// probes begin than ProbeRate(). What the tables say of a target when it is met
+// first, from a killed predecessor or the cycle before, is where it goes on.
 //
 // When every target of every cluster fails, that is taken for a fault of this
 // edge or of its network: no word keeps requests away until a probe passes.
@@ -65,6 +66,8 @@ struct ProbeCounts {
 
 class Prober {
  public:
+  static constexpr int64_t kBatchMs = 50;
+
   // `random` gives uniform numbers of [0, 1).
   Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
          HttpTransport* transport, const Clock* clock, LogQueue* log,
@@ -168,6 +171,7 @@ class Prober {
   std::vector<std::unique_ptr<Probe>> probes_;  // of the clusters that have one
   std::vector<Probe*> probe_of_;                // by cluster; nullptr: none
   std::vector<Table> tables_;
+  int64_t batch_ms_ = 0;        // before that nothing begins
   std::set<uint32_t> dirty_;    // tables whose peers may be others
   bool words_changed_ = false;  // of any target
   bool ignored_ = false;        // everything fails

@@ -196,7 +196,7 @@ TEST_F(ProberTest, FindsOutWithinItsIntervals) {
   Start();
   Run(5000);
   bad_ = {3};
-  Run(3 * 2000 + 1);  // the answers take no time here
+  Run(3 * 2000 + Prober::kBatchMs + 1);  // the answers take no time here
   EXPECT_TRUE(Word(upstream, 2).out);
 }
 
