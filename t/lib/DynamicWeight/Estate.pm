@@ -26,6 +26,7 @@ package DynamicWeight::Estate;
 use strict;
 use warnings;
 
+use File::Path qw(remove_tree);
 use JSON::XS;
 use List::Util qw(max);
 use POSIX ();
@@ -94,8 +95,8 @@ sub addresses { @{$_[0]{member}{$_[1]}{addresses}} }
 sub api_servers { @{$_[0]{api_servers}{$_[1]}} }
 sub ingress_nodes { $_[0]{member}{$_[1]}{ingress_nodes} }
 
-# A process that sees the test end, however it does, and then ends what does not
-# by itself: nginx is a daemon.
+# A process that sees the test killed, and then ends what does not by itself,
+# nginx and HAProxy, which are daemons, and removes the directories.
 sub guard {
     my ($self) = @_;
     pipe my $reads, my $writes or die "pipe: $!\n";
@@ -107,12 +108,17 @@ sub guard {
         close $writes;
         POSIX::setpgid(0, 0);
         sysread $reads, my $any, 1;    # nothing comes but the end
-        for my $world (glob "$dir/worlds/*") {
-            my $edge = readlink $world // next;
-            open my $f, '<', "$edge/nginx.pid" or next;
-            my ($pid) = <$f> =~ /(\d+)/ or next;
-            kill 'TERM', $pid;
+        my @worlds = map { readlink } glob "$dir/worlds/*";
+        my @pids;
+        for my $file ((map { "$_/nginx.pid" } @worlds),
+            glob "$dir/intermediary-*/pid")
+        {
+            open my $f, '<', $file or next;
+            push @pids, <$f> =~ /(\d+)/;
         }
+        kill 'TERM', @pids;
+        wait_for { !kill 0, @pids } 'the daemons to end', 20;
+        remove_tree(@worlds) unless $ENV{TEST_KEEP};
         POSIX::_exit(0);
     }
     close $reads;
