@@ -82,8 +82,8 @@ $estate->finish(failed => sub {
     my ($failed) = @_;
     my ($from, $until) = $estate->ingress_gone('B', $failed->{app});
     return if $failed->{status} ne '404' || $failed->{body} !~ /^B /
-        || !defined $from || $failed->{sent} < $from - 1;
-    my $after = $failed->{sent} - $until;
+        || !defined $from || $failed->{asked} < $from - 1;
+    my $after = $failed->{asked} - $until;
     push @late, $after;
     $seen{$failed->{app}}++;
     return $after <= SEEN_AFTER + $estate->late_at($until);

@@ -84,6 +84,8 @@ sub balance {
     my $balancer = DynamicWeight::Intermediary->new($self->{t},
         "${name}_BALANCER", $kube, 'haproxy', beside => [$second]);
     $kube->stand_behind($balancer->port);
+    wait_for { ($kube->api(GET => '/readyz'))[0] == 200 } 'HAProxy', 60
+        or die "no API server behind HAProxy answers\n";
     $self->{api_servers}{$name} = [$kube, $second];
 }
 

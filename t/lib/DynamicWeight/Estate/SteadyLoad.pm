@@ -10,8 +10,8 @@ package DynamicWeight::Estate::SteadyLoad;
 #   $load->stop;
 #
 # What is read is { seconds => { SECOND => { requests, retried, clusters => {
-# NAME => count }, p99 (ms), worst } }, failed => [{ sent, at, app, status,
-# body }], requests, retried }, the time of each request being that of its answer.
+# NAME => count }, p99 (ms), worst } }, failed => [{ sent (when it was due),
+# asked, at, app, status, body }], requests, retried }, the time of each request being that of its answer.
 #
 # As clients do, a GET is asked once again, on a new connection, when its connection
 # ended before anything of an answer came: retried.
@@ -115,6 +115,7 @@ sub ask {
         $self->{client}[fileno $socket] = $client;
         vec($self->{bits}, fileno $socket, 1) = 1;
     }
+    $request->{asked} = time;
     @$client{qw(request text)} = ($request, '');
     $self->{running}++;
     syswrite $client->{socket}, "GET / HTTP/1.1\r\nHost: $request->{app}\r\n\r\n";
@@ -165,7 +166,7 @@ sub give_up {
     return if ($self->{looked} // 0) > time - 1;
     $self->{looked} = time;
     for my $client (grep { $_ && $_->{request}
-        && $_->{request}{sent} < time - PATIENCE } @{$self->{client}})
+        && $_->{request}{asked} < time - PATIENCE } @{$self->{client}})
     {
         $self->hang_up($client);
         $self->done($client->{request}, 'no answer', '');
@@ -184,6 +185,7 @@ sub done {
         return;
     }
     push @{$second->{failed}}, { sent => $request->{sent}, at => $now,
+        asked => $request->{asked} // $now,
         app => $request->{app}, status => $status,
         body => substr($body, 0, 60) };
 }
