@@ -415,10 +415,12 @@ sub finish {
     my ($self, %opt) = @_;
     $self->mark('the end');
     my $memory = $self->memory;
-    my @grown = $self->grown;
     $self->linger(1);
     $self->{load}->stop;
     $self->{oracle}->stop;
+    # The load's connections are closed now.
+    my @grown;
+    wait_for { !(@grown = $self->grown) } 'the edges to shrink', 30;
     my $load = $self->{load}->read;
     my $verdict = $self->{oracle}->verdict;
     note($_) for DynamicWeight::Estate::Table::lines($self->{marks}, $load,

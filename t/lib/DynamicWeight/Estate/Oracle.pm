@@ -39,8 +39,9 @@ use constant {
     # s: a scale-down may be held back so long: the guard's `confirm`, and a list
     # for which it takes its turn
     HELD         => 8,
-    # s: two who watch one API server are not told at the same moment
-    APART        => 0.3,
+    # s: two who watch one API server are not told at the same moment; on a busy
+    # machine the oracle may hear of it after the edge
+    APART        => 1,
     BASE         => 10,
     FOREVER      => 9**9**9,
 };
@@ -310,7 +311,7 @@ sub judge {
     }
     # Of a fall a part may be held back. And what the API said while the
     # oracle had no watch it does not know.
-    return ('wrong', 0) unless between($weights, map { $_->[4] } @recent);
+    return ('wrong', 0) unless between($weights, @recent);
     return (held => 0) if $now && takes($weights, $now->[4]);
     return ($leaped ? 'current' : 'wrong', 0);
 }
@@ -322,18 +323,19 @@ sub takes {
         || keys %$weights > keys %$now;
 }
 
-# One weight on just the nodes of some of these, none below and none above all.
+# One weight on just the nodes of some of these states, of no less pods than the
+# least of them and no more than the most. What is held back of a loss comes on
+# top of what has joined since; nodes and pods are held back apart.
 sub between {
-    my ($weights, @states) = @_;
+    my ($weights, @spans) = @_;
     my ($one, @others) = uniq(values %$weights);
     return if !defined $one || @others;
     my $nodes = join ' ', sort keys %$weights;
-    my @same = grep { join(' ', sort keys %$_) eq $nodes } @states or return;
-    my @seen = map { (values %$_)[0] } @same;
-    # Where there was no pod there is no node, either.
-    push @seen, 0 if grep { !%$_ } @states;
-    # What is held back of a loss comes on top of what has joined since.
-    return min(@seen) <= $one && $one <= 2 * max(@seen) - min(@seen);
+    return unless grep { join(' ', sort keys %{$_->[4]}) eq $nodes } @spans;
+    my @pods = map { $_->[3] ? 0 : $_->[2] } @spans;
+    my ($least, $most) = map { int($_ * BASE / keys %$weights) } min(@pods),
+        2 * max(@pods) - min(@pods);
+    return $least <= $one && $one <= max(1, $most);
 }
 
 sub complain {

@@ -91,7 +91,7 @@ sub run {
         next if $n <= 0;
         my $set = unpack 'b*', $ready;
         for (my $fd = index $set, '1'; $fd >= 0; $fd = index $set, '1', $fd + 1) {
-            $self->take($self->{client}[$fd]);
+            $self->take($self->{client}[$fd]) if $self->{client}[$fd];
         }
     }
     $self->note_seconds(9**9);
@@ -136,6 +136,7 @@ sub take {
         }
         return $self->done($request, 'cut off', $client->{text});
     }
+    return $self->hang_up($client) unless $request;    # nobody has asked
     $client->{text} =~ m{^HTTP/1\.1 (\d+).*?\r\n\r\n}s or return;
     my ($status, $end) = ($1, $+[0]);
     my ($length) = $client->{text} =~ /^Content-Length: (\d+)/mi or return;
