@@ -33,12 +33,36 @@ ClusterWatcher::ClusterWatcher(const WatcherConfig& config, uint32_t cluster,
       credentials_(config_.credentials),
       random_(std::move(random)),
       servers_(config_.api.size()) {
+  FindGates(config, cluster);
   if (config_.api.empty()) return;  // fixed addresses and no line
   api_ = OneOf(servers_.size());
   for (const DiscoveryMaker& source : sources) {
     InformerDelegate* owner = this;
     informers_.push_back(std::make_unique<Informer>(source, owner, clock));
   }
+}
+
+void ClusterWatcher::FindGates(const WatcherConfig& config, uint32_t cluster) {
+  std::set<std::string> open;
+  for (const LineConfig& line : config.lines) {
+    if (line.cluster != cluster) continue;
+    if (line.ingress.empty()) {
+      open.insert(line.source);
+    } else {
+      gates_[line.source].insert(line.ingress);
+    }
+  }
+  for (const std::string& source : open) gates_.erase(source);
+}
+
+bool ClusterWatcher::IsClosed(const std::string& source) const {
+  const auto gates = gates_.find(source);
+  if (gates == gates_.end()) return false;
+  return std::all_of(gates->second.begin(), gates->second.end(),
+                     [this](const std::string& ingress) {
+                       const auto it = view_->pods.find(ingress);
+                       return it != view_->pods.end() && it->second.pods == 0;
+                     });
 }
 
 void ClusterWatcher::Start() {
@@ -54,6 +78,9 @@ void ClusterWatcher::Tick() {
   TakeCredentials();
   if (started_) {
     SplitRefused();
+    if (std::exchange(ingress_gone_, false)) {
+      for (const auto& informer : informers_) informer->LookAtClosed();
+    }
     for (const auto& informer : informers_) informer->Tick();
   }
   if (clock_->MonotonicMs() < old_view_due_ms_) return;
@@ -145,6 +172,7 @@ void ClusterWatcher::SplitRefused() {
 
 int64_t ClusterWatcher::DeadlineMs() const {
   if (!started_) return clock_->MonotonicMs() + kLookMs;
+  if (ingress_gone_) return clock_->MonotonicMs();
   int64_t deadline = kNever;
   for (const auto& informer : informers_) {
     deadline = std::min(deadline, informer->DeadlineMs());
@@ -267,6 +295,7 @@ void ClusterWatcher::OnPods(const std::string& source, uint64_t pods) {
   const auto [it, first] = view_->pods.try_emplace(source);
   if (first || it->second.pods != pods) changes_.sources.push_back(source);
   it->second = PodCount{pods, clock_->UnixMs()};
+  ingress_gone_ |= pods == 0 && !gates_.empty();
   changes_.observed = true;
 }
 

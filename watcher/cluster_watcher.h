@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,6 +75,7 @@ class ClusterWatcher : private InformerDelegate {
 
   const ClusterConfig& config() const override { return config_; }
   const ClusterView& view() const override { return *view_; }
+  bool IsClosed(const std::string& source) const override;
   const Credentials* credentials() override { return &credentials_; }
   std::string ApiBase() override;
   void OnApiFailure(const std::string& base) override;
@@ -85,6 +88,7 @@ class ClusterWatcher : private InformerDelegate {
   void OnStatusChanged(bool at_once) override;
   void OnLog(LogLine::Level level, std::string_view text) override;
 
+  void FindGates(const WatcherConfig& config, uint32_t cluster);
   void TakeCredentials();
   void OnCredentialsError(const absl::Status& error);
   int64_t ObservedMs() const;
@@ -108,6 +112,10 @@ class ClusterWatcher : private InformerDelegate {
   std::vector<Server> servers_;  // one for each of config_.api
   size_t api_ = 0;               // index into config_.api: the one in use
   ClusterChanges changes_;
+  // By source, the Ingresses of all lines that count it; of those alone all of
+  // whose lines have one.
+  std::map<std::string, std::set<std::string>> gates_;
+  bool ingress_gone_ = false;  // since the last Tick()
   std::vector<std::unique_ptr<Informer>> informers_;
   ClusterStatus ended_;  // counts of informers that were split
 };

@@ -420,6 +420,57 @@ TEST_F(ClusterWatcherTest, FlappingAboutTheLimitIsToldOnceAndDecidedByAList) {
   EXPECT_EQ(Pods(), 52u);
 }
 
+// An application that is taken away and made again within the guard's time.
+TEST_F(ClusterWatcherTest, NoFallIsHeldBackBehindAnIngressThatIsGone) {
+  constexpr char kIngress[] =
+      R"({"metadata":{"name":"orders","namespace":"prod"}})";
+  config_.lines[0].ingress = "ingress=prod/orders";
+  for (const bool pods_first : {false, true}) {
+    SCOPED_TRACE(pods_first);
+    view_ = ClusterView();
+    reflectors_.clear();
+    Start();
+    ASSERT_EQ(reflectors_.size(), 2u);
+    const bool slices_first =
+        reflectors_[0]->path().find("endpointslices") != std::string::npos;
+    PlayedReflector* slices = reflectors_[slices_first ? 0 : 1];
+    PlayedReflector* ingresses = reflectors_[slices_first ? 1 : 0];
+    slices->List({Slice("orders", 4), Slice("edge", 3)});
+    ingresses->List({kIngress});
+    const auto lose_pods = [&] { slices->Modify(Slice("orders", 0)); };
+    if (pods_first) lose_pods();
+    EXPECT_EQ(Pods(), 4u);
+    ingresses->Event(ObjectSink::EventType::kDeleted, kIngress);
+    EXPECT_EQ(watcher_->DeadlineMs(), clock_.now);
+    Pass(0);
+    if (!pods_first) lose_pods();
+    EXPECT_EQ(Pods(), 0u);
+    ingresses->Event(ObjectSink::EventType::kAdded, kIngress);
+    EXPECT_EQ(Pods(), 0u);
+    // The guard stands before them again.
+    slices->Modify(Slice("orders", 8));
+    EXPECT_EQ(Pods(), 8u);
+    lose_pods();
+    EXPECT_EQ(Pods(), 8u);
+  }
+}
+
+// Who counts the same pods without an Ingress still gets requests for them.
+TEST_F(ClusterWatcherTest, AFallIsHeldBackWhereALineNeedsNoIngress) {
+  config_.lines[0].ingress = "ingress=prod/orders";
+  config_.lines.push_back(config_.lines[0]);
+  config_.lines[1].upstream = "other";
+  config_.lines[1].ingress.clear();
+  view_.pods["ingress=prod/orders"].pods = 0;
+  Hold(4, 3);
+  Start();
+  for (PlayedReflector* reflector : reflectors_) {
+    if (reflector->path().find("endpointslices") == std::string::npos) continue;
+    reflector->List({Slice("orders", 0), Slice("edge", 3)});
+  }
+  EXPECT_EQ(Pods(), 4u);
+}
+
 TEST_F(ClusterWatcherTest, DropsThatComeAndGoAreToldOnceAMinute) {
   Start();
   reflector_->List({Slice("orders", 100), Slice("edge", 3)});

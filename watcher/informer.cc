@@ -109,6 +109,15 @@ void Informer::Tick() {
   }
 }
 
+void Informer::LookAtClosed() {
+  for (const Guarded& guarded : guarded_) {
+    if (guarded.quantity->kind != Quantity::Kind::kPods) continue;
+    if (!guarded.guard.holding()) continue;
+    if (!owner_->IsClosed(guarded.quantity->source)) continue;
+    Update(guarded.index, DropGuard::kNotConsistent);
+  }
+}
+
 void Informer::UpdateDue(int64_t now_ms) {
   while (!settling_.empty() && settling_.begin()->first <= now_ms) {
     Update(settling_.begin()->second, DropGuard::kNotConsistent);
@@ -222,6 +231,10 @@ void Informer::Update(size_t index, int64_t asked_ms) {
 void Informer::UpdatePods(Guarded* guarded, int64_t now_ms, int64_t asked_ms) {
   const std::string& source = guarded->quantity->source;
   const Observation seen = source_->Observe(guarded->index);
+  // What is held back would be in force when the Ingress is back.
+  if (owner_->IsClosed(source)) {
+    guarded->guard = DropGuard(owner_->config().guard, std::nullopt);
+  }
   if (Admit(guarded, seen.pods, seen.departed.count, now_ms, asked_ms)) {
     owner_->OnPods(source, seen.pods);
     Warn(guarded, seen.pods != 0 ? "" : source_->WhyNone(guarded->index));

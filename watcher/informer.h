@@ -31,6 +31,9 @@ class InformerDelegate {
   virtual const ClusterConfig& config() const = 0;
   // What is in force.
   virtual const ClusterView& view() const = 0;
+  // Whether no request goes by an application's pods: the Ingress is gone that
+  // each line needs which counts them. Their owner takes them away.
+  virtual bool IsClosed(const std::string& source) const = 0;
   // What to prove who we are with; changed in place.
   virtual const Credentials* credentials() = 0;
   // As DiscoveryDelegate has them.
@@ -66,6 +69,8 @@ class Informer : private DiscoveryDelegate {
   int64_t DeadlineMs() const;
   // Another source of the cluster is well again.
   void Retry() { source_->Retry(clock_->MonotonicMs()); }
+  // More applications may be closed: their falls wait for nothing any more.
+  void LookAtClosed();
 
   bool listed() const { return source_->listed(); }
   // The server refuses to tell this (403), or it is more than can be kept.

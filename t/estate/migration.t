@@ -46,12 +46,6 @@ sub delete_in {
     }
     ok($estate->await($name => { map { $_ => 0 } @which }),
         "$name has them no longer");
-    # Until then their pods count again as soon as there is an Ingress.
-    $estate->awaits(sub {
-        my $log = $estate->t->log;
-        !grep { $log !~ /cluster "$name": service=prod\/$_: pods \d+ -> 0 conf/ }
-            @which
-    }, 'which the guard has confirmed');
 }
 
 sub move {
