@@ -106,10 +106,10 @@ my %version = (
     compiler => 'clang ' . (`apt-cache depends clang` =~ /clang-(\d+)/)[0],
     compile => 'clang ' . ($setup =~ /\[variants\]='clang-(\d+)'/)[0],
 );
-ok($column, "Debian $debian is a column");
-for my $what (sort keys %version) {
+# A column is a promise: another Debian has none.
+for my $what ($column ? sort keys %version : ()) {
     my ($row) = grep { $_->[0] =~ /^\Q$what/ } @rows;
-    like($row->[$column // 1], qr/(?<![\d.])\Q$version{$what}\E(?![\d])/,
+    like($row->[$column], qr/(?<![\d.])\Q$version{$what}\E(?![\d])/,
         "$row->[0]: $version{$what}");
 }
 
