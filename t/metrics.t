@@ -26,9 +26,11 @@ $bj->nodes({ name => $evil, address => '127.0.0.11', ready => JSON::PP::true },
     map { { name => "n$_", address => "127.0.0.$_", ready => JSON::PP::true } }
         12, 13);
 
+$t->write_file('tuning.json', '{ "rules": [] }');
 $t->start_backends;
 $t->conf(http => <<"EOF" . $t->edge_server('orders'));
     dynamic_weight_zone main:1m;
+    dynamic_weight_tuning %%DIR%%/tuning.json;
     dynamic_weight_cluster bj {
         api            %%BJ%%;
         ingress_nodes  nodes=role=ingress;

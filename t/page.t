@@ -52,6 +52,7 @@ sub conf {
     }
 EOF
     dynamic_weight_zone main:32m;
+    dynamic_weight_tuning %%DIR%%/tuning.json;
     upstream orders {
         dynamic_weight;
         server         127.0.0.1:%%BACKEND%%;
@@ -64,6 +65,7 @@ $more
 EOF2
 }
 
+$t->write_file('tuning.json', '{ "rules": [] }');
 $t->start_backends;
 conf('');
 ok($t->start, 'nginx starts');
@@ -147,6 +149,28 @@ wait_ok { $browser->value("[...document.querySelectorAll('td.share b')]"
     . ".every(node => /%/.test(node.textContent))") } 'observed shares';
 wait_ok { $browser->value("document.querySelector('#upstreams polyline.o')"
     . ".getAttribute('points').split(' ').length > 3") } 'a chart';
+
+# What an operator overrides.
+
+sub verdict {
+    return $browser->value("document.getElementById('verdict').innerText");
+}
+is(@{rows('rules')}, 0, 'no rule');
+$t->write_file('tuning.json', '{ "rules": [
+    { "cluster": "bj", "freeze": true, "reason": "upgrade, <Li>" } ] }');
+wait_ok { verdict() eq '1 runtime override in force' } 'an override is told';
+is_deeply(rows('rules'), [['cluster bj', 'freeze', '3', 'removed',
+    'upgrade, <Li>', '2']], 'and listed');
+$t->allow(qr/tuning file/);
+$t->write_file('tuning.json', '{ "rules": [ { "drian": true } ] }');
+wait_ok { verdict() eq 'tuning file not loaded · 1 runtime override in force' }
+    'a file with a mistake, too';
+like($browser->value("document.getElementById('tuning').innerText"), qr/drian/,
+    'with its error');
+$browser->screenshot("$shots/overrides-1280-light.png") if $shots;
+$t->write_file('tuning.json', '{ "rules": [] }');
+wait_ok { verdict() eq 'OK' } 'all is lifted';
+is(@{rows('rules')}, 0, 'no rule');
 
 # Trouble.
 

@@ -159,6 +159,9 @@ constexpr LineFamily kLineFamilies[] = {
     {{"upstream_cluster_provisional", "gauge",
       "1: the weight is held from before, until the API has answered."},
      RecordValue<&LineRecord::provisional>},
+    {{"upstream_cluster_frozen", "gauge",
+      "1: held by tuning, whatever the cluster says."},
+     RecordValue<&LineRecord::frozen>},
     {{"upstream_cluster_weight_changes_total", "counter",
       "How often that weight has changed."},
      [](const LineSample& sample, std::string* out) {

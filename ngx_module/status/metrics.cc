@@ -13,6 +13,7 @@
 #include "ngx_module/status/metric_families.h"
 #include "ngx_module/status/metrics_snapshot.h"
 #include "ngx_module/status/number_text.h"
+#include "ngx_module/status/overrides.h"
 #include "ngx_module/status/readiness.h"
 #include "ngx_module/status/upstream_walk.h"
 #include "watcher/cluster_status.h"
@@ -56,6 +57,7 @@ class Metrics : public Document {
 
   void Head(const MetricHead& head);
   void Begin(const Moment& now);
+  void Tuning();
   // True after the last sample of all.
   bool Clusters();
   bool Lines();
@@ -125,6 +127,8 @@ void Metrics::Begin(const Moment& now) {
   *out_ += kPrefix;
   *out_ += IsReady(*query_.model) ? "ready 1\n" : "ready 0\n";
 
+  if (query_.model->tuning != nullptr) Tuning();
+
   int64_t age_ms = 0;
   for (const ClusterModel& cluster : query_.model->clusters) {
     if (cluster.status == nullptr) continue;
@@ -141,6 +145,19 @@ void Metrics::Begin(const Moment& now) {
   *out_ += "watcher_age_seconds ";
   AppendSeconds(static_cast<uint64_t>(age_ms), out_);
   *out_ += '\n';
+}
+
+void Metrics::Tuning() {
+  const Overrides overrides(query_.model->tuning);
+  Head({"tuning_rules", "gauge", "Rules of the tuning file in force."});
+  *out_ += kPrefix;
+  *out_ += "tuning_rules ";
+  AppendNumber(overrides.in_force(), out_);
+  *out_ += '\n';
+  Head({"tuning_error", "gauge",
+        "1: the tuning file is not what is in force; /status has the error."});
+  *out_ += kPrefix;
+  *out_ += overrides.error().empty() ? "tuning_error 0\n" : "tuning_error 1\n";
 }
 
 bool Metrics::Clusters() {

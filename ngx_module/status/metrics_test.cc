@@ -39,6 +39,22 @@ class MetricsTest : public testing::Test {
   Estate estate_;
 };
 
+TEST_F(MetricsTest, OverridesAndTheErrorOfTheirFile) {
+  Make("a");
+  auto samples = ParseMetrics(Render(MakeMetrics(estate_.Query())).text);
+  EXPECT_EQ(samples.count({"tuning_rules", {}}), 0u) << "no tuning file";
+  estate_.Tune(R"({"file":"/t","taken_up":1,"error":"bad","rules":[)"
+               "\n"
+               R"({"line":2,"in_force":true,"peers":0},)"
+               "\n"
+               R"({"line":3,"in_force":false,"peers":0})"
+               "\n]}",
+               0);
+  samples = ParseMetrics(Render(MakeMetrics(estate_.Query())).text);
+  EXPECT_EQ(samples.at({"tuning_rules", {}}), "1");
+  EXPECT_EQ(samples.at({"tuning_error", {}}), "1");
+}
+
 TEST_F(MetricsTest, HostileNamesComeBackAsTheyWere) {
   Make(kHostile);
   const auto samples = ParseMetrics(Render(MakeMetrics(estate_.Query())).text);

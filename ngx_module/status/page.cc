@@ -12,6 +12,7 @@
 
 #include "ngx_module/status/facts.h"
 #include "ngx_module/status/html_writer.h"
+#include "ngx_module/status/overrides.h"
 #include "ngx_module/status/page_assets.h"
 #include "ngx_module/status/page_rows.h"
 #include "ngx_module/status/upstream_walk.h"
@@ -22,6 +23,9 @@ namespace {
 
 // Of the peers that do not serve, that many are listed.
 constexpr uint64_t kMaxDown = 200;
+
+// Of the upstreams that have problems, that many are named in the verdict.
+constexpr uint64_t kMaxNamed = 3;
 
 // A peer of the one upstream that is asked for is a row, which costs more than
 // a look; of others few are.
@@ -62,7 +66,8 @@ class Page : public Document, private UpstreamVisitor {
  public:
   explicit Page(const StatusQuery& query)
       : query_(query),
-        walk_(query_, AskedPeers::kAll, query_.upstream ? kRowSlots : 0) {}
+        walk_(query_, AskedPeers::kAll, query_.upstream ? kRowSlots : 0),
+        overrides_(query_.model->tuning) {}
 
  protected:
   bool Step(const Moment& now, std::string* out) override;
@@ -72,6 +77,7 @@ class Page : public Document, private UpstreamVisitor {
     kStale,
     kScan,
     kHead,
+    kOverrides,
     kClusters,
     kProblems,
     kUpstreams,
@@ -83,6 +89,8 @@ class Page : public Document, private UpstreamVisitor {
   void NoteStale(const ClusterModel& cluster, const Moment& now);
   std::string Verdict() const;
   void Head(int64_t now_ms);
+  void BeginOverrides();
+  void OverrideRow(const OverrideText& rule);
   void BeginClusters();
   void Cluster(const ClusterModel& cluster, const Moment& now);
   void BeginUpstreams();
@@ -103,10 +111,13 @@ class Page : public Document, private UpstreamVisitor {
   UpstreamWalk walk_;
   std::string* out_ = nullptr;
   Phase phase_ = Phase::kStale;
-  size_t cluster_ = 0;  // the next one
+  const Overrides overrides_;
+  size_t override_ = 0;  // the next one
+  size_t cluster_ = 0;   // the next one
   std::vector<std::string_view> stale_;
   uint64_t failing_ = 0;    // servers
   uint64_t nproblems_ = 0;  // upstreams
+  std::vector<std::string_view> first_problems_;
   GatheredRows problems_;   // upstreams that have some
   GatheredRows upstreams_;  // the others
   GatheredRows peers_;      // of the one upstream that is asked for
@@ -133,6 +144,15 @@ bool Page::Step(const Moment& now, std::string* out) {
       break;
     case Phase::kHead:
       Head(now.unix_ms);
+      BeginOverrides();
+      phase_ = Phase::kOverrides;
+      break;
+    case Phase::kOverrides:
+      if (override_ < overrides_.size()) {
+        OverrideRow(overrides_.Describe(override_++));
+        break;
+      }
+      html().Add("</table></div>\n</section>\n");
       BeginClusters();
       phase_ = Phase::kClusters;
       break;
@@ -179,7 +199,7 @@ void Page::NoteStale(const ClusterModel& cluster, const Moment& now) {
   stale_.push_back(cluster.name);
 }
 
-// As the script has it; "" when all is well. HTML.
+// As the script has it; "" when nothing is wrong. HTML.
 std::string Page::Verdict() const {
   std::string text;
   HtmlWriter out(&text);
@@ -196,8 +216,16 @@ std::string Page::Verdict() const {
   }
   if (nproblems_ > 0) {
     separate();
-    out.Count(nproblems_, " upstream with problems",
-              " upstreams with problems");
+    out.Count(nproblems_,
+              " upstream with problems: ", " upstreams with problems: ");
+    for (size_t i = 0; i < first_problems_.size(); ++i) {
+      out.Add(i > 0 ? ", " : "").Text(first_problems_[i]);
+    }
+    if (nproblems_ > kMaxNamed) out.Add(", …");
+  }
+  if (!overrides_.error().empty()) {
+    separate();
+    out.Add("tuning file not loaded");
   }
   return text;
 }
@@ -222,12 +250,52 @@ void Page::Head(int64_t now_ms) {
     out.Add(" <span>/ ").Text(*query_.upstream).Add("</span>");
   }
   const std::string verdict = Verdict();
+  const size_t overrides = overrides_.in_force();
   out.Add("</h1>\n<p id=\"verdict\" role=\"status\"")
-      .Add(verdict.empty() ? ">OK" : " class=\"bad\">")
-      .Add(verdict)
-      .Add("</p>\n<p id=\"time\">")
-      .Time(now_ms)
-      .Add("</p>\n</header>\n");
+      .Add(!verdict.empty() ? " class=\"bad\">"
+           : overrides > 0  ? " class=\"off\">"
+                            : ">OK")
+      .Add(verdict);
+  if (overrides > 0) {
+    out.Add(verdict.empty() ? "" : " · ")
+        .Count(overrides, " runtime override in force",
+               " runtime overrides in force");
+  }
+  out.Add("</p>\n<p id=\"time\">").Time(now_ms).Add("</p>\n</header>\n");
+}
+
+// Hidden while there is nothing in it, and by the script from then on.
+void Page::BeginOverrides() {
+  const bool empty = overrides_.size() == 0 && overrides_.error().empty();
+  html()
+      .Add("<section id=\"overrides\"")
+      .Add(empty ? " hidden>" : ">")
+      .Add("\n<h2>Runtime overrides</h2>\n<p id=\"tuning\" class=\"error\">")
+      .Text(overrides_.error())
+      .Add(
+          "</p>\n<div class=\"wide\"><table id=\"rules\">\n<thead><tr><th>For"
+          "<th>Override<th class=\"n\">Servers<th>Until<th>Reason"
+          "<th class=\"n\">Line</thead><tbody>\n");
+}
+
+void Page::OverrideRow(const OverrideText& rule) {
+  html()
+      .Add("<tr><td>")
+      .Text(rule.whom)
+      .Add("<td>")
+      .Text(rule.what)
+      .Add(rule.in_force && rule.peers == 0 ? "<td class=\"n bad\">"
+                                            : "<td class=\"n\">")
+      .Number(rule.peers)
+      .Add("<td>")
+      .Text(!rule.in_force         ? "has expired"
+            : rule.expires.empty() ? "removed"
+                                   : rule.expires)
+      .Add("<td>")
+      .Text(rule.reason)
+      .Add("<td class=\"n\">")
+      .Number(rule.line)
+      .Add("\n");
 }
 
 void Page::BeginClusters() {
@@ -296,7 +364,9 @@ void Page::BeginUpstreams() {
 
 void Page::OnUpstream(const UpstreamModel& upstream, const UpstreamSums& sums) {
   const bool problem = HasProblem(upstream, sums);
-  nproblems_ += problem ? 1 : 0;
+  if (problem && ++nproblems_ <= kMaxNamed) {
+    first_problems_.push_back(upstream.name);
+  }
   failing_ += sums.group[0].failed + sums.group[1].failed;
   AppendUpstreamRows(upstream, sums, problem,
                      (problem ? problems_ : upstreams_).Next());

@@ -23,7 +23,7 @@ a { color: inherit; text-decoration-color: var(--t);
   text-underline-offset: 3px; }
 h1 a { text-decoration: none; }
 #verdict { margin: 0; font-weight: 600; color: var(--ok); }
-#verdict.bad { color: var(--bad); }
+#verdict.bad { color: var(--bad); } #verdict.off { color: var(--off); }
 #time { margin: 0 0 0 auto; color: var(--soft);
   font-variant-numeric: tabular-nums; }
 #time.bad { color: var(--bad); }
@@ -79,6 +79,7 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem;
 #decisions { font-variant-numeric: tabular-nums; }
 #down:not(:has(tbody tr)) { display: none; }
 #more { margin: .25rem 0 0; } #more:empty { display: none; }
+#tuning { margin: 0; } #rules:not(:has(tbody tr)) { display: none; }
 [hidden] { display: none !important; }
 @media (max-width: 60rem) { .h { display: none; } }
 @media (max-width: 40rem) {
@@ -130,6 +131,7 @@ const POINT = 1000;        // and between two points of a chart
 const KEEP = 300;          // points of a chart
 const SPAN = 5;            // points that a point's share is counted over
 const MAX_DOWN = 200;      // rows of the list of servers that do not serve
+const MAX_NAMED = 3;       // upstreams with problems in the verdict
 const only = new URLSearchParams(location.search).get('upstream');
 const $ = id => document.getElementById(id);
 const text = (node, value) => {
@@ -281,7 +283,7 @@ function updateUpstreams(status) {
   const point = performance.now() - pointed >= POINT;
   if (point) pointed = performance.now();
   let fresh = names.length !== bodies.size;
-  let problems = 0;
+  const problems = [];
   for (const name of names) {
     const upstream = status.upstreams[name];
     const parts = partsOf(upstream);
@@ -296,7 +298,7 @@ function updateUpstreams(status) {
     fresh ||= body.problem !== upstream.problem;
     body.problem = upstream.problem;
     body.node.classList.toggle('problem', body.problem);
-    problems += body.problem;
+    if (body.problem) problems.push(name);
     if (body.visible && point) body.parts.forEach(draw);
   }
   if (fresh) {
@@ -404,15 +406,48 @@ function updateDecisions(status) {
 
 // ---- The loop.
 
-function verdict(stale, failing, problems) {
+// A rule in words, as the page came: whom, what, servers, until, reason, line.
+function ruleCells(rule) {
+  const named = (...names) => names.filter(name => name in rule)
+    .map(name => `${name} ${rule[name]}`);
+  const what = [...['drain', 'freeze'].filter(name => name in rule)
+    .map(name => (rule[name] ? '' : 'no ') + name),
+  ...named('weight', 'scale', 'min', 'max')].join(', ');
+  const whom = named('upstream', 'cluster', 'server', 'node').join(', ');
+  return [what ? whom || 'everything' : `see line ${rule.line} of the file`,
+    what, rule.peers, !rule.in_force ? 'has expired' : rule.expires
+    ?? 'removed', rule.reason ?? '', rule.line];
+}
+
+function updateOverrides({tuning}) {
+  const rules = tuning?.rules ?? [];
+  fill('rules', () => rules.map(rule => make('tr', '',
+    ...ruleCells(rule).map((cell, i) => make('td', i === 2
+      ? rule.in_force && !rule.peers ? 'n bad' : 'n' : i === 5 ? 'n' : '',
+    cell)))), JSON.stringify(rules));
+  text($('tuning'), tuning?.error ?? '');
+  $('overrides').hidden = !rules.length && !tuning?.error;
+  return {error: tuning?.error, active: rules.filter(rule => rule.in_force)};
+}
+
+function verdict(stale, failing, problems, overrides) {
   const wrong = [];
   if (stale.length) {
     wrong.push(`${plural(stale.length, 'cluster')} stale: ${stale.join(', ')}`);
   }
   if (failing) wrong.push(plural(failing, 'server') + ' failing');
-  if (problems) wrong.push(plural(problems, 'upstream') + ' with problems');
-  text($('verdict'), wrong.length ? wrong.join(' · ') : 'OK');
+  if (problems.length) {
+    wrong.push(`${plural(problems.length, 'upstream')} with problems: `
+      + problems.slice(0, MAX_NAMED).join(', ')
+      + (problems.length > MAX_NAMED ? ', …' : ''));
+  }
+  if (overrides.error) wrong.push('tuning file not loaded');
+  const active = overrides.active.length;
+  const said = wrong.concat(active
+    ? plural(active, 'runtime override') + ' in force' : []);
+  text($('verdict'), said.length ? said.join(' · ') : 'OK');
   $('verdict').classList.toggle('bad', wrong.length > 0);
+  $('verdict').classList.toggle('off', !wrong.length && active > 0);
 }
 
 async function look() {
@@ -424,7 +459,7 @@ async function look() {
       const status = await answer.json();
       const stale = updateClusters(status);
       const problems = updateUpstreams(status);
-      verdict(stale, updatePeers(status), problems);
+      verdict(stale, updatePeers(status), problems, updateOverrides(status));
       updateDecisions(status);
       text($('time'), when(status.time));
       $('time').classList.remove('bad');

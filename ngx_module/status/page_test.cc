@@ -140,7 +140,7 @@ TEST_F(PageTest, ProblemsComeFirstWithoutScripts) {
   const std::string page = Text(estate_.Query());
   EXPECT_NE(
       page.find("<p id=\"verdict\" role=\"status\" class=\"bad\">1 cluster "
-                "stale: sh · 1 upstream with problems</p>"),
+                "stale: sh · 1 upstream with problems: unknown</p>"),
       std::string::npos);
   const size_t unknown = page.find("?upstream=unknown");
   EXPECT_LT(unknown, page.find("?upstream=fine"));
@@ -162,9 +162,47 @@ TEST_F(PageTest, NothingIsWrong) {
       Text(estate_.Query()).find("<p id=\"verdict\" role=\"status\">OK</p>"),
       std::string::npos);
   KnowPods(&upstream, 0);
-  EXPECT_NE(Text(estate_.Query()).find(">1 upstream with problems</p>"),
+  EXPECT_NE(Text(estate_.Query()).find(">1 upstream with problems: orders</p>"),
             std::string::npos)
       << "no pod anywhere, and no server";
+}
+
+constexpr char kTuning[] =
+    R"({"file":"/t","taken_up":1,"error":null,"error_at":null,"rules":[)"
+    "\n"
+    R"({"line":2,"in_force":true,"peers":3,"upstream":"a","weight":40,)"
+    R"("reason":"<b> Li"},)"
+    "\n"
+    R"({"line":3,"in_force":true,"peers":0,"freeze":true,"expires":"2030-01-31"})"
+    "\n]}";
+
+TEST_F(PageTest, OverridesAreNamedThoughNothingIsWrong) {
+  StatusQuery query = estate_.Query();
+  EXPECT_NE(Text(query).find("<section id=\"overrides\" hidden>"),
+            std::string::npos);
+  estate_.Tune(kTuning, 0);
+  const std::string page = Text(estate_.Query());
+  EXPECT_NE(page.find("class=\"off\">2 runtime overrides in force</p>"),
+            std::string::npos);
+  EXPECT_NE(page.find("<section id=\"overrides\">"), std::string::npos);
+  const auto rows = TableRows(page, "rules");
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0],
+            (std::vector<std::string>{"upstream a", "weight 40", "3", "removed",
+                                      "&lt;b&gt; Li", "2"}));
+  EXPECT_EQ(rows[1], (std::vector<std::string>{"everything", "freeze", "0",
+                                               "2030-01-31", "", "3"}));
+}
+
+TEST_F(PageTest, ATuningFileThatIsNotLoadedIsWrong) {
+  estate_.Tune(
+      R"({"file":"/t","taken_up":1,"error":"/t:3: <no>","error_at":2,"rules":[)"
+      "\n]}",
+      0);
+  const std::string page = Text(estate_.Query());
+  EXPECT_NE(page.find("class=\"bad\">tuning file not loaded</p>"),
+            std::string::npos);
+  EXPECT_NE(page.find("/t:3: &lt;no&gt;"), std::string::npos);
 }
 
 TEST_F(PageTest, ListsTwoHundredPeersThatDoNotServe) {

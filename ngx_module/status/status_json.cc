@@ -11,6 +11,7 @@
 
 #include "ngx_module/status/facts.h"
 #include "ngx_module/status/json_writer.h"
+#include "ngx_module/status/overrides.h"
 #include "ngx_module/status/upstream_walk.h"
 #include "watcher/cluster_status.h"
 #include "weightcalc/shared_document.h"
@@ -28,35 +29,15 @@ uint64_t Since(int64_t then_ms, int64_t now_ms) {
   return static_cast<uint64_t>(std::max<int64_t>(now_ms - then_ms, 0));
 }
 
-// The rules in what TuningFile::EncodeStatus() gave, a JSON object each: one a
-// line, behind the first line; the last line closes the document.
-std::vector<std::string_view> TuningRules(std::string_view status) {
-  std::vector<std::string_view> rules;
-  size_t begin = status.find('\n');
-  while (begin != status.npos) {
-    ++begin;
-    const size_t end = status.find('\n', begin);
-    if (end == status.npos) break;
-    std::string_view rule = status.substr(begin, end - begin);
-    if (!rule.empty() && rule.back() == ',') rule.remove_suffix(1);
-    rules.push_back(rule);
-    begin = end;
-  }
-  return rules;
-}
-
 // {"version": ..., "tuning": {...}, "clusters": {...}, "upstreams": {...},
 // "decisions": [...]}, in this order, a step each for a cluster, a part
 // of its view, an upstream's head and a peer.
 class StatusJson : public Document, private UpstreamVisitor {
  public:
   explicit StatusJson(const StatusQuery& query)
-      : query_(query), walk_(query_, query_.peers, kPeerSlots) {
-    if (query_.model->tuning != nullptr) {
-      tuning_ = query_.model->tuning->ReadText();
-      rules_ = TuningRules(tuning_);
-    }
-  }
+      : query_(query),
+        walk_(query_, query_.peers, kPeerSlots),
+        overrides_(query_.model->tuning) {}
 
  protected:
   bool Step(const Moment& now, std::string* out) override;
@@ -90,8 +71,7 @@ class StatusJson : public Document, private UpstreamVisitor {
 
   const StatusQuery query_;
   UpstreamWalk walk_;
-  std::string tuning_;
-  std::vector<std::string_view> rules_;  // of it
+  const Overrides overrides_;
   JsonWriter json_;
   Phase phase_ = Phase::kHead;
   size_t cluster_ = 0;                        // the next one
@@ -149,7 +129,7 @@ void StatusJson::Head() {
   json_.Number("pid", query_.process.pid);
   json_.Number("worker", query_.process.worker);
   json_.Number("time", static_cast<uint64_t>(now_ms_));
-  json_.Raw("tuning", tuning_);
+  json_.Raw("tuning", overrides_.text());
 }
 
 void StatusJson::Cluster(const ClusterModel& cluster, const Moment& now) {
@@ -394,7 +374,9 @@ void StatusJson::Tuning(const PeerFacts& facts) {
   if (facts.group->marks == nullptr) return;
   const uint16_t mark =
       facts.group->marks[facts.slot].load(std::memory_order_relaxed);
-  if (mark > 0 && mark <= rules_.size()) json_.Raw("tuning", rules_[mark - 1]);
+  if (mark > 0 && mark <= overrides_.size()) {
+    json_.Raw("tuning", overrides_.rule(mark - 1));
+  }
 }
 
 // Oldest first; as long as a piece, about, whatever the upstreams are.
