@@ -17,6 +17,7 @@ package DynamicWeight::InFlight;
 use strict;
 use warnings;
 
+use Errno;
 use Exporter 'import';
 use IO::Socket::INET;
 use Time::HiRes qw(time);
@@ -80,8 +81,9 @@ sub in_flight {
             for 1 .. $group->{in_flight};
     }
     while ($running) {
-        select(my $ready = $bits, undef, undef, PATIENCE) > 0
-            or die "$running requests have no answer\n";
+        my $found = select my $ready = $bits, undef, undef, PATIENCE;
+        next if $found < 0 && $!{EINTR};    # a child has ended
+        die "$running requests have no answer\n" if $found <= 0;
         my $set = unpack 'b*', $ready;
         for (my $fd = index $set, '1'; $fd >= 0; $fd = index $set, '1', $fd + 1) {
             my $c = $connection[$fd];
