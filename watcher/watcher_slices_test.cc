@@ -12,9 +12,6 @@
 namespace dynweight {
 namespace {
 
-constexpr auto kWatch = ClusterConfig::Mode::kWatch;
-constexpr auto kPoll = ClusterConfig::Mode::kPoll;
-
 class WatcherSlicesTest
     : public WatcherTest,
       public ::testing::WithParamInterface<ClusterConfig::Mode> {

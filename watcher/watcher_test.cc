@@ -20,9 +20,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
-constexpr auto kWatch = ClusterConfig::Mode::kWatch;
-constexpr auto kPoll = ClusterConfig::Mode::kPoll;
-
 class WatcherModeTest
     : public WatcherTest,
       public ::testing::WithParamInterface<ClusterConfig::Mode> {};

@@ -17,17 +17,13 @@
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
+#include "weightcalc/cache_line.h"
 #include "weightcalc/weight.h"
 
 namespace dynweight {
 namespace {
 
-constexpr size_t kLine = 64;
-constexpr uint64_t kMagic = 0x3742542d74687764;  // "dwht-TB7"
-
-constexpr uint64_t LineAligned(uint64_t bytes) {
-  return (bytes + kLine - 1) / kLine * kLine;
-}
+constexpr uint64_t kTableMagic = 0x3742542d74687764;  // "dwht-TB7"
 
 // A word of `active`: the tag of the occupant above the number of connections.
 constexpr uint64_t kCountMask = UINT32_MAX;
@@ -45,7 +41,7 @@ static_assert(std::is_standard_layout_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerCounters>);
 static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 40 &&
                   sizeof(PeerCounters) == 112,
-              "a change of the layout changes kMagic");
+              "a change of the layout changes kTableMagic");
 
 namespace {
 
@@ -87,7 +83,7 @@ PeerTable::PeerTable(void* memory, uint32_t capacity, uint32_t workers)
 size_t PeerTable::WeightsOffset() { return sizeof(Header); }
 
 size_t PeerTable::SlotsOffset(uint32_t capacity) {
-  return WeightsOffset() + LineAligned(capacity * sizeof(*weights_));
+  return WeightsOffset() + WholeCacheLines(capacity * sizeof(*weights_));
 }
 
 size_t PeerTable::ActiveOffset(uint32_t capacity) {
@@ -104,9 +100,9 @@ uint32_t PeerTable::ActiveStride(uint32_t workers) {
 }
 
 size_t PeerTable::Bytes(uint32_t capacity, uint32_t workers) {
-  return LineAligned(ActiveOffset(capacity) + (size_t{capacity} + 1) *
-                                                  ActiveStride(workers) *
-                                                  sizeof(*active_));
+  return WholeCacheLines(ActiveOffset(capacity) + (size_t{capacity} + 1) *
+                                                      ActiveStride(workers) *
+                                                      sizeof(*active_));
 }
 
 PeerTable PeerTable::Create(void* memory, uint32_t capacity, uint32_t workers) {
@@ -122,14 +118,14 @@ PeerTable PeerTable::Create(void* memory, uint32_t capacity, uint32_t workers) {
   for (size_t i = 0; i < words; i++) {
     new (&table.active_[i]) std::atomic<uint64_t>(0);
   }
-  header->magic = kMagic;
+  header->magic = kTableMagic;
   return table;
 }
 
 absl::StatusOr<PeerTable> PeerTable::Attach(void* memory, size_t size) {
   const Header* header = static_cast<Header*>(memory);
-  if (reinterpret_cast<uintptr_t>(memory) % kLine != 0 ||
-      size < sizeof(Header) || header->magic != kMagic ||
+  if (reinterpret_cast<uintptr_t>(memory) % kCacheLineBytes != 0 ||
+      size < sizeof(Header) || header->magic != kTableMagic ||
       header->capacity < 1 || header->capacity > kMaxCapacity ||
       header->workers < 1 || header->workers > kMaxWorkers) {
     return absl::FailedPreconditionError(

@@ -4,10 +4,10 @@
 
 #include <new>
 
+#include "weightcalc/cache_line.h"
+
 namespace dynweight {
 namespace {
-
-constexpr size_t kLine = 64;
 
 uint64_t Requests(const PeerTable& table, uint32_t slot) {
   return table.counters(slot).requests.load(std::memory_order_relaxed);
@@ -16,9 +16,9 @@ uint64_t Requests(const PeerTable& table, uint32_t slot) {
 }  // namespace
 
 size_t SamplingWindow::Bytes(uint32_t capacity) {
-  static_assert(sizeof(Header) % kLine == 0);
+  static_assert(sizeof(Header) % kCacheLineBytes == 0);
   const size_t marks = size_t{capacity} * sizeof(Marks);
-  return sizeof(Header) + (marks + kLine - 1) / kLine * kLine;
+  return sizeof(Header) + WholeCacheLines(marks);
 }
 
 SamplingWindow::SamplingWindow(void* memory)

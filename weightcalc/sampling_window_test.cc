@@ -9,7 +9,7 @@
 namespace dynweight {
 namespace {
 
-constexpr uint32_t kCapacity = 5;
+constexpr uint32_t kWindowSlots = 5;
 
 class ShareWindowTest : public testing::Test {
  protected:
@@ -21,15 +21,14 @@ class ShareWindowTest : public testing::Test {
   }
   void Roll(int64_t now_ms) {
     window_.Roll(table_, 0, 2);
-    window_.Roll(table_, 2, kCapacity - 2);
+    window_.Roll(table_, 2, kWindowSlots - 2);
     window_.Finish(/*restarted=*/false, now_ms);
   }
 
-  SharedMapping table_memory_{PeerTable::Bytes(kCapacity, 1)};
-  PeerTable table_ = PeerTable::Create(table_memory_.get(), kCapacity, 1);
-  SharedMapping memory_{SamplingWindow::Bytes(kCapacity)};
-  SamplingWindow window_ =
-      SamplingWindow::Create(memory_.get(), kCapacity, 1000);
+  SharedMapping table_memory_{PeerTable::Bytes(kWindowSlots, 1)};
+  PeerTable table_ = PeerTable::Create(table_memory_.get(), kWindowSlots, 1);
+  SharedMapping memory_{SamplingWindow::Bytes(kWindowSlots)};
+  SamplingWindow window_ = SamplingWindow::Create(memory_.get(), kWindowSlots, 1000);
 };
 
 TEST_F(ShareWindowTest, CountsFromItsBeginning) {
@@ -37,7 +36,7 @@ TEST_F(ShareWindowTest, CountsFromItsBeginning) {
   EXPECT_EQ(Since(0), 7u);
   EXPECT_EQ(Since(4), 0u);
   EXPECT_EQ(window_.began_ms(), 1000);
-  EXPECT_EQ(window_.capacity(), kCapacity);
+  EXPECT_EQ(window_.capacity(), kWindowSlots);
 }
 
 TEST_F(ShareWindowTest, MeasuresFromTheOlderOfTwoMarks) {
@@ -54,7 +53,7 @@ TEST_F(ShareWindowTest, MeasuresFromTheOlderOfTwoMarks) {
 
 TEST_F(ShareWindowTest, ARestartForgetsWhatWas) {
   Serve(1, 5);
-  window_.Restart(table_, 0, kCapacity);
+  window_.Restart(table_, 0, kWindowSlots);
   window_.Finish(/*restarted=*/true, 4000);
   EXPECT_EQ(Since(1), 0u);
   EXPECT_EQ(window_.began_ms(), 4000);
@@ -64,7 +63,7 @@ TEST_F(ShareWindowTest, ARestartForgetsWhatWas) {
 
 TEST_F(ShareWindowTest, ANewPeerInASlotCountsFromZero) {
   Serve(3, 50);
-  window_.Restart(table_, 0, kCapacity);
+  window_.Restart(table_, 0, kWindowSlots);
   table_.SetPeer(3, PeerIdentity());
   Serve(3, 4);
   EXPECT_EQ(Since(3), 4u);

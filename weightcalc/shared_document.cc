@@ -12,18 +12,14 @@
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "weightcalc/cache_line.h"
 
 namespace dynweight {
 namespace {
 
-constexpr uint64_t kMagic = 0x31434f4474687764;  // "dwhtDOC1"
-constexpr size_t kLine = 64;
+constexpr uint64_t kDocumentMagic = 0x31434f4474687764;  // "dwhtDOC1"
 constexpr size_t kWord = sizeof(uint64_t);
 constexpr int kReadAttempts = 16;
-
-size_t HalfBytes(size_t capacity) {
-  return (capacity + kLine - 1) / kLine * kLine;
-}
 
 }  // namespace
 
@@ -31,8 +27,8 @@ SharedDocument::SharedDocument(void* memory)
     : header_(static_cast<Header*>(memory)) {}
 
 size_t SharedDocument::Bytes(size_t capacity) {
-  static_assert(sizeof(Header) % kLine == 0);
-  return sizeof(Header) + 2 * HalfBytes(capacity);
+  static_assert(sizeof(Header) % kCacheLineBytes == 0);
+  return sizeof(Header) + 2 * WholeCacheLines(capacity);
 }
 
 SharedDocument SharedDocument::Create(void* memory, size_t capacity) {
@@ -40,19 +36,19 @@ SharedDocument SharedDocument::Create(void* memory, size_t capacity) {
   header->capacity = capacity;
   SharedDocument document(memory);
   for (uint64_t i = 0; i < 2; i++) {
-    for (size_t w = 0; w < HalfBytes(capacity) / kWord; w++) {
+    for (size_t w = 0; w < WholeCacheLines(capacity) / kWord; w++) {
       new (document.half(i) + w) std::atomic<uint64_t>(0);
     }
   }
-  header->magic = kMagic;
+  header->magic = kDocumentMagic;
   return document;
 }
 
 absl::StatusOr<SharedDocument> SharedDocument::Attach(void* memory,
                                                       size_t size) {
   const Header* header = static_cast<Header*>(memory);
-  if (reinterpret_cast<uintptr_t>(memory) % kLine != 0 ||
-      size < sizeof(Header) || header->magic != kMagic ||
+  if (reinterpret_cast<uintptr_t>(memory) % kCacheLineBytes != 0 ||
+      size < sizeof(Header) || header->magic != kDocumentMagic ||
       header->capacity > size || Bytes(header->capacity) > size) {
     return absl::FailedPreconditionError(
         "shared document: the memory holds none of this layout; create it "
@@ -64,7 +60,7 @@ absl::StatusOr<SharedDocument> SharedDocument::Attach(void* memory,
 std::atomic<uint64_t>* SharedDocument::half(uint64_t i) const {
   char* halves = reinterpret_cast<char*>(header_) + sizeof(Header);
   return reinterpret_cast<std::atomic<uint64_t>*>(
-      halves + i * HalfBytes(header_->capacity));
+      halves + i * WholeCacheLines(header_->capacity));
 }
 
 absl::Status SharedDocument::Write(std::string_view text) {

@@ -16,7 +16,7 @@
 namespace dynweight {
 namespace {
 
-constexpr size_t kCapacity = 4099;  // no multiple of a word
+constexpr size_t kDocumentBytes = 4099;  // no multiple of a word
 
 std::string ReadText(const SharedDocument& document) {
   std::string text(document.capacity(), '?');
@@ -26,12 +26,13 @@ std::string ReadText(const SharedDocument& document) {
 
 class SharedDocumentTest : public testing::Test {
  protected:
-  SharedMapping mapping_{SharedDocument::Bytes(kCapacity)};
-  SharedDocument document_ = SharedDocument::Create(mapping_.get(), kCapacity);
+  SharedMapping mapping_{SharedDocument::Bytes(kDocumentBytes)};
+  SharedDocument document_ =
+      SharedDocument::Create(mapping_.get(), kDocumentBytes);
 };
 
 TEST_F(SharedDocumentTest, IsEmptyWhenCreated) {
-  EXPECT_EQ(document_.capacity(), kCapacity);
+  EXPECT_EQ(document_.capacity(), kDocumentBytes);
   EXPECT_EQ(document_.version(), 0u);
   EXPECT_EQ(document_.size(), 0u);
   EXPECT_EQ(ReadText(document_), "");
@@ -47,7 +48,8 @@ TEST_F(SharedDocumentTest, ShowsTheLastTextWritten) {
   for (const std::string& text :
        {std::string("one"), std::string("the second"), std::string(),
         std::string("12345678"), std::string("a\0b", 3),
-        std::string(kCapacity, 'x'), std::string(kCapacity - 1, 'y')}) {
+        std::string(kDocumentBytes, 'x'),
+        std::string(kDocumentBytes - 1, 'y')}) {
     ASSERT_TRUE(document_.Write(text).ok());
     EXPECT_EQ(document_.size(), text.size());
     EXPECT_EQ(ReadText(document_), text);
@@ -73,7 +75,7 @@ TEST_F(SharedDocumentTest, ATextInPiecesIsShownWhenItIsWhole) {
   EXPECT_EQ(ReadText(document_), text);
   ASSERT_TRUE(document_.Write("new").ok());
   EXPECT_EQ(ReadText(document_), "new");
-  EXPECT_EQ(document_.Begin(kCapacity + 1).code(),
+  EXPECT_EQ(document_.Begin(kDocumentBytes + 1).code(),
             absl::StatusCode::kResourceExhausted);
 }
 
@@ -118,7 +120,8 @@ TEST_F(SharedDocumentTest, APieceOfATextThatIsAlwaysOvertakenIsNone) {
 
 TEST_F(SharedDocumentTest, RefusesATextThatIsTooLongAndKeepsTheOld) {
   ASSERT_TRUE(document_.Write("old").ok());
-  const absl::Status status = document_.Write(std::string(kCapacity + 1, 'x'));
+  const absl::Status status =
+      document_.Write(std::string(kDocumentBytes + 1, 'x'));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReadText(document_), "old");
   EXPECT_EQ(document_.version(), 1u);
@@ -126,9 +129,9 @@ TEST_F(SharedDocumentTest, RefusesATextThatIsTooLongAndKeepsTheOld) {
 
 TEST_F(SharedDocumentTest, ReadWritesNoByteBeyondTheText) {
   ASSERT_TRUE(document_.Write("12345").ok());
-  std::string out(kCapacity, '?');
+  std::string out(kDocumentBytes, '?');
   EXPECT_EQ(document_.Read(out.data()), 5u);
-  EXPECT_EQ(out, "12345" + std::string(kCapacity - 5, '?'));
+  EXPECT_EQ(out, "12345" + std::string(kDocumentBytes - 5, '?'));
 }
 
 TEST_F(SharedDocumentTest, AttachFindsWhatCreateMade) {
@@ -153,7 +156,7 @@ TEST_F(SharedDocumentTest, AttachRefusesForeignAndCutMemory) {
 
 // Text number n: its length and every byte follow from the number.
 std::string MadeUpText(uint64_t n) {
-  std::string text(sizeof(n) + n * 7919 % (kCapacity - sizeof(n)), ' ');
+  std::string text(sizeof(n) + n * 7919 % (kDocumentBytes - sizeof(n)), ' ');
   std::memcpy(text.data(), &n, sizeof(n));
   for (size_t i = sizeof(n); i < text.size(); i++) {
     text[i] = static_cast<char>(n + i);
@@ -168,7 +171,7 @@ bool IsWhole(const std::string& text) {
   return text == MadeUpText(n);
 }
 
-struct Board {
+struct DocumentBoard {
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> writes{0};
   std::atomic<uint64_t> reads{0};
@@ -176,7 +179,7 @@ struct Board {
 };
 
 // A text that was overtaken again and again reads as empty, never as torn.
-void ReadOnce(const SharedDocument& document, Board& board) {
+void ReadOnce(const SharedDocument& document, DocumentBoard& board) {
   const std::string text = ReadText(document);
   if (text.empty()) return;
   if (!IsWhole(text)) board.torn++;
@@ -188,7 +191,7 @@ void ReadOnce(const SharedDocument& document, Board& board) {
 }
 
 TEST_F(SharedDocumentTest, AKilledWriterLeavesTheFormerText) {
-  Shared<Board> board;
+  Shared<DocumentBoard> board;
   ASSERT_TRUE(document_.Write(MadeUpText(0)).ok());
   std::vector<ForkedProcess> readers;
   for (int i = 0; i < 2; i++) {
@@ -246,7 +249,7 @@ TEST_F(SharedDocumentTest, WriteMayBeKilledAtEachInstruction) {
 }
 
 TEST_F(SharedDocumentTest, ThreadsNeverReadATornText) {
-  Board board;
+  DocumentBoard board;
   std::vector<std::thread> readers;
   for (int i = 0; i < 2; i++) {
     readers.emplace_back([&] {

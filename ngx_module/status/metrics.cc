@@ -25,7 +25,7 @@ namespace {
 constexpr std::string_view kPrefix = "nginx_dynamic_weight_";
 
 // Its numbers are kept, which costs more than a look: some twelve a step.
-constexpr int kPeerSlots = 4;
+constexpr int kMetricsStepSlots = 4;
 
 // Samples that a step may print.
 constexpr size_t kStepSamples = 64;
@@ -34,7 +34,7 @@ class Metrics : public Document {
  public:
   explicit Metrics(const StatusQuery& query)
       : query_(query),
-        walk_(query_, query_.peers, kPeerSlots),
+        walk_(query_, query_.peers, kMetricsStepSlots),
         snapshot_(MetricsSnapshot::Take(query_)) {}
   ~Metrics() override { MetricsSnapshot::Leave(std::move(snapshot_)); }
 

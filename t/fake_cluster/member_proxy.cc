@@ -15,7 +15,7 @@ namespace {
 constexpr char kClusters[] = "/apis/cluster.karmada.io/v1alpha1/clusters/";
 constexpr char kProxy[] = "/proxy/";
 // How often a proxied watch looks whether its client is still there.
-constexpr int kGoneCheckMs = 100;
+constexpr int kClientCheckMs = 100;
 
 Answer StatusAnswer(int code, const std::string& body) {
   Answer answer;
@@ -111,7 +111,7 @@ std::optional<Answer> MemberProxy::Serve(const ApiRequest& request,
   // From here on as it comes, the end included.
   connection->TakeOver();
   while (!connection->WaitGone(0)) {
-    if (!member.WaitReadable(kGoneCheckMs)) continue;
+    if (!member.WaitReadable(kClientCheckMs)) continue;
     const std::string piece = member.Read();
     if (piece.empty() || !connection->Send(piece)) break;
   }

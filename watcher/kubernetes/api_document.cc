@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/kubernetes/object_meta.h"
 
 namespace dynweight {
 namespace {
@@ -14,8 +15,7 @@ namespace {
 // An EndpointSlice of 1,000 endpoints, the most there may be, has 25,000.
 constexpr size_t kMaxValues = 256 << 10;
 constexpr size_t kMaxMessageBytes = 200;
-constexpr size_t kMaxVersionBytes = 1024;
-constexpr size_t kMaxWordBytes = 64;
+constexpr size_t kMaxEventTypeBytes = 64;
 constexpr size_t kMaxCauses = 16;
 constexpr uint64_t kMaxRetryAfterSeconds = 86400;
 
@@ -128,7 +128,7 @@ absl::StatusOr<WatchEvent> ReadWatchEvent(const cJSON* document) {
   JsonReader reader("watch event");
   const cJSON* root = reader.Root(document);
   const std::string_view name =
-      reader.RequiredString(root, "type", kMaxWordBytes);
+      reader.RequiredString(root, "type", kMaxEventTypeBytes);
   const auto* type = std::find_if(kTypes.begin(), kTypes.end(),
                                   [&](auto& t) { return t.first == name; });
   WatchEvent event;
@@ -142,7 +142,7 @@ absl::StatusOr<WatchEvent> ReadWatchEvent(const cJSON* document) {
   if (event.type != Type::kError) {
     event.resource_version = std::string(
         reader.RequiredString(reader.Object(event.object, "metadata"),
-                              "resourceVersion", kMaxVersionBytes));
+                              "resourceVersion", kMaxResourceVersionBytes));
   }
   if (!reader.ok()) return reader.status();
   return event;

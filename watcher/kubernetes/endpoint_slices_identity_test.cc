@@ -59,11 +59,6 @@ TEST_F(EndpointSlicesTest, TwoPodsOfOneHostAddressAreTwo) {
   EXPECT_EQ(Orders(), 2u);
 }
 
-constexpr char kTerminating[] =
-    R"({"ready":false,"serving":true,"terminating":true})";
-constexpr char kGone[] =
-    R"({"ready":false,"serving":false,"terminating":true})";
-
 class DeparturesTest : public EndpointSlicesTest {
  protected:
   // The three pods of "orders", by what is said of each.

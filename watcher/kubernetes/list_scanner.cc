@@ -4,13 +4,13 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "watcher/kubernetes/object_meta.h"
 #include "watcher/text/json_value.h"
 
 namespace dynweight {
 namespace {
 
 constexpr size_t kMaxKindBytes = 128;
-constexpr size_t kMaxVersionBytes = 1024;
 constexpr size_t kMaxContinueBytes = 4096;
 
 bool White(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
@@ -190,8 +190,8 @@ absl::StatusOr<ListEnvelope> ListScanner::Finish(
   if (items == 0) reader.Fail("items", "is missing");
   const cJSON* metadata = reader.Object(list, "metadata");
   ListEnvelope envelope;
-  envelope.resource_version = std::string(
-      reader.RequiredString(metadata, "resourceVersion", kMaxVersionBytes));
+  envelope.resource_version = std::string(reader.RequiredString(
+      metadata, "resourceVersion", kMaxResourceVersionBytes));
   envelope.next =
       std::string(reader.String(metadata, "continue", kMaxContinueBytes));
   if (!reader.ok()) return NoList(resource, reader.status().message());

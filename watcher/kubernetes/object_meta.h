@@ -15,6 +15,7 @@ namespace dynweight {
 // Longest names, uids and addresses that are taken from a cluster.
 inline constexpr size_t kMaxNameBytes = 253;  // RFC 1123 subdomain
 inline constexpr size_t kMaxUidBytes = 128;
+inline constexpr size_t kMaxResourceVersionBytes = 1024;
 inline constexpr size_t kMaxAddressBytes = 64;
 inline constexpr size_t kMaxWordBytes = 1024;  // types, keys, states
 // Conditions, taints or addresses of one object.

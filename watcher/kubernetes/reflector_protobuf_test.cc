@@ -5,6 +5,7 @@
 #include <protozero/pbf_writer.hpp>
 
 #include "watcher/kubernetes/protobuf/object_json.h"
+#include "watcher/testing/protobuf_text.h"
 #include "watcher/testing/reflector_fixture.h"
 
 namespace dynweight {
@@ -13,12 +14,6 @@ namespace {
 using protozero::pbf_writer;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string Text(uint32_t number, const std::string& text) {
-  std::string bytes;
-  pbf_writer(bytes).add_string(number, text);
-  return bytes;
-}
 
 class ReflectorProtobufTest : public ReflectorTest {
  protected:

@@ -16,10 +16,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr char kTerminating[] =
-    R"({"ready":false,"serving":true,"terminating":true})";
-constexpr char kGone[] =
-    R"({"ready":false,"serving":false,"terminating":true})";
 constexpr char kHttp[] = R"({"name":"http","port":8080,"protocol":"TCP"})";
 constexpr char kAdmin[] = R"({"name":"admin","port":9090})";
 

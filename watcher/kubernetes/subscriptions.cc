@@ -54,7 +54,7 @@ std::optional<std::string> ServicesSelector(const Interests& interests) {
   // Names need no escapes; commas do, and what is around takes 12 bytes more.
   size_t bytes = selector.size() + 16;
   for (const std::string& name : names) bytes += name.size() + 3;
-  if (bytes > kMaxSelectorBytes) return std::nullopt;
+  if (bytes > kMaxJoinedSelectorBytes) return std::nullopt;
   absl::StrAppend(&selector, absl::StrJoin(names, ","), ")");
   return selector;
 }

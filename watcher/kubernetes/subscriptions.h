@@ -43,7 +43,7 @@ struct Subscription {
 
 // Longest selector, as it stands in a URL: 100 names and more. Proxies take
 // URLs of 8 KiB (nginx) or 16 KiB (HAProxy).
-inline constexpr size_t kMaxSelectorBytes = 4096;
+inline constexpr size_t kMaxJoinedSelectorBytes = 4096;
 // Most objects that are watched one by one, by metadata.name.
 inline constexpr size_t kMaxNamedWatches = 8;
 // Most namespaces that are followed one by one, unless the whole is refused.

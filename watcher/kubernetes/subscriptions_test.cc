@@ -83,8 +83,8 @@ TEST(Subscriptions, ASelectorIsNeverLongerThanItsLimit) {
         "", Collection{"", plan[0].options.label_selector, ""}, ListQuery());
     longest = std::max(longest, url.size());
   }
-  EXPECT_LE(longest, kMaxSelectorBytes + sizeof("?labelSelector="));
-  EXPECT_GE(longest, kMaxSelectorBytes - 64);
+  EXPECT_LE(longest, kMaxJoinedSelectorBytes + sizeof("?labelSelector="));
+  EXPECT_GE(longest, kMaxJoinedSelectorBytes - 64);
 }
 
 TEST(Subscriptions, TooManyForASelectorAreReadByNamespace) {

@@ -20,7 +20,7 @@ constexpr int kPortOffset = 1000;
 // A server that doesn't say when it has set a connection up has done so by
 // then.
 constexpr int64_t kUnacknowledgedMs = 200;
-constexpr size_t kMaxIdBytes = 256;
+constexpr size_t kMaxRequestIdBytes = 256;
 constexpr char kSetup[] =
     R"({"clientVersion":"nginx-dynamic-weight:v0.1","tenant":"",)"
     R"("labels":{"source":"sdk","module":"naming"},"abilityTable":{}})";
@@ -30,9 +30,9 @@ constexpr char kSetup[] =
 std::string AnswerTo(const cJSON* request) {
   JsonReader reader("request");
   const std::string_view id =
-      reader.String(reader.Root(request), "requestId", kMaxIdBytes);
+      reader.String(reader.Root(request), "requestId", kMaxRequestIdBytes);
   return absl::StrCat(R"({"resultCode":200,"requestId":)",
-                      JsonString(id, kMaxIdBytes), "}");
+                      JsonString(id, kMaxRequestIdBytes), "}");
 }
 
 // "ClientDetectionRequest" is answered by "ClientDetectionResponse".

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/nacos/http_refusal.h"
 #include "watcher/text/json_text.h"
 #include "watcher/text/json_value.h"
 #include "weightcalc/clock.h"
@@ -25,15 +26,14 @@ constexpr uint64_t kOvertakenMs = 10000;
 constexpr int64_t kSyncSpacingMs = 1000;
 constexpr int64_t kUnregisteredMs = 100;
 constexpr int kMaxUnregistered = 50;
-constexpr size_t kMaxNameBytes = 1024;
-constexpr size_t kMaxMessageBytes = 4096;
-constexpr size_t kQuotedBytes = 200;
+constexpr size_t kMaxServiceNameBytes = 1024;
 // Of com.alibaba.nacos.api.remote.response.ErrorResponse.
 constexpr int kUnregisteredCode = 301;
 constexpr int kDeniedCode = 403;
 
 std::string Named(const char* name, std::string_view value) {
-  return absl::StrCat("\"", name, "\":", JsonString(value, kMaxNameBytes));
+  return absl::StrCat("\"", name,
+                      "\":", JsonString(value, kMaxServiceNameBytes));
 }
 
 // {"resultCode":500,"errorCode":403,"message":"..."}
@@ -48,10 +48,10 @@ Result ReadResult(JsonReader* reader, const cJSON* root) {
   const double result_code = reader->Number(root, "resultCode").value_or(0);
   result.code = reader->Number(root, "errorCode").value_or(0);
   const std::string_view message =
-      reader->String(root, "message", kMaxMessageBytes);
+      reader->String(root, "message", kMaxRefusalBytes);
   result.ok = reader->ok() && result_code == 200;
   result.text = absl::StrCat("the server answers with code ", result.code, ", ",
-                             JsonString(message, kQuotedBytes));
+                             JsonString(message, kQuotedRefusalBytes));
   return result;
 }
 
@@ -285,8 +285,9 @@ void GrpcSubscriber::OnPushed(const std::string& type, const cJSON* request) {
   JsonReader reader(type);
   const cJSON* root = reader.Root(request);
   const cJSON* info = reader.Object(root, "serviceInfo");
-  std::string name(reader.String(info, "name", kMaxNameBytes));
-  const std::string group(reader.String(info, "groupName", kMaxNameBytes));
+  std::string name(reader.String(info, "name", kMaxServiceNameBytes));
+  const std::string group(
+      reader.String(info, "groupName", kMaxServiceNameBytes));
   if (name.find("@@") == std::string::npos) {
     name = absl::StrCat(group, "@@", name);
   }

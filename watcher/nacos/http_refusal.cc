@@ -9,8 +9,6 @@
 namespace dynweight {
 namespace {
 
-constexpr size_t kQuotedBytes = 200;
-
 // Both of Nacos and of the framework that it is made with.
 std::string MessageOf(std::string_view body) {
   const absl::StatusOr<JsonDocument> document = ParseJson(body);
@@ -43,7 +41,7 @@ std::string DescribeRefusal(int http_status, std::string_view body) {
   const std::string message = MessageOf(body);
   if (message.empty()) return absl::StrCat("HTTP ", http_status);
   return absl::StrCat("HTTP ", http_status, ": ",
-                      JsonString(message, kQuotedBytes));
+                      JsonString(message, kQuotedRefusalBytes));
 }
 
 }  // namespace dynweight

@@ -3,10 +3,15 @@
 #ifndef DYNAMIC_WEIGHT_WATCHER_NACOS_HTTP_REFUSAL_H_
 #define DYNAMIC_WEIGHT_WATCHER_NACOS_HTTP_REFUSAL_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace dynweight {
+
+// What is read of a server's message, and what of it is shown.
+inline constexpr size_t kMaxRefusalBytes = 4096;
+inline constexpr size_t kQuotedRefusalBytes = 200;
 
 // It doesn't serve that path: it has another version of the API, or this one
 // is switched off.

@@ -17,9 +17,9 @@ namespace {
 
 constexpr const char* kPaths[] = {"/v1/auth/login", "/v3/auth/user/login"};
 constexpr size_t kPathCount = 2;
-constexpr size_t kMaxBodyBytes = 256 << 10;
+constexpr size_t kMaxLoginBytes = 256 << 10;
 constexpr uint64_t kMaxTtlSeconds = 365 * 86400;
-constexpr size_t kQuotedBytes = 64;
+constexpr size_t kQuotedUserBytes = 64;
 
 }  // namespace
 
@@ -68,7 +68,7 @@ void NacosLogin::Ask() {
   request.connect_timeout_ms = timeout_ms_;
   request.silence_timeout_ms = timeout_ms_;
   request.total_timeout_ms = 4 * timeout_ms_;
-  request.max_body = kMaxBodyBytes;
+  request.max_body = kMaxLoginBytes;
   fetch_.Begin(request,
                [this](const HttpResult& result, const std::string& body) {
                  OnAnswer(result, body);
@@ -83,7 +83,7 @@ void NacosLogin::OnAnswer(const HttpResult& result, const std::string& body) {
   }
   if (result.http_status == 200) return done_(TakeToken(body));
   const absl::Status refused = absl::UnauthenticatedError(absl::StrCat(
-      "login as ", JsonString(credentials_.user, kQuotedBytes), ": ",
+      "login as ", JsonString(credentials_.user, kQuotedUserBytes), ": ",
       DescribeRefusal(result.http_status, body),
       "; are user and password_file right? A server may answer so, too, when "
       "it is not well"));

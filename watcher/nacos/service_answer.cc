@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/nacos/http_refusal.h"
 #include "watcher/text/json_text.h"
 #include "watcher/text/text_escape.h"
 #include "weightcalc/peer_table.h"
@@ -19,8 +20,6 @@ constexpr size_t kMaxAddressBytes = 256;
 constexpr size_t kMaxIdBytes = 1024;
 // As long as the name of a node or pod may be.
 constexpr size_t kMaxNameBytes = 253;
-constexpr size_t kMaxMessageBytes = 4096;
-constexpr size_t kQuotedBytes = 200;
 
 // Without a part of a character at its end.
 std::string CutName(std::string_view name) {
@@ -135,7 +134,7 @@ absl::Status ReadHosts(JsonReader* reader, const cJSON* hosts,
 absl::Status CheckEnvelope(JsonReader* reader, const cJSON* root) {
   const std::optional<double> code = reader->Number(root, "code");
   const std::string_view message =
-      reader->String(root, "message", kMaxMessageBytes);
+      reader->String(root, "message", kMaxRefusalBytes);
   if (!reader->ok()) return reader->status();
   if (!code) {
     reader->Fail("code", "is missing");
@@ -144,7 +143,7 @@ absl::Status CheckEnvelope(JsonReader* reader, const cJSON* root) {
   if (*code == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("the server answers with code ", *code, ", ",
-                   JsonString(message, kQuotedBytes)));
+                   JsonString(message, kQuotedRefusalBytes)));
 }
 
 }  // namespace

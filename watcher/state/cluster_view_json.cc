@@ -6,6 +6,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/state/view_text.h"
 #include "watcher/text/json_text.h"
 #include "watcher/text/json_value.h"
 #include "weightcalc/hash.h"
@@ -20,17 +21,13 @@ constexpr size_t kMaxTextBytes = 65536;
 // The literal parts, so that MaxEncodedViewBytes() counts what is written.
 constexpr std::string_view kBegin = "{\"name\":";
 constexpr std::string_view kSource = ",\"ingress_nodes\":{\"source\":";
-constexpr std::string_view kObserved = ",\"observed\":";
-constexpr std::string_view kTotal = ",\"total\":";
 constexpr std::string_view kNodes = ",\"nodes\":[";
-constexpr std::string_view kAddress = "{\"address\":\"";
 constexpr std::string_view kNodeName = "\",\"name\":";
 constexpr std::string_view kApps = "},\"apps\":{";
 constexpr std::string_view kPods = ":{\"pods\":";
 constexpr std::string_view kAppsEnd = "}";
 constexpr std::string_view kInstanceLine = ",\"instances\":true";
 constexpr std::string_view kNoIngress = ",\"no_ingress\":true";
-constexpr std::string_view kProvisional = ",\"provisional\":true";
 constexpr std::string_view kApi = ",\"api\":[";
 constexpr std::string_view kSince = ",\"since\":";
 constexpr std::string_view kLines = ",\"lines\":[";
@@ -40,18 +37,8 @@ constexpr std::string_view kAssumed = ",\"pods\":";
 constexpr std::string_view kEnd = "}";
 constexpr size_t kMaxApis = 1000;
 constexpr size_t kMaxViews = 10000;
-constexpr size_t kMaxDigits = 16;  // of kMaxJsonInteger
-constexpr size_t kMaxAddressText = 45;
 constexpr size_t kMaxNodeNameRead = 253;  // RFC 1123 subdomain
 constexpr size_t kNoLimit = SIZE_MAX;
-
-void AppendCount(uint64_t count, std::string* out) {
-  absl::StrAppend(out, std::min(count, kMaxJsonInteger));
-}
-
-void AppendTime(int64_t ms, std::string* out) {
-  AppendCount(static_cast<uint64_t>(std::max<int64_t>(ms, 0)), out);
-}
 
 void AppendNodes(const NodeSet& set, size_t max_nodes, std::string* out) {
   if (set.provisional) *out += kProvisional;

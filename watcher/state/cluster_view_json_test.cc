@@ -9,16 +9,13 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/testing/ingress_nodes.h"
 #include "watcher/text/json_text.h"
 
 namespace dynweight {
 namespace {
 
 using testing::HasSubstr;
-
-IngressNode Node(std::string_view address, std::string name = "") {
-  return {IpAddress::Parse(address).value(), std::move(name)};
-}
 
 LineConfig Line(std::string_view source, uint32_t slots, uint32_t cluster = 0) {
   LineConfig line;

@@ -16,7 +16,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr int64_t kNow = 1'000'000'000'000;
-constexpr char kKey[] = "service=prod/orders port=http";
+constexpr char kOrders[] = "service=prod/orders port=http";
 
 class HeldInstancesTest : public ::testing::Test {
  protected:
@@ -24,9 +24,9 @@ class HeldInstancesTest : public ::testing::Test {
     ClusterConfig& cluster = config_.clusters.emplace_back();
     cluster.name = "bj";
     cluster.api = {"https://bj:6443"};
-    AddLine(kKey);
+    AddLine(kOrders);
     Reload();
-    InstanceSet& set = View().instances[kKey];
+    InstanceSet& set = View().instances[kOrders];
     set.instances = {{*IpAddress::Parse("10.0.0.1"), 8080, "orders-1", 1000}};
     set.observed_ms = kNow;
   }
@@ -58,29 +58,29 @@ class HeldInstancesTest : public ::testing::Test {
 TEST_F(HeldInstancesTest, TheSameSourceKeepsThem) {
   Reload();
   ASSERT_THAT(View().instances, SizeIs(1));
-  EXPECT_THAT(View().instances.at(kKey).instances, SizeIs(1));
-  EXPECT_FALSE(View().instances.at(kKey).provisional);
-  EXPECT_EQ(View().instances.at(kKey).observed_ms, kNow);
+  EXPECT_THAT(View().instances.at(kOrders).instances, SizeIs(1));
+  EXPECT_FALSE(View().instances.at(kOrders).provisional);
+  EXPECT_EQ(View().instances.at(kOrders).observed_ms, kNow);
   EXPECT_THAT(held_.retained, IsEmpty());
 }
 
 TEST_F(HeldInstancesTest, ARenamedClusterKeepsThemProvisionally) {
   config_.clusters[0].name = "beijing";
   Reload();
-  EXPECT_THAT(View().instances.at(kKey).instances, SizeIs(1));
-  EXPECT_TRUE(View().instances.at(kKey).provisional);
+  EXPECT_THAT(View().instances.at(kOrders).instances, SizeIs(1));
+  EXPECT_TRUE(View().instances.at(kOrders).provisional);
   Reload();
-  EXPECT_TRUE(View().instances.at(kKey).provisional);
+  EXPECT_TRUE(View().instances.at(kOrders).provisional);
 }
 
 TEST_F(HeldInstancesTest, ARolledBackConfigurationFindsThem) {
   config_.lines[0].source = "service=prod/orders port=admin";
   Reload();
   EXPECT_THAT(View().instances, IsEmpty());
-  config_.lines[0].source = kKey;
+  config_.lines[0].source = kOrders;
   Reload();
   ASSERT_THAT(View().instances, SizeIs(1));
-  EXPECT_TRUE(View().instances.at(kKey).provisional);
+  EXPECT_TRUE(View().instances.at(kOrders).provisional);
 }
 
 TEST_F(HeldInstancesTest, AfterADayNobodyKnowsThem) {
@@ -88,7 +88,7 @@ TEST_F(HeldInstancesTest, AfterADayNobodyKnowsThem) {
   Reload();
   now_ += kRetainMs + 1;
   Reload();
-  AddLine(kKey);
+  AddLine(kOrders);
   Reload();
   EXPECT_THAT(View().instances, IsEmpty());
 }
@@ -104,13 +104,13 @@ TEST_F(HeldInstancesTest, PodsOfTheSameServiceAreAnotherMatter) {
 
 TEST_F(HeldInstancesTest, OfTwoWordsTheLaterCounts) {
   ClusterView earlier = View();
-  earlier.instances[kKey].observed_ms -= 5;
-  earlier.instances[kKey].instances.clear();
+  earlier.instances[kOrders].observed_ms -= 5;
+  earlier.instances[kOrders].instances.clear();
   MergeInstances(&earlier, &View());
-  EXPECT_THAT(View().instances.at(kKey).instances, SizeIs(1));
-  earlier.instances[kKey].observed_ms += 50;
+  EXPECT_THAT(View().instances.at(kOrders).instances, SizeIs(1));
+  earlier.instances[kOrders].observed_ms += 50;
   MergeInstances(&earlier, &View());
-  EXPECT_THAT(View().instances.at(kKey).instances, IsEmpty());
+  EXPECT_THAT(View().instances.at(kOrders).instances, IsEmpty());
 }
 
 }  // namespace

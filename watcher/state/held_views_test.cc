@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/testing/ingress_nodes.h"
 
 namespace dynweight {
 namespace {
@@ -16,11 +17,7 @@ namespace {
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr int64_t kNow = 1'000'000'000'000;
-
-IngressNode Node(std::string_view address, std::string name = "") {
-  return {IpAddress::Parse(address).value(), std::move(name)};
-}
+constexpr int64_t kTakenOverMs = 1'000'000'000'000;
 
 class TakeOverTest : public ::testing::Test {
  protected:
@@ -117,7 +114,7 @@ class TakeOverTest : public ::testing::Test {
   WatcherConfig config_;
   WatcherConfig previous_;
   TakenOver held_;
-  int64_t now_ = kNow;
+  int64_t now_ = kTakenOverMs;
 };
 
 TEST_F(TakeOverTest, WhatIsAskedAgainIsKnown) {

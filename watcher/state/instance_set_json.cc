@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "watcher/state/view_text.h"
 #include "watcher/text/json_text.h"
 #include "watcher/text/json_value.h"
 
@@ -17,29 +18,15 @@ namespace {
 // The literal parts, so that MaxInstanceSetsBytes() counts what is written.
 constexpr std::string_view kInstances = ",\"instances\":{";
 constexpr std::string_view kSet = ":{\"instances\":[";
-constexpr std::string_view kAddress = "{\"address\":\"";
 constexpr std::string_view kPort = "\",\"port\":";
 constexpr std::string_view kName = ",\"name\":";
 constexpr std::string_view kWeight = ",\"weight_milli\":";
-constexpr std::string_view kProvisional = ",\"provisional\":true";
 constexpr std::string_view kNone = ",\"none\":true";
-constexpr std::string_view kTotal = ",\"total\":";
-constexpr std::string_view kObserved = ",\"observed\":";
-constexpr size_t kMaxDigits = 16;  // of kMaxJsonInteger
 constexpr size_t kMaxPortDigits = 5;
 constexpr size_t kMaxWeightDigits = 10;
-constexpr size_t kMaxAddressText = 45;
 constexpr size_t kMaxNameRead = 253;  // RFC 1123 subdomain
 // A sane name grows by what replaces invalid UTF-8, no more.
 constexpr size_t kMaxNameText = 2 + 3 * kMaxNodeNameBytes;
-
-void AppendCount(uint64_t count, std::string* out) {
-  absl::StrAppend(out, std::min(count, kMaxJsonInteger));
-}
-
-void AppendTime(int64_t ms, std::string* out) {
-  AppendCount(static_cast<uint64_t>(std::max<int64_t>(ms, 0)), out);
-}
 
 // A member of the object of all sets.
 void AppendInstanceSet(const std::string& key, const InstanceSet& set,

@@ -17,6 +17,10 @@ using EventType = ObjectSink::EventType;
 
 inline constexpr char kReady[] = R"({"ready":true})";
 inline constexpr char kNotReady[] = R"({"ready":false})";
+inline constexpr char kTerminating[] =
+    R"({"ready":false,"serving":true,"terminating":true})";
+inline constexpr char kGone[] =
+    R"({"ready":false,"serving":false,"terminating":true})";
 
 inline std::string Endpoint(std::string uid, std::string address,
                             std::string conditions = kReady) {

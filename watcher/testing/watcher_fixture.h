@@ -29,6 +29,9 @@
 
 namespace dynweight {
 
+inline constexpr auto kWatch = ClusterConfig::Mode::kWatch;
+inline constexpr auto kPoll = ClusterConfig::Mode::kPoll;
+
 class WatcherTest : public ::testing::Test {
  protected:
   static constexpr uint32_t kSlots = 4;

@@ -134,7 +134,7 @@ absl::Status SetToken(const Credentials& credentials, CredentialFiles* files,
   return absl::OkStatus();
 }
 
-std::string Part(CURLU* url, CURLUPart part, unsigned flags = 0) {
+std::string PartOrEmpty(CURLU* url, CURLUPart part, unsigned flags = 0) {
   char* text = nullptr;
   if (curl_url_get(url, part, &text, flags) != CURLUE_OK) return "";
   std::string result = text;
@@ -154,11 +154,13 @@ absl::StatusOr<std::string> RenameServer(const std::string& text,
       curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) {
     return absl::InvalidArgumentError("not a URL; see api");
   }
-  const std::string host = Part(url.get(), CURLUPART_HOST);
-  if (Part(url.get(), CURLUPART_SCHEME) != "https" || host == name) return text;
+  const std::string host = PartOrEmpty(url.get(), CURLUPART_HOST);
+  if (PartOrEmpty(url.get(), CURLUPART_SCHEME) != "https" || host == name)
+    return text;
 
-  const std::string written_port = Part(url.get(), CURLUPART_PORT);
-  const std::string port = Part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  const std::string written_port = PartOrEmpty(url.get(), CURLUPART_PORT);
+  const std::string port =
+      PartOrEmpty(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
   if (curl_url_set(url.get(), CURLUPART_HOST, name.c_str(), 0) != CURLUE_OK) {
     return absl::InvalidArgumentError("tls_server_name is not a host name");
   }
@@ -169,7 +171,7 @@ absl::StatusOr<std::string> RenameServer(const std::string& text,
               &result->connect_to)) {
     return absl::ResourceExhaustedError("no memory");
   }
-  return Part(url.get(), CURLUPART_URL);
+  return PartOrEmpty(url.get(), CURLUPART_URL);
 }
 
 curl_socket_t NoSocket(void*, curlsocktype, curl_sockaddr*) {
@@ -188,9 +190,10 @@ absl::StatusOr<std::string> SetChannel(const HttpRequest& request,
                                      request.url.c_str(), 0) != CURLUE_OK) {
     return absl::InvalidArgumentError("not a URL; see api");
   }
-  const std::string host = Part(url.get(), CURLUPART_HOST);
-  const std::string port = Part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
-  const bool tls = Part(url.get(), CURLUPART_SCHEME) == "https";
+  const std::string host = PartOrEmpty(url.get(), CURLUPART_HOST);
+  const std::string port =
+      PartOrEmpty(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  const bool tls = PartOrEmpty(url.get(), CURLUPART_SCHEME) == "https";
   if (tls && !tls_server_name.empty() &&
       curl_url_set(url.get(), CURLUPART_HOST, tls_server_name.c_str(), 0) !=
           CURLUE_OK) {
@@ -220,7 +223,7 @@ absl::StatusOr<std::string> SetChannel(const HttpRequest& request,
   if (!request.channel.opens) {
     options->Set(CURLOPT_OPENSOCKETFUNCTION, &NoSocket);
   }
-  return Part(url.get(), CURLUPART_URL);
+  return PartOrEmpty(url.get(), CURLUPART_URL);
 }
 
 void SetProxy(const Credentials& credentials, Options* options) {

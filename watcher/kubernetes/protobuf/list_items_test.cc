@@ -9,18 +9,13 @@
 #include <string>
 
 #include "watcher/kubernetes/protobuf/object_json.h"
+#include "watcher/testing/protobuf_text.h"
 
 namespace dynweight {
 namespace {
 
 using protozero::pbf_writer;
 using testing::HasSubstr;
-
-std::string Text(uint32_t number, const std::string& text) {
-  std::string bytes;
-  pbf_writer(bytes).add_string(number, text);
-  return bytes;
-}
 
 // An EndpointSlice of that name.
 std::string Item(const std::string& name) {
@@ -31,7 +26,7 @@ std::string TypeMeta(const std::string& version, const std::string& kind) {
   return Text(1, Text(1, version) + Text(2, kind));
 }
 
-std::string Type() {
+std::string OrdersType() {
   return TypeMeta("discovery.k8s.io/v1", "EndpointSliceList");
 }
 
@@ -44,7 +39,7 @@ std::string Body(const std::string& envelope) {
 }
 
 std::string List(const std::string& list) {
-  return Body(Type() + Text(2, list) + Text(3, "") + Text(4, ""));
+  return Body(OrdersType() + Text(2, list) + Text(3, "") + Text(4, ""));
 }
 
 class ListItemsTest : public testing::Test {
@@ -95,7 +90,7 @@ TEST_F(ListItemsTest, AnEmptyListHasNoItems) {
 
 TEST_F(ListItemsTest, OrderDoesNotMatter) {
   EXPECT_EQ(
-      Read(Body(Text(4, "x") + Text(2, Item("a") + Meta("7")) + Type())),
+      Read(Body(Text(4, "x") + Text(2, Item("a") + Meta("7")) + OrdersType())),
       R"({"items":[{"metadata":{"name":"a"}}],)"
       R"("metadata":{"resourceVersion":"7"},"kind":"EndpointSliceList"})");
 }
@@ -107,10 +102,10 @@ TEST_F(ListItemsTest, PassesOverFieldsThatItDoesNotKnow) {
   writer.add_fixed32(6, 1);
   writer.add_fixed64(7, 1);
   writer.add_string(8, std::string(1000, 'x'));
-  EXPECT_EQ(
-      Read(Body(odd + Type() + odd + Text(2, odd + Meta("7") + odd) + odd)),
-      R"({"items":[],"metadata":{"resourceVersion":"7"},)"
-      R"("kind":"EndpointSliceList"})");
+  EXPECT_EQ(Read(Body(odd + OrdersType() + odd +
+                      Text(2, odd + Meta("7") + odd) + odd)),
+            R"({"items":[],"metadata":{"resourceVersion":"7"},)"
+            R"("kind":"EndpointSliceList"})");
 }
 
 TEST_F(ListItemsTest, ReadsTheContinueToken) {
@@ -142,20 +137,20 @@ TEST_F(ListItemsTest, RefusesOtherKinds) {
 }
 
 TEST_F(ListItemsTest, RefusesAListThatIsCompressed) {
-  EXPECT_EQ(Read(Body(Type() + Text(2, Meta("7")) + Text(3, "gzip"))),
+  EXPECT_EQ(Read(Body(OrdersType() + Text(2, Meta("7")) + Text(3, "gzip"))),
             "no list: it is compressed within");
 }
 
 TEST_F(ListItemsTest, RefusesWhatStandsTwice) {
   constexpr char kTwice[] = "no list: a field is a duplicate";
-  EXPECT_EQ(Read(Body(Type() + Type())), kTwice);
+  EXPECT_EQ(Read(Body(OrdersType() + OrdersType())), kTwice);
   EXPECT_EQ(Read(List(Meta("7") + Meta("8"))), kTwice);
   EXPECT_EQ(Read(List(Meta("7")) + Text(2, Meta("8"))), kTwice);
 }
 
 TEST_F(ListItemsTest, RefusesAListThatIsCutOff) {
-  const std::string list = Body(Type() + Text(2, Meta("7") + Item("a")));
-  const size_t type_end = Body(Type()).size();
+  const std::string list = Body(OrdersType() + Text(2, Meta("7") + Item("a")));
+  const size_t type_end = Body(OrdersType()).size();
   for (size_t size = 0; size < list.size(); ++size) {
     const std::string text = Read(list.substr(0, size), 1000);
     if (size == type_end) {

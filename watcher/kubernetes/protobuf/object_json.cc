@@ -17,7 +17,7 @@ namespace {
 constexpr absl::string_view kMediaType = "application/vnd.kubernetes.protobuf";
 // Of what the longest error body that is kept can become.
 constexpr size_t kMaxStatusBytes = 64 << 10;
-constexpr size_t kMaxWordBytes = 64;
+constexpr size_t kMaxEventTypeBytes = 64;
 
 // Calls take(number, bytes) for each field of a message of nothing but texts
 // and messages.
@@ -111,9 +111,9 @@ absl::StatusOr<std::string> WatchEventJson(std::string_view bytes,
         absl::StrCat("protobuf: the object of an event is no ", kind.name));
   }
   std::string json;
-  json.reserve(envelope->object.size() + kMaxWordBytes);
+  json.reserve(envelope->object.size() + kMaxEventTypeBytes);
   json += "{\"type\":";
-  AppendJsonString(type, kMaxWordBytes, &json);
+  AppendJsonString(type, kMaxEventTypeBytes, &json);
   json += ",\"object\":";
   status = AppendMessageJson(envelope->object,
                              is_status ? *kStatusKind.fields : *kind.fields,

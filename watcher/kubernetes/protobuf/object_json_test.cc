@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "watcher/kubernetes/protobuf/watch_frames.h"
+#include "watcher/testing/protobuf_text.h"
 
 namespace dynweight {
 namespace {
@@ -18,12 +19,6 @@ namespace {
 using protozero::pbf_writer;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string Text(uint32_t number, const std::string& text) {
-  std::string bytes;
-  pbf_writer(bytes).add_string(number, text);
-  return bytes;
-}
 
 std::string Object(const std::string& version, const std::string& kind,
                    const std::string& object) {
