@@ -35,7 +35,7 @@ sub new {
     my $port;
     &DynamicWeight::wait_for(sub {
         CORE::open my $f, '<', "$profile/DevToolsActivePort" or return;
-        ($port) = <$f> =~ /^(\d+)$/;
+        ($port) = (<$f> // '') =~ /^(\d+)$/;
     }, 'Chromium', 120) or die "chromium does not start\n";
     $self->{ua} = Mojo::UserAgent->new(max_response_size => 0,
         inactivity_timeout => 0);

@@ -37,11 +37,12 @@ sub add {
     return $self->write;
 }
 
-# What of a pod is another from now on: state (ready, terminating, not_ready),
-# ports, name.
+# What of a pod, or of some, is another from now on: state (ready, terminating,
+# not_ready), ports, name.
 sub change {
-    my ($self, $address, %what) = @_;
-    for my $pod (grep { $_->{address} eq $address } @{$self->{pods}}) {
+    my ($self, $addresses, %what) = @_;
+    my %of = map { $_ => 1 } ref $addresses ? @$addresses : $addresses;
+    for my $pod (grep { $of{$_->{address}} } @{$self->{pods}}) {
         @$pod{keys %what} = values %what;
     }
     return $self->write;
