@@ -22,6 +22,9 @@ struct ReflectorOptions {
   std::vector<Collection> fallbacks;
   uint32_t page_limit = 500;
   bool watch = true;           // false: poll
+  // Where nothing is watched a list comes as the beginning of a watch, if the
+  // server can do that.
+  bool stream_lists = false;
   int64_t interval_ms = 5000;  // between lists while nothing else tells of
                                // changes: poll mode, buffered watches
   int64_t timeout_ms = 5000;   // to connect, for the first byte of an answer,

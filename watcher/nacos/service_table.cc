@@ -33,6 +33,8 @@ void ServiceTable::Take(size_t index, ServiceAnswer answer) {
     Change(index);
   }
   service.known = true;
+  unusable_ += answer.unusable;
+  unusable_ -= service.evidence.unusable;
   service.evidence = std::move(answer);
 }
 
@@ -73,16 +75,12 @@ std::string ServiceTable::WhyNone(size_t index) const {
 }
 
 std::string ServiceTable::Unusable() const {
-  size_t count = 0;
-  const Service* first = nullptr;
-  for (const Service& service : services_) {
-    if (service.evidence.unusable == 0) continue;
-    count += service.evidence.unusable;
-    if (first == nullptr) first = &service;
-  }
-  if (first == nullptr) return std::string();
+  if (unusable_ == 0) return std::string();
+  const auto first = std::find_if(
+      services_.begin(), services_.end(),
+      [](const Service& service) { return service.evidence.unusable != 0; });
   return absl::StrCat(
-      count,
+      unusable_,
       " registered instances get no request, as their address or port "
       "is none that a peer can have (of ",
       first->source.Key(), "): register them with an IP address");

@@ -57,6 +57,7 @@ class ServiceTable {
   std::vector<Service> services_;
   std::vector<Quantity> quantities_;
   size_t answered_ = 0;
+  size_t unusable_ = 0;  // of the evidence of all
   std::vector<size_t> changed_;  // since TakeChanged()
 };
 
