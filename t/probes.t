@@ -286,11 +286,14 @@ for my $round (1 .. 6) {
     }
 }
 $slow->set(\@bj, mode => '');
-conf(%probe);
+# An answer may take as long as the interval.
+conf(bj => 'probe http uri=/healthz interval=2s fails=2 passes=1;',
+    sh => $probe{sh});
 ok($t->reload, 'reload with patience');
-wait_ok { (probes('bj')->{passing} // 0) == 4 } 'all is well';
+wait_ok { (probes('bj')->{passing} // 0) == 4 } 'all is well', 60
+    or diag(explain(probes('bj')), explain([map { peer('u01', $_) } @bj]));
 my @descriptors = glob "/proc/@{[$t->worker0]}/fd/*";
-wait_probes('bj', 30);
+wait_probes('bj', 12);
 cmp_ok(scalar(@{[glob "/proc/@{[$t->worker0]}/fd/*"]}), '<=',
     @descriptors + 10, 'no descriptor is left behind');
 

@@ -289,13 +289,14 @@ void Informer::UpdateInstances(Guarded* guarded, int64_t now_ms,
                                int64_t asked_ms) {
   Observation seen = source_->Observe(guarded->index);
   const std::string& source = guarded->quantity->source;
-  const std::vector<Instance> in_force =
+  const std::vector<Instance>& in_force =
       InstancesInForce(owner_->view(), source);
   InstanceChange change = CompareInstances(in_force, std::move(seen.instances),
                                            seen.departed.addresses);
   if (!Admit(guarded, change.serving.size(), change.gone, now_ms, asked_ms)) {
-    if (change.held != in_force) {
-      owner_->OnInstances(source, InstanceSet{std::move(change.held)});
+    std::vector<Instance> held = change.Held();
+    if (held != in_force) {
+      owner_->OnInstances(source, InstanceSet{std::move(held)});
     }
     return;
   }

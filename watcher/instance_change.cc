@@ -23,23 +23,31 @@ InstanceChange CompareInstances(const std::vector<Instance>& in_force,
                                   instance.address)) {
       ++change.gone;
     } else {
-      change.held.push_back(instance);
+      change.missing.push_back(instance);
     }
   }
-  for (Instance& instance : seen) {
-    if (instance.weight_milli == 0) continue;
-    change.held.push_back(instance);
-    change.serving.push_back(std::move(instance));
-  }
-  SaneInstances(&change.held);
+  seen.erase(std::remove_if(seen.begin(), seen.end(),
+                            [](const Instance& instance) {
+                              return instance.weight_milli == 0;
+                            }),
+             seen.end());
+  change.serving = std::move(seen);
   return change;
 }
 
-std::vector<Instance> InstancesInForce(const ClusterView& view,
-                                       const std::string& source) {
+std::vector<Instance> InstanceChange::Held() const {
+  std::vector<Instance> held = missing;
+  held.insert(held.end(), serving.begin(), serving.end());
+  SaneInstances(&held);
+  return held;
+}
+
+const std::vector<Instance>& InstancesInForce(const ClusterView& view,
+                                              const std::string& source) {
+  static const std::vector<Instance> kNone;
   const auto it = view.instances.find(source);
   if (it == view.instances.end() || it->second.provisional || it->second.none) {
-    return {};
+    return kNone;
   }
   return it->second.instances;
 }

@@ -19,9 +19,12 @@ struct InstanceChange {
   std::vector<Instance> serving;
   // Of those in force: that their owner drains or took away.
   uint64_t gone = 0;
+  // Of those in force: neither named any more nor gone.
+  std::vector<Instance> missing;
+
   // In force while a guard holds back the rest of the change: those that are
-  // neither named any more nor gone, and all that serve.
-  std::vector<Instance> held;
+  // missing, and all that serve.
+  std::vector<Instance> Held() const;
 };
 
 // `in_force` is sorted, `seen` is what the source says, `departed` where
@@ -32,8 +35,8 @@ InstanceChange CompareInstances(const std::vector<Instance>& in_force,
 
 // Those of a source that serve, as it said itself; none where another's stand
 // in, or where for certain none serves.
-std::vector<Instance> InstancesInForce(const ClusterView& view,
-                                       const std::string& source);
+const std::vector<Instance>& InstancesInForce(const ClusterView& view,
+                                              const std::string& source);
 
 // Those that were in force last, whoever said so.
 std::vector<Instance> LastInstances(const ClusterView& view,

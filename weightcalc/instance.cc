@@ -15,11 +15,14 @@ void SortInstances(std::vector<Instance>* instances) {
                                            instance.port == 0;
                                   }),
                    instances->end());
-  std::sort(instances->begin(), instances->end(),
-            [](const Instance& a, const Instance& b) {
-              return std::tie(a.address, a.port, a.name) <
-                     std::tie(b.address, b.port, b.name);
-            });
+  const auto before = [](const Instance& a, const Instance& b) {
+    return std::tie(a.address, a.port, a.name) <
+           std::tie(b.address, b.port, b.name);
+  };
+  // As a rule they are: an instance is long to move.
+  if (!std::is_sorted(instances->begin(), instances->end(), before)) {
+    std::sort(instances->begin(), instances->end(), before);
+  }
   instances->erase(std::unique(instances->begin(), instances->end(),
                                [](const Instance& a, const Instance& b) {
                                  return a.address == b.address &&

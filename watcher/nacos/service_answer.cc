@@ -107,6 +107,9 @@ bool IsOf(const std::vector<std::string>& clusters, JsonReader* reader,
 absl::Status ReadHosts(JsonReader* reader, const cJSON* hosts,
                        const std::vector<std::string>& clusters,
                        ServiceAnswer* answer) {
+  answer->instances.reserve(std::min<size_t>(
+      static_cast<size_t>(std::max(cJSON_GetArraySize(hosts), 0)),
+      ServiceAnswer::kMaxHosts));
   reader->ForEachObject(hosts, "hosts", ServiceAnswer::kMaxHosts,
                         [&](const cJSON* host) {
                           if (IsOf(clusters, reader, host))
@@ -114,14 +117,16 @@ absl::Status ReadHosts(JsonReader* reader, const cJSON* hosts,
                         });
   if (!reader->ok()) return reader->status();
   auto& instances = answer->instances;
-  std::sort(instances.begin(), instances.end(),
-            [](const Instance& a, const Instance& b) {
-              if (a < b || b < a) return a < b;
-              if (a.weight_milli != b.weight_milli) {
-                return a.weight_milli > b.weight_milli;
-              }
-              return a.name < b.name;
-            });
+  const auto before = [](const Instance& a, const Instance& b) {
+    if (a < b || b < a) return a < b;
+    if (a.weight_milli != b.weight_milli) {
+      return a.weight_milli > b.weight_milli;
+    }
+    return a.name < b.name;
+  };
+  if (!std::is_sorted(instances.begin(), instances.end(), before)) {
+    std::sort(instances.begin(), instances.end(), before);
+  }
   instances.erase(std::unique(instances.begin(), instances.end(),
                               [](const Instance& a, const Instance& b) {
                                 return !(a < b) && !(b < a);

@@ -95,8 +95,8 @@ void SaneInstances(std::vector<Instance>* instances) {
     if (name.size() > kMaxNodeNameBytes) name.resize(kMaxNodeNameBytes);
     for (char& c : name) {
       const auto byte = static_cast<uint8_t>(c);
-      if (byte < 0x20 || byte == 0x7F ||
-          std::string_view("\"\\<>&").find(c) != std::string_view::npos) {
+      if (byte < 0x20 || byte == 0x7F || c == '"' || c == '\\' || c == '<' ||
+          c == '>' || c == '&') {
         c = '?';
       }
     }
