@@ -28,7 +28,7 @@ void AppendMember(const char* name, uint64_t value, std::string* out) {
   absl::StrAppend(out, ",\"", name, "\":", std::min(value, kMaxJsonInteger));
 }
 
-void AppendTime(const char* name, int64_t ms, std::string* out) {
+void AppendTimeMember(const char* name, int64_t ms, std::string* out) {
   AppendMember(name, static_cast<uint64_t>(std::max<int64_t>(ms, 0)), out);
 }
 
@@ -155,12 +155,12 @@ std::string EncodeClusterStatus(const ClusterStatus& status) {
   AppendJsonString(status.mode, kMaxModeBytes, &out);
   absl::StrAppend(&out, ",\"complete\":", status.complete ? "true" : "false");
   absl::StrAppend(&out, ",\"synced\":", status.synced ? "true" : "false");
-  AppendTime("last_success", status.last_success_ms, &out);
-  AppendTime("observed", status.observed_ms, &out);
+  AppendTimeMember("last_success", status.last_success_ms, &out);
+  AppendTimeMember("observed", status.observed_ms, &out);
   out += ",\"last_error\":";
   AppendJsonString(status.last_error, kMaxErrorBytes, &out);
-  AppendTime("last_error_at", status.last_error_ms, &out);
-  AppendTime("failing_since", status.failing_since_ms, &out);
+  AppendTimeMember("last_error_at", status.last_error_ms, &out);
+  AppendTimeMember("failing_since", status.failing_since_ms, &out);
   AppendMember("requests", status.requests, &out);
   AppendMember("lists", status.lists, &out);
   AppendMember("watches", status.watches, &out);

@@ -19,7 +19,7 @@ using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr char kKey[] = "service=prod/orders port=http";
-constexpr char kTerminating[] =
+constexpr char kTerminatingSlice[] =
     R"({"ready":false,"serving":true,"terminating":true})";
 constexpr char kReadyNow[] = R"({"ready":true})";
 
@@ -89,13 +89,15 @@ TEST_F(ClusterWatcherInstancesTest, AreInForceAtOnce) {
 TEST_F(ClusterWatcherInstancesTest, ThoseThatTerminateLeaveAtOnce) {
   Start();
   reflector_->List({PodSlice(Some(1, 4))});
-  reflector_->Modify(PodSlice({{1}, {2, kTerminating}, {3}, {4}, {5}}));
+  reflector_->Modify(PodSlice({{1}, {2, kTerminatingSlice}, {3}, {4}, {5}}));
   EXPECT_THAT(InForce(), ElementsAre(1, 3, 4, 5));
   reflector_->Modify(PodSlice({{1}, {3}, {4}, {5}}));
   EXPECT_THAT(InForce(), ElementsAre(1, 3, 4, 5));
   // However many: their owner means it.
-  reflector_->Modify(
-      PodSlice({{1}, {3, kTerminating}, {4, kTerminating}, {5, kTerminating}}));
+  reflector_->Modify(PodSlice({{1},
+                               {3, kTerminatingSlice},
+                               {4, kTerminatingSlice},
+                               {5, kTerminatingSlice}}));
   EXPECT_THAT(InForce(), ElementsAre(1));
   EXPECT_EQ(reflector_->consistent_requests, 0);
 }

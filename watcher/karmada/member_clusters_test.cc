@@ -21,8 +21,8 @@ std::string Cluster(const std::string& name, const std::string& condition) {
                       condition.empty() ? "" : ",", condition, "]}}");
 }
 
-constexpr char kReady[] = R"({"type":"Ready","status":"True"})";
-constexpr char kNotReady[] =
+constexpr char kReadyMember[] = R"({"type":"Ready","status":"True"})";
+constexpr char kNotReadyMember[] =
     R"({"type":"Ready","status":"False","reason":"ClusterNotReachable",)"
     R"("message":"cluster is not reachable"})";
 
@@ -45,14 +45,14 @@ class MemberClustersTest : public testing::Test {
 
 TEST_F(MemberClustersTest, ReadyIsTheConditionReady) {
   EXPECT_FALSE(clusters_.listed());
-  List({Cluster("bj", kReady), Cluster("other", kNotReady)});
+  List({Cluster("bj", kReadyMember), Cluster("other", kNotReadyMember)});
   EXPECT_TRUE(clusters_.listed());
   EXPECT_EQ(clusters_.WhyNotReady("bj"), "");
-  ASSERT_TRUE(Apply(EventType::kModified, Cluster("bj", kNotReady)).ok());
+  ASSERT_TRUE(Apply(EventType::kModified, Cluster("bj", kNotReadyMember)).ok());
   EXPECT_THAT(clusters_.WhyNotReady("bj"),
               HasSubstr("does not hear member cluster \"bj\" "
                         "(ClusterNotReachable: cluster is not reachable)"));
-  ASSERT_TRUE(Apply(EventType::kModified, Cluster("bj", kReady)).ok());
+  ASSERT_TRUE(Apply(EventType::kModified, Cluster("bj", kReadyMember)).ok());
   EXPECT_EQ(clusters_.WhyNotReady("bj"), "");
 }
 
@@ -64,25 +64,26 @@ TEST_F(MemberClustersTest, NothingElseIsReady) {
   List({Cluster("bj", R"({"type":"Ready","status":"Unknown"})")});
   EXPECT_NE(clusters_.WhyNotReady("bj"), "");
   for (const bool first : {true, false}) {
-    List({Cluster("bj", first ? absl::StrCat(kReady, ",", kNotReady)
-                              : absl::StrCat(kNotReady, ",", kReady))});
+    List({Cluster("bj",
+                  first ? absl::StrCat(kReadyMember, ",", kNotReadyMember)
+                        : absl::StrCat(kNotReadyMember, ",", kReadyMember))});
     EXPECT_NE(clusters_.WhyNotReady("bj"), "") << "said twice";
   }
 }
 
 TEST_F(MemberClustersTest, AMemberThatIsNoneIsNamed) {
-  List({Cluster("other", kReady)});
+  List({Cluster("other", kReadyMember)});
   EXPECT_THAT(clusters_.WhyNotReady("bj"),
               HasSubstr("no member cluster \"bj\""));
-  ASSERT_TRUE(Apply(EventType::kAdded, Cluster("bj", kReady)).ok());
+  ASSERT_TRUE(Apply(EventType::kAdded, Cluster("bj", kReadyMember)).ok());
   EXPECT_EQ(clusters_.WhyNotReady("bj"), "");
-  ASSERT_TRUE(Apply(EventType::kDeleted, Cluster("bj", kReady)).ok());
+  ASSERT_TRUE(Apply(EventType::kDeleted, Cluster("bj", kReadyMember)).ok());
   EXPECT_THAT(clusters_.WhyNotReady("bj"),
               HasSubstr("no member cluster \"bj\""));
 }
 
 TEST_F(MemberClustersTest, WhatIsWrongIsRefusedAndWhatIsLongIsCut) {
-  List({Cluster("bj", kReady)});
+  List({Cluster("bj", kReadyMember)});
   for (const char* condition :
        {"7", R"({"type":7})", R"({"type":"Ready","status":true})"}) {
     EXPECT_FALSE(Apply(EventType::kModified, Cluster("bj", condition)).ok());

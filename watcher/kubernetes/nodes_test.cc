@@ -15,11 +15,12 @@ using EventType = ObjectSink::EventType;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr char kReady[] = R"("conditions":[{"type":"Ready","status":"True"}])";
+constexpr char kReadyNode[] =
+    R"("conditions":[{"type":"Ready","status":"True"}])";
 
 std::string NodeJson(std::string name, std::string address,
                      std::string metadata = "", std::string spec = "",
-                     std::string conditions = kReady) {
+                     std::string conditions = kReadyNode) {
   return absl::StrCat(R"({"metadata":{"name":")", name, "\"", metadata,
                       R"(},"spec":{)", spec, R"(},"status":{)", conditions,
                       R"(,"addresses":[{"type":"Hostname","address":"h"},)",
@@ -130,7 +131,8 @@ TEST_F(NodesTest, PrefersAnIpv4Address) {
 
 TEST_F(NodesTest, NodesWithoutAUsableAddressAreLeftOut) {
   List({NodeJson("a", "host"), NodeJson("b", "0.0.0.0"),
-        R"({"metadata":{"name":"c"},"status":{)" + std::string(kReady) + "}}"});
+        R"({"metadata":{"name":"c"},"status":{)" + std::string(kReadyNode) +
+            "}}"});
   EXPECT_THAT(Live(), IsEmpty());
 }
 
@@ -191,7 +193,7 @@ TEST_F(NodesTest, WhyThereIsNone) {
   EXPECT_EQ(nodes_->WhyNone(),
             "3 match, 3 excluded by label "
             "node.kubernetes.io/exclude-from-external-load-balancers");
-  List({NodeJson("a", "", "", "", kReady),
+  List({NodeJson("a", "", "", "", kReadyNode),
         NodeJson("b", "10.0.0.2", R"(,"deletionTimestamp":"x")"),
         NodeJson("c", "10.0.0.3", "", "",
                  R"("conditions":[{"type":"Ready","status":"Unknown"}])")});

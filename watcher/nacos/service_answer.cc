@@ -15,18 +15,18 @@
 namespace dynweight {
 namespace {
 
-constexpr double kMaxWeight = 10000;
-constexpr size_t kMaxAddressBytes = 256;
+constexpr double kMaxNacosWeight = 10000;
+constexpr size_t kMaxHostBytes = 256;
 constexpr size_t kMaxIdBytes = 1024;
 // As long as the name of a node or pod may be.
-constexpr size_t kMaxNameBytes = 253;
+constexpr size_t kMaxInstanceNameBytes = 253;
 
 // Without a part of a character at its end.
 std::string CutName(std::string_view name) {
   size_t kept = 0;
   while (kept < name.size()) {
     const size_t n = std::max<size_t>(1, Utf8SequenceLength(name.substr(kept)));
-    if (kept + n > kMaxNameBytes) break;
+    if (kept + n > kMaxInstanceNameBytes) break;
     kept += n;
   }
   return std::string(name.substr(0, kept));
@@ -69,11 +69,10 @@ void NoteCluster(std::string_view name, ServiceAnswer* answer) {
 }
 
 void ReadHost(JsonReader* reader, const cJSON* host, ServiceAnswer* answer) {
-  const std::string_view ip =
-      reader->RequiredString(host, "ip", kMaxAddressBytes);
+  const std::string_view ip = reader->RequiredString(host, "ip", kMaxHostBytes);
   const uint64_t port = reader->RequiredCount(host, "port");
   const double weight = reader->Number(host, "weight").value_or(1);
-  if (!(weight >= 0) || weight > kMaxWeight) {
+  if (!(weight >= 0) || weight > kMaxNacosWeight) {
     reader->Fail("weight", "must be a number from 0 to 10000");
   }
   const bool serves =
@@ -168,7 +167,7 @@ std::string ServiceAnswer::WhyUncertain() const {
 
 uint32_t WeightMilli(double weight) {
   if (!(weight > 0)) return 0;
-  const double milli = std::round(std::min(weight, kMaxWeight) * 1000);
+  const double milli = std::round(std::min(weight, kMaxNacosWeight) * 1000);
   return std::max<uint32_t>(1, static_cast<uint32_t>(milli));
 }
 

@@ -23,7 +23,7 @@ namespace dynweight {
 namespace {
 
 constexpr int kMaxDepth = 16;
-constexpr size_t kMaxNameBytes = 512;
+constexpr size_t kMaxRuleNameBytes = 512;
 constexpr size_t kMaxQuoted = 64;
 constexpr std::string_view kKeys =
     "upstream, cluster, server, node; drain, weight, scale, min, max, freeze; "
@@ -222,11 +222,11 @@ void RulesReader::ReadRule(const Json::Value& object) {
 void RulesReader::ReadMember(const std::string& key, const Json::Value& value,
                              TuningRule* rule) {
   if (key == "upstream") {
-    rule->upstream = Text(key, value, kMaxNameBytes);
+    rule->upstream = Text(key, value, kMaxRuleNameBytes);
   } else if (key == "cluster") {
-    rule->cluster = Text(key, value, kMaxNameBytes);
+    rule->cluster = Text(key, value, kMaxRuleNameBytes);
   } else if (key == "server") {
-    rule->server = Text(key, value, kMaxNameBytes);
+    rule->server = Text(key, value, kMaxRuleNameBytes);
     rule->address = PeerAddress::Parse(rule->server);
   } else if (key == "node") {
     // Tables hold as much of a name.

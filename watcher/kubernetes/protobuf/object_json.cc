@@ -16,7 +16,7 @@ namespace {
 
 constexpr absl::string_view kMediaType = "application/vnd.kubernetes.protobuf";
 // Of what the longest error body that is kept can become.
-constexpr size_t kMaxStatusBytes = 64 << 10;
+constexpr size_t kMaxStatusTextBytes = 64 << 10;
 constexpr size_t kMaxEventTypeBytes = 64;
 
 // Calls take(number, bytes) for each field of a message of nothing but texts
@@ -128,7 +128,7 @@ std::string StatusJson(std::string_view bytes) {
   if (!envelope.ok() || !IsOf(*envelope, kStatusKind)) return "";
   std::string json;
   const absl::Status status = AppendMessageJson(
-      envelope->object, *kStatusKind.fields, kMaxStatusBytes, &json);
+      envelope->object, *kStatusKind.fields, kMaxStatusTextBytes, &json);
   return status.ok() ? json : "";
 }
 
