@@ -37,6 +37,15 @@ like($conf, qr/"ngx_http_dynamic_weight_module",\s*"ngx_http_upstream_keepalive_
     'the module comes before keepalive')
     or diag($conf);
 
+# Of an nginx that is too old configure says so, instead of the compiler.
+
+system("cd $dir/src/src/core && sed 's/^#define nginx_version .*/"
+    . "#define nginx_version 1020002/' nginx.h > old.h && mv old.h nginx.h");
+my $old = `cd $dir/src && ./configure --add-dynamic-module=$root --builddir=$dir/old 2>&1`;
+isnt($?, 0, 'configure refuses an nginx that is too old');
+like($old, qr/error: .* needs nginx 1\.22\.0 or newer; .* is 1020002\n\z/,
+    '... and says from which on');
+
 # nginx with the module in it; the other tests run on it, too.
 
 for my $version (qw(debian newest)) {
