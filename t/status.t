@@ -238,7 +238,7 @@ my $pods = 0;
 wait_ok {
     $bj->app('prod', 'orders', 100 + ++$pods);
     @{status('?peers=no')->{decisions}} == 256;
-} 'the ring fills';
+} 'the ring fills', 120;
 for (1 .. 20) {
     my $generation = status('')->{upstreams}{orders}{clusters}[0]{generation};
     $bj->app('prod', 'orders', 1000 + $_);

@@ -95,7 +95,7 @@ sub record {
         for my $events (@readable) {
             my $one = $stream{$events};
             sysread $events, $one->{text}, 1 << 20, length $one->{text}
-                or POSIX::_exit(1);
+                or $self->give_up($one->{source}, $events);
             while ($one->{text} =~ s/^(.*)\n//) {
                 $self->take($one, $json->decode($1));
                 print $out "$quiet api $one->{source} $one->{total}\n";
@@ -112,6 +112,14 @@ sub record {
             print $out "$now edge $source $pods\n";
         }
     }
+}
+
+# Nothing is noted any more, and every test that reads it fails.
+sub give_up {
+    my ($self, $source, $events) = @_;
+    close $events;
+    warn "the watch of $source has ended, curl with $?\n";
+    POSIX::_exit(1);
 }
 
 sub take {
