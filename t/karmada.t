@@ -84,9 +84,8 @@ ok($t->wait_weights('users', { '127.0.0.1' => 10, '127.0.0.11' => 10,
 wait_ok { $karmada->asked->{open} == 2 } 'watches are open';
 is_deeply($karmada->asked, {
     open             => 2,
-    # Of which the first is refused: it is too old for lists as watches.
-    resourcebindings => { lists => 1, watches => 2 },
-    clusters         => { lists => 1, watches => 2 },
+    resourcebindings => { lists => 1, watches => 1 },
+    clusters         => { lists => 1, watches => 1 },
 }, 'by one list and watch of each, for all members and bindings');
 # One that lists, kept, and one that watches; one of the nodes of bj; this.
 cmp_ok($api->requests->{open_connections}, '<=', 6, 'on few connections');

@@ -91,7 +91,6 @@ KubernetesSources SourcesOf(const WatcherConfig& config, uint32_t cluster) {
   }
   if (NeedsNodes(config, cluster)) sources.nodes = asked.nodes;
   sources.options.watch = asked.mode == ClusterConfig::Mode::kWatch;
-  sources.options.stream_lists = true;
   sources.options.interval_ms = asked.interval_ms;
   sources.options.timeout_ms = asked.timeout_ms;
   sources.options.spread_ms = asked.guard.confirm_ms;
@@ -103,7 +102,6 @@ KarmadaSources KarmadaSourcesOf(const WatcherConfig& config, uint32_t cluster) {
   KarmadaSources sources;
   sources.control_plane = asked.name;
   sources.options.watch = asked.mode == ClusterConfig::Mode::kWatch;
-  sources.options.stream_lists = true;
   sources.options.interval_ms = asked.interval_ms;
   sources.options.timeout_ms = asked.timeout_ms;
   sources.options.spread_ms = INT64_MAX;

@@ -317,11 +317,13 @@ EOF
     return $config;
 }
 
-# A watch that begins with all that is there: a handle to read events from, one
-# a line. It ends with this process.
+# A watch that begins with all that is there, or after a version: a handle to read
+# events from, one a line. It ends with this process.
 sub watch {
-    my ($self, $path) = @_;
-    my $config = $self->curl_config("$path?watch=1", ADMIN_TOKEN, 'no-buffer');
+    my ($self, $path, $version) = @_;
+    my $from = $version ? "&resourceVersion=$version" : '';
+    my $config = $self->curl_config("$path?watch=1$from", ADMIN_TOKEN,
+        'no-buffer');
     open my $events, '-|', 'setpriv', '--pdeathsig', 'KILL', 'curl', '-K',
         "$config" or die "curl: $!\n";
     push @{$self->{watches}}, $config;    # which curl is still to read
