@@ -34,7 +34,7 @@ InstanceChange CompareInstances(const std::vector<Instance>& in_force,
                                 std::vector<IpAddress> departed);
 
 // Those of a source that serve, as it said itself; none where another's stand
-// in, or where for certain none serves.
+// in, or where for certain none serves. Good until the view changes.
 const std::vector<Instance>& InstancesInForce(const ClusterView& view,
                                               const std::string& source);
 

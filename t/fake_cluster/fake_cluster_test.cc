@@ -135,13 +135,6 @@ TEST_F(FakeClusterTest, AWatchFromZeroBeginsWithWhatIsThere) {
   EXPECT_THAT(Types(Watch(WatchFrom(0))), ElementsAre("ADDED"));
 }
 
-TEST_F(FakeClusterTest, AnOldOneStreamsNoLists) {
-  EXPECT_EQ(Status(std::string(kSlices) +
-                   "?watch=1&resourceVersion=0&allowWatchBookmarks=true"
-                   "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
-            422);
-}
-
 TEST_F(FakeClusterTest, ARunningWatchHearsOfAChange) {
   cluster_->SetApp(App("orders", 1));
   std::promise<void> open, heard;

@@ -17,9 +17,6 @@ using Clock = std::chrono::steady_clock;
 // How often a waiting watch looks whether its client is still there.
 constexpr int64_t kGoneCheckMs = 100;
 constexpr size_t kMaxPagedLists = 64;
-// The first version with streamed lists, but for 1.32, which was the first to
-// have them and did not keep them.
-constexpr int kFirstWatchList = 34;
 constexpr int64_t kDefaultWatchSeconds = 1800;
 
 Answer Failure(int code) {
@@ -194,9 +191,8 @@ std::optional<Answer> KubernetesApi::Serve(const ApiRequest& request,
   } else if (!request.authorized) {
     answer = Failure(401);
   } else if (request.path == "/version") {
-    const std::string minor = std::to_string(minor_);
-    answer.body = "{\"major\":\"1\",\"minor\":\"" + minor +
-                  "\",\"gitVersion\":\"v1." + minor + ".3-fake\"}";
+    answer.body =
+        "{\"major\":\"1\",\"minor\":\"36\",\"gitVersion\":\"v1.36.3-fake\"}";
   } else if (!target.has_value()) {
     answer = Failure(404);
   } else if (watch) {
@@ -380,19 +376,6 @@ std::optional<Answer> KubernetesApi::Watch(
   std::optional<uint64_t> version =
       version_text.empty() ? 0 : ParseNumber(version_text);
   if (!version.has_value()) return BadRequest("invalid resource version");
-  if (True(request.Query("sendInitialEvents"))) {
-    if (minor_ < kFirstWatchList) {
-      Answer answer;
-      answer.status = 422;
-      answer.body = StatusObject(
-          422, "Invalid",
-          "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: "
-          "Forbidden: sendInitialEvents is forbidden for watch unless the "
-          "WatchList feature gate is enabled");
-      return answer;
-    }
-    version = 0;
-  }
   requests_->AddOpenWatches(1);
   Stream(request, target, *selection, *version, fault, connection);
   requests_->AddOpenWatches(-1);

@@ -105,7 +105,7 @@ class KubernetesApi {
   FaultList* const faults_;
   RequestLog* const requests_;
   std::atomic<int64_t> bookmark_interval_ms_{10000};
-  std::atomic<int> minor_{33};
+  std::atomic<int> minor_{36};
 
   std::mutex mutex_;
   std::map<uint64_t, PagedList> paged_lists_;

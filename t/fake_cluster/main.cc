@@ -4,7 +4,7 @@
 //                [--port-file=FILE] [--token=TOKEN] [--prefix=/PATH]
 //                [--cert=FILE --key=FILE [--client-ca=FILE]]
 //                [--bookmark-interval-ms=10000] [--history=100000]
-//                [--kubernetes=33] [--member-hang-ms=10000] [--starting]
+//                [--kubernetes=36] [--member-hang-ms=10000] [--starting]
 //
 // Its control API (control_api.cc) is served on the same port and, in plain
 // HTTP, on a second one, which still answers when the first is refused. The

@@ -144,13 +144,6 @@ absl::StatusOr<WatchEvent> ReadWatchEvent(const cJSON* document) {
         reader.RequiredString(reader.Object(event.object, "metadata"),
                               "resourceVersion", kMaxResourceVersionBytes));
   }
-  if (event.type == Type::kBookmark) {
-    event.ends_state =
-        reader.String(reader.Object(reader.Object(event.object, "metadata"),
-                                    "annotations"),
-                      "k8s.io/initial-events-end",
-                      kMaxEventTypeBytes) == "true";
-  }
   if (!reader.ok()) return reader.status();
   return event;
 }

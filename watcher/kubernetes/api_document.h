@@ -49,9 +49,6 @@ struct WatchEvent {
   Type type = Type::kError;
   const cJSON* object = nullptr;  // points into the document
   std::string resource_version;   // empty for kError alone
-  // A bookmark that ends the objects that a watch began with
-  // (sendInitialEvents).
-  bool ends_state = false;
 };
 
 // Reads one event. InvalidArgument for an unknown type, or no object, or one

@@ -6,7 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "watcher/text/dns_name.h"
+#include "watcher/kubernetes/dns_name.h"
 
 namespace dynweight {
 namespace {

@@ -131,16 +131,6 @@ std::string WatchUrl(std::string_view base, const Collection& collection,
   return url;
 }
 
-std::string StreamedListUrl(std::string_view base, const Collection& collection,
-                            std::string_view resource_version,
-                            int timeout_seconds) {
-  std::string url =
-      WatchUrl(base, collection, resource_version, timeout_seconds);
-  AppendUrlParameter("sendInitialEvents", "true", &url);
-  AppendUrlParameter("resourceVersionMatch", "NotOlderThan", &url);
-  return url;
-}
-
 absl::Status RefusalError(Verb verb, std::string_view base,
                           const Collection& collection,
                           const ApiRefusal& refusal) {

@@ -41,11 +41,6 @@ std::string ListUrl(std::string_view base, const Collection& collection,
                     const ListQuery& query);
 std::string WatchUrl(std::string_view base, const Collection& collection,
                      std::string_view resource_version, int timeout_seconds);
-// A watch that begins with what is there, not older than `resource_version`
-// (KEP-3157); a server older than Kubernetes 1.27 refuses it.
-std::string StreamedListUrl(std::string_view base, const Collection& collection,
-                            std::string_view resource_version,
-                            int timeout_seconds);
 
 enum class Verb { kList, kWatch };
 

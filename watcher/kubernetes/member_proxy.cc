@@ -3,7 +3,7 @@
 #include "watcher/kubernetes/member_proxy.h"
 
 #include "absl/strings/str_cat.h"
-#include "watcher/text/dns_name.h"
+#include "watcher/kubernetes/dns_name.h"
 
 namespace dynweight {
 namespace {

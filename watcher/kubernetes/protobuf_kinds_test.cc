@@ -313,17 +313,15 @@ std::string ExpectSameWatch(const std::string& name) {
     if (!event.ok() || !expected.ok()) continue;
     EXPECT_EQ(event->type, expected->type);
     EXPECT_EQ(event->resource_version, expected->resource_version);
-    EXPECT_EQ(event->ends_state, expected->ends_state);
-    types += event->ends_state ? '.' : "AMDBE"[static_cast<int>(event->type)];
+    types += "AMDBE"[static_cast<int>(event->type)];
   }
   return types;
 }
 
 TEST(ProtobufKindsTest, AWatch) { EXPECT_EQ(ExpectSameWatch("watch"), "MD"); }
 
-// What is there, and the bookmark that ends it.
-TEST(ProtobufKindsTest, AStreamedList) {
-  EXPECT_THAT(ExpectSameWatch("bookmark"), HasSubstr("A."));
+TEST(ProtobufKindsTest, ABookmark) {
+  EXPECT_THAT(ExpectSameWatch("bookmark"), HasSubstr("AB"));
 }
 
 TEST(ProtobufKindsTest, AnErrorOfAWatch) {

@@ -29,12 +29,6 @@
 // when it may be what a list has failed for: as in client-go, five hundred
 // edges must not read an etcd at once because an API server was restarted.
 //
-// Where no watch goes on a list is the beginning of one, if the server can do
-// that (KEP-3157): all objects, a bookmark that ends them, and the events after
-// it. A server that refuses, in an event if its etcd is too old, is not asked
-// so again for an hour or two; where one fails in another way, or is silent for
-// twice the timeout, the next list is one of its own.
-//
 // A list may be read while a watch goes on. Its objects are staged beside those
 // in force. Where versions can be compared (resource_version.h) nothing older
 // than what is in force ever becomes visible: the events that came meanwhile

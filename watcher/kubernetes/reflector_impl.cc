@@ -33,7 +33,6 @@ ReflectorImpl::ReflectorImpl(ReflectorOptions options, HttpTransport* transport,
           [this](bool bookmark, std::string_view line) {
             OnWatchEvent(bookmark, line);
           },
-          [this](const std::string& version) { return OnState(version); },
           [this](const WatchEnd& end) { OnWatchEnd(end); }) {
   collections_.insert(
       collections_.begin(),
@@ -102,7 +101,7 @@ int64_t ReflectorImpl::UpToTwice(int64_t ms) const {
 // ---- list
 
 int64_t ReflectorImpl::NextListMs() const {
-  if (list_.active() || watch_.in_state()) return kNever;
+  if (list_.active()) return kNever;
   // A server on which lists fail is not asked sooner.
   if (list_failing_) return list_at_;
   int64_t next = std::min({list_at_, wanted_at_, periodic_at_});
@@ -133,7 +132,6 @@ void ReflectorImpl::BeginList() {
     // The cluster may have been upgraded.
     if (at_ > 0) watch_.Cancel();
     at_ = absent_ = 0;
-    stream_refused_ = false;
   }
   if (list_wanted_) wanted_began_ms_ = now_ms_;
   list_at_ = wanted_at_ = doubt_at_ = kNever;
@@ -141,35 +139,28 @@ void ReflectorImpl::BeginList() {
   list_answers_request_ = std::exchange(list_wanted_, false);
   list_floor_ = version_;
   since_list_.Begin();
-  if (MayStreamList()) return BeginStreamedList();
-  plain_next_ = false;
   list_.Begin(delegate_->ApiBase(), delegate_->credentials(), collection(),
               ListVersion());
 }
 
 void ReflectorImpl::OnList(const ListFetchResult& result) {
-  if (!result.error.ok()) return FailList(result, list_.base());
-  if (!result.asked_version) return CommitList(result, /*streamed=*/false);
-  const absl::Status older = CheckAge(result.resource_version, list_.base());
-  if (older.ok()) return CommitList(result, /*streamed=*/false);
-  sink_->BeginList();
-  ++stats_.rejected;
-  ListFetchResult failure = result;
-  failure.error = older;
-  failure.version_suspect = true;
-  FailList(failure, list_.base());
-}
-
-// Not what was asked for: an older copy that something between has kept.
-absl::Status ReflectorImpl::CheckAge(const std::string& version,
-                                     const std::string& base) {
-  if (CompareResourceVersions(version, list_floor_).value_or(0) >= 0) {
-    return absl::OkStatus();
+  if (!result.error.ok()) return FailList(result);
+  const bool older =
+      CompareResourceVersions(result.resource_version, list_floor_)
+          .value_or(0) < 0;
+  if (older && result.asked_version.has_value()) {
+    // Not what was asked for: an older copy that something between has kept.
+    sink_->BeginList();
+    ++stats_.rejected;
+    ListFetchResult failure = result;
+    failure.error = RequestError(
+        Verb::kList, list_.base(), *collection(),
+        absl::UnavailableError("the answer is older than what was asked for; "
+                               "does something between keep answers?"));
+    failure.version_suspect = true;
+    return FailList(failure);
   }
-  return RequestError(
-      Verb::kList, base, *collection(),
-      absl::UnavailableError("the answer is older than what was asked for; "
-                             "does something between keep answers?"));
+  CommitList(result);
 }
 
 // A list of what is newest is older than what was seen: the cluster was
@@ -195,14 +186,11 @@ bool ReflectorImpl::BringUpToDate(const ListFetchResult& list) {
   return true;
 }
 
-void ReflectorImpl::CommitList(const ListFetchResult& list, bool streamed) {
+void ReflectorImpl::CommitList(const ListFetchResult& list) {
   sink_->CommitList();
   const bool first = list_of_ms_ < 0;
-  if (streamed) {
-    // The watch goes on from there.
-    version_ = list.resource_version;
-    watch_.SkipUntil("");
-  } else if (!BringUpToDate(list)) {
+  const bool up_to_date = BringUpToDate(list);
+  if (!up_to_date) {
     // A watch from the list's version brings the rest.
     if (since_list_.any() && !WentBack(list)) settled_at_ = now_ms_ + kSettleMs;
     version_ = list.resource_version;
@@ -270,8 +258,7 @@ void ReflectorImpl::SuspectVersion(const ListFetchResult& list) {
   }
 }
 
-void ReflectorImpl::FailList(const ListFetchResult& list,
-                             const std::string& base) {
+void ReflectorImpl::FailList(const ListFetchResult& list) {
   list_wanted_ |= list_answers_request_;
   list_failing_ = true;
   unanswered_ = list.server_failed && list.retry_after_ms < 0;
@@ -286,15 +273,15 @@ void ReflectorImpl::FailList(const ListFetchResult& list,
   // Where the last place refuses, the first may be there by now.
   if (list.http_status != 0 && at_ > 0) at_ = absent_ = 0;
   if (list.retry_after_ms >= 0) {
-    delegate_->OnApiBusy(base, list.retry_after_ms);
+    delegate_->OnApiBusy(list_.base(), list.retry_after_ms);
   }
-  if (list.server_failed) delegate_->OnApiFailure(base);
+  if (list.server_failed) delegate_->OnApiFailure(list_.base());
   int64_t wait_ms = list.http_status == 429
-                        ? BusyWaitMs(base, list.retry_after_ms)
-                        : FailureWaitMs(base, list.retry_after_ms);
+                        ? BusyWaitMs(list_.base(), list.retry_after_ms)
+                        : FailureWaitMs(list_.base(), list.retry_after_ms);
   // Another server, if the delegate has turned to one, is asked without waiting
   // for the interval.
-  if (!options_.watch && delegate_->ApiBase() == base) {
+  if (!options_.watch && delegate_->ApiBase() == list_.base()) {
     wait_ms = std::max(wait_ms, options_.interval_ms);
   }
   if (unanswered_ && delegate_->Awaited()) {

@@ -40,11 +40,6 @@ inline constexpr int64_t kShortWatchMs = 1000;
 inline constexpr int kUselessWatches = 3;
 // So many lists in a row that a version can't be told to be innocent of.
 inline constexpr int kVersionedFailures = 3;
-// What a streamed list may be silent for, in timeouts: a server may be busy
-// with those of a fleet, and to ask again makes it busier.
-inline constexpr int64_t kStateTimeouts = 2;
-// What it may take in all, as other lists.
-inline constexpr int64_t kStateTotalTimeouts = 12;
 // A quiet watch counts as healthy when it lasted this long.
 inline constexpr int64_t kProvenMs = 5000;
 // A list after a server failed: late enough for a fleet to be back, by chance
@@ -80,27 +75,15 @@ class ReflectorImpl final : public Reflector {
   std::optional<std::string> ListVersion() const;
   void BeginList();
   void OnList(const ListFetchResult& result);
-  absl::Status CheckAge(const std::string& version, const std::string& base);
-  void CommitList(const ListFetchResult& list, bool streamed);
+  void CommitList(const ListFetchResult& list);
   bool WentBack(const ListFetchResult& list) const;
   bool BringUpToDate(const ListFetchResult& list);
   void GoOnAfterList();
   void TellList();
-  void FailList(const ListFetchResult& list, const std::string& base);
+  void FailList(const ListFetchResult& list);
   void SuspectVersion(const ListFetchResult& list);
   bool TryFallback();
 
-  // A list as the beginning of a watch.
-  bool MayStreamList() const;
-  void BeginStreamedList();
-  absl::Status OnState(const std::string& version);
-  // Nothing came of it; the next list is one of its own.
-  void OnStateEnd(const WatchEnd& end);
-  void EndUnheardState();
-  void GiveUpState();
-
-  int WatchSeconds() const;
-  void NoteWatchBegins();
   void BeginWatch();
   void OnWatchOpen();
   void OnWatchEvent(bool bookmark, std::string_view line);
@@ -176,9 +159,6 @@ class ReflectorImpl final : public Reflector {
   unsigned silences_ = 0;       // watches in a row that were renewed
   bool server_failed_ = false;  // and no watch was answered since
   bool buffered_ = false;
-  bool stream_refused_ = false;  // the server doesn't know streamed lists
-  bool plain_next_ = false;      // one has failed
-  size_t state_bytes_ = 0;       // of it, when it was last looked at
   int64_t buffered_wait_ms_ = kFirstBufferedMs;
 
   ListFetch list_;

@@ -21,11 +21,7 @@ struct ReflectorOptions {
   // above: tried in turn, the first that is there is used until it is not.
   std::vector<Collection> fallbacks;
   uint32_t page_limit = 500;
-  bool watch = true;  // false: poll
-  // Where nothing is watched a list comes as the beginning of a watch, if the
-  // server can do that. Nobody asks for it yet: from version "0" a real server
-  // sends the end of an empty collection's list only with its next progress.
-  bool stream_lists = false;
+  bool watch = true;           // false: poll
   int64_t interval_ms = 5000;  // between lists while nothing else tells of
                                // changes: poll mode, buffered watches
   int64_t timeout_ms = 5000;   // to connect, for the first byte of an answer,

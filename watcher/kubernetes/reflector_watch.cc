@@ -12,30 +12,22 @@ namespace dynweight::reflector_internal {
 
 // ---- watch
 
-int ReflectorImpl::WatchSeconds() const {
-  return kMinWatchSeconds +
-         static_cast<int>((kMaxWatchSeconds - kMinWatchSeconds + 1) *
-                          random_());
-}
-
-void ReflectorImpl::NoteWatchBegins() {
+void ReflectorImpl::BeginWatch() {
   watch_at_ = kNever;
   watch_heard_ = 0;
   watch_proven_ = false;
   watch_began_ms_ = watch_heard_ms_ = now_ms_;
-}
-
-void ReflectorImpl::BeginWatch() {
-  NoteWatchBegins();
+  const int seconds =
+      kMinWatchSeconds +
+      static_cast<int>((kMaxWatchSeconds - kMinWatchSeconds + 1) * random_());
   watch_.Begin(delegate_->ApiBase(), delegate_->credentials(), collection(),
-               version_, WatchSeconds());
+               version_, seconds);
 }
 
 void ReflectorImpl::OnWatchOpen() {
   // Whatever is heard from now on: a server that was restored from a copy takes
   // versions past those that are known, and tells of nothing that is gone.
-  if (!watch_.in_state() && std::exchange(server_failed_, false) &&
-      doubt_at_ == kNever) {
+  if (std::exchange(server_failed_, false) && doubt_at_ == kNever) {
     doubt_at_ = now_ms_ + kDoubtMs / 2 + UpToTwice(kDoubtMs) / 2;
   }
   if (std::exchange(buffered_, false)) {
@@ -61,8 +53,6 @@ void ReflectorImpl::OnWatchEvent(bool bookmark, std::string_view line) {
 }
 
 int64_t ReflectorImpl::WatchUnheardMs() const {
-  if (watch_.in_state())
-    return watch_heard_ms_ + kStateTimeouts * options_.timeout_ms;
   if (watch_.established()) return watch_heard_ms_ + kSilenceMs;
   // A list tells whether the server is to blame.
   if (list_.active() && list_began_ms_ > watch_began_ms_) return kNever;
@@ -73,15 +63,11 @@ int64_t ReflectorImpl::WatchUnheardMs() const {
 // When a watch is well though it brings nothing. In the middle of an event it
 // is not quiet: what comes of that tells how it is.
 int64_t ReflectorImpl::WatchProvenMs() const {
-  if (!watch_.established() || watch_proven_ || watch_.partial() ||
-      watch_.in_state()) {
-    return kNever;
-  }
+  if (!watch_.established() || watch_proven_ || watch_.partial()) return kNever;
   return watch_began_ms_ + kProvenMs;
 }
 
 void ReflectorImpl::EndUnheardWatch() {
-  if (watch_.in_state()) return EndUnheardState();
   if (watch_.established()) {
     if (!watch_.partial()) {
       // Another watch brings what was missed, if something has dropped this
@@ -124,7 +110,6 @@ void ReflectorImpl::SetBuffered() {
 }
 
 void ReflectorImpl::OnWatchEnd(const WatchEnd& end) {
-  if (end.in_state) return OnStateEnd(end);
   if (end.refusal.has_value()) {
     return OnWatchRefused(*end.refusal, end.error, end.server_failed);
   }

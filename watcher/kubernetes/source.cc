@@ -7,8 +7,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "watcher/kubernetes/dns_name.h"
 #include "watcher/kubernetes/label_selector.h"
-#include "watcher/text/dns_name.h"
 #include "watcher/text/source_word.h"
 
 namespace dynweight {
@@ -49,11 +49,11 @@ absl::Status ParseScoped(std::string_view text, const SourceWord& word,
                                   "a-z, 0-9 and \"-\", no \"-\" at either "
                                   "end"));
   } else if (rule == NameRule::kSubdomain && !IsDnsSubdomain(rest)) {
-    return WrongWord(text,
-                     absl::StrCat("\"", std::string(rest), "\" names no ",
-                                  std::string(word.name),
-                                  ": 1 to 253 of a-z, 0-9, \"-\" and \".\", a "
-                                  "letter or digit at either end"));
+    return WrongWord(
+        text, absl::StrCat("\"", std::string(rest), "\" names no ",
+                           std::string(word.name),
+                           ": 1 to 253 of a-z, 0-9, \"-\" and \".\", a "
+                           "letter or digit at either end"));
   }
   *ns = std::string(scope);
   *name = std::string(rest);

@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "watcher/kubernetes/protobuf/object_json.h"
 #include "watcher/kubernetes/resource_version.h"
 
@@ -21,14 +20,13 @@ bool IsOld(std::string_view event_version, std::string_view version) {
 WatchStream::WatchStream(const ReflectorOptions& options,
                          HttpTransport* transport, ObjectSink* sink,
                          DiscoveryStats* stats, OnOpen on_open,
-                         OnEvent on_event, OnState on_state, OnEnd on_end)
+                         OnEvent on_event, OnEnd on_end)
     : options_(options),
       transport_(transport),
       sink_(sink),
       stats_(stats),
       on_open_(std::move(on_open)),
       on_event_(std::move(on_event)),
-      on_state_(std::move(on_state)),
       on_end_(std::move(on_end)),
       framing_(options.max_line_bytes),
       frames_(options.max_line_bytes) {}
@@ -40,28 +38,6 @@ void WatchStream::Begin(std::string base, const Credentials* credentials,
   base_ = std::move(base);
   collection_ = collection;
   version_ = version;
-  in_state_ = false;
-  Start(credentials, WatchUrl(base_, *collection_, version_, seconds));
-}
-
-void WatchStream::BeginWithState(std::string base,
-                                 const Credentials* credentials,
-                                 const Collection* collection,
-                                 const std::string& version, int seconds) {
-  Cancel();
-  base_ = std::move(base);
-  collection_ = collection;
-  version_ = version;
-  in_state_ = true;
-  state_bytes_ = 0;
-  objects_ = 0;
-  after_state_.Begin();
-  sink_->SetResource(collection_->resource());
-  sink_->BeginList();
-  Start(credentials, StreamedListUrl(base_, *collection_, version_, seconds));
-}
-
-void WatchStream::Start(const Credentials* credentials, std::string url) {
   kind_ = FindProtobufKind(collection_->path);
   protobuf_ = false;
   framing_.Reset();
@@ -70,7 +46,7 @@ void WatchStream::Start(const Credentials* credentials, std::string url) {
   established_ = false;
   active_ = true;
   HttpRequest request;
-  request.url = std::move(url);
+  request.url = WatchUrl(base_, *collection_, version_, seconds);
   request.credentials = credentials;
   if (kind_ != nullptr) request.accept = kAcceptProtobuf;
   request.connect_timeout_ms = options_.timeout_ms;
@@ -94,7 +70,15 @@ void WatchStream::OnStatus(int http_status, std::string_view content_type) {
 }
 
 bool WatchStream::OnBody(std::string_view data) {
-  const absl::Status status = Take(data);
+  stats_->bytes += data.size();
+  const absl::Status status =
+      protobuf_ ? frames_.Append(data,
+                                 [this](std::string_view bytes) {
+                                   return TakeFrame(bytes);
+                                 })
+                : framing_.Append(data, [this](std::string_view line) {
+                    return TakeEvent(line);
+                  });
   if (status.ok()) return true;
   transport_->Cancel(id_);
   if (error_event_.has_value()) {
@@ -103,23 +87,6 @@ bool WatchStream::OnBody(std::string_view data) {
     Reject(status);
   }
   return false;
-}
-
-absl::Status WatchStream::Take(std::string_view data) {
-  stats_->bytes += data.size();
-  if (in_state_) {
-    state_bytes_ += data.size();
-    if (state_bytes_ > options_.max_list_bytes) {
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "the objects take more than ", options_.max_list_bytes, " bytes"));
-    }
-  }
-  if (protobuf_) {
-    return frames_.Append(
-        data, [this](std::string_view bytes) { return TakeFrame(bytes); });
-  }
-  return framing_.Append(
-      data, [this](std::string_view line) { return TakeEvent(line); });
 }
 
 absl::Status WatchStream::TakeFrame(std::string_view bytes) {
@@ -137,7 +104,6 @@ absl::Status WatchStream::TakeEvent(std::string_view line) {
     error_event_ = RefusalOfEvent(event->object);
     return absl::AbortedError("ERROR event");
   }
-  if (in_state_) return TakeState(*event, line);
   const bool bookmark = event->type == WatchEvent::Type::kBookmark;
   if (!bookmark) {
     if (!IsOld(event->resource_version, skip_until_)) {
@@ -148,33 +114,6 @@ absl::Status WatchStream::TakeEvent(std::string_view line) {
   }
   version_ = std::move(event->resource_version);
   on_event_(bookmark, line);
-  return absl::OkStatus();
-}
-
-// What is there comes as if just added; what happens meanwhile, before the end
-// of that as well as after it.
-absl::Status WatchStream::TakeState(const WatchEvent& event,
-                                    std::string_view line) {
-  if (event.type == WatchEvent::Type::kAdded && !after_state_.any()) {
-    if (++objects_ > options_.max_objects) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("more than ", options_.max_objects, " objects"));
-    }
-    return sink_->Stage(event.object);
-  }
-  if (event.type != WatchEvent::Type::kBookmark) after_state_.Add(line);
-  if (!event.ends_state) return absl::OkStatus();
-  if (!after_state_.complete()) {
-    return absl::ResourceExhaustedError("too many events before its end");
-  }
-  const absl::Status status = on_state_(event.resource_version);
-  if (!status.ok()) return status;
-  in_state_ = false;
-  version_ = event.resource_version;
-  for (const std::string& later : after_state_.Take()) {
-    const absl::Status applied = TakeEvent(later);
-    if (!applied.ok()) return applied;
-  }
   return absl::OkStatus();
 }
 
@@ -245,7 +184,6 @@ void WatchStream::Reject(const absl::Status& error) {
 
 void WatchStream::End(WatchEnd end) {
   end.established = established_;
-  end.in_state = in_state_;
   end.in_event = partial();
   active_ = false;
   framing_.Reset();

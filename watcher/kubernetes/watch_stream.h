@@ -12,7 +12,6 @@
 #include "absl/status/status.h"
 #include "watcher/discovery/discovery.h"
 #include "watcher/kubernetes/api_document.h"
-#include "watcher/kubernetes/events_since_list.h"
 #include "watcher/kubernetes/list_watch_request.h"
 #include "watcher/kubernetes/object_sink.h"
 #include "watcher/kubernetes/protobuf/message_fields.h"
@@ -25,7 +24,6 @@ namespace dynweight {
 
 struct WatchEnd {
   bool established = false;  // the server had agreed to it
-  bool in_state = false;     // of what was to come first something is missing
   // OK: the server ended it as it should. Of an established watch that broke
   // off, or was cut in the middle of an event: how.
   absl::Status error;
@@ -41,18 +39,16 @@ class WatchStream : private HttpHandler {
  public:
   using OnOpen = std::function<void()>;
   using OnEvent = std::function<void(bool bookmark, std::string_view line)>;
-  using OnState = std::function<absl::Status(const std::string& version)>;
   using OnEnd = std::function<void(const WatchEnd&)>;
 
   // `on_open` is called when the server has agreed; `on_event` after the sink
-  // has taken an event, or for a bookmark, with the text of it. `on_state` is
-  // called when the sink has staged all that was to come first, of that
-  // version, and rejects it with a status. `on_end` is called once for each
-  // Begin() that is not cancelled, never from inside it; it may call Begin()
-  // again. The others may not. Everything outlives the stream.
+  // has taken an event, or for a bookmark, with the text of it. `on_end` is
+  // called once for each Begin() that is not cancelled, never from inside it;
+  // it may call Begin() again. The others may not. Everything outlives the
+  // stream.
   WatchStream(const ReflectorOptions& options, HttpTransport* transport,
               ObjectSink* sink, DiscoveryStats* stats, OnOpen on_open,
-              OnEvent on_event, OnState on_state, OnEnd on_end);
+              OnEvent on_event, OnEnd on_end);
   ~WatchStream() override { Cancel(); }
 
   // Events after `version`. The server is asked to end it after `seconds`.
@@ -60,11 +56,6 @@ class WatchStream : private HttpHandler {
   void Begin(std::string base, const Credentials* credentials,
              const Collection* collection, const std::string& version,
              int seconds);
-  // All objects, not older than `version`, and then the events after them. The
-  // server must know how (KEP-3157).
-  void BeginWithState(std::string base, const Credentials* credentials,
-                      const Collection* collection, const std::string& version,
-                      int seconds);
   // A list of this version was committed: what it holds already is not applied
   // a second time, by this watch or a later one.
   void SkipUntil(const std::string& version) { skip_until_ = version; }
@@ -76,10 +67,6 @@ class WatchStream : private HttpHandler {
   bool active() const { return active_; }
   // Whether the server has agreed to this watch.
   bool established() const { return active_ && established_; }
-  // Whether the objects that come first are still on their way, and how many
-  // bytes of them have come.
-  bool in_state() const { return active_ && in_state_; }
-  size_t state_bytes() const { return state_bytes_; }
   // Whether it is in the middle of an event.
   bool partial() const { return framing_.partial() || frames_.partial(); }
   const std::string& base() const { return base_; }
@@ -91,11 +78,8 @@ class WatchStream : private HttpHandler {
   bool OnBody(std::string_view data) override;
   void OnDone(const HttpResult& result, std::string_view error_body) override;
 
-  void Start(const Credentials* credentials, std::string url);
-  absl::Status Take(std::string_view data);
   absl::Status TakeFrame(std::string_view bytes);
   absl::Status TakeEvent(std::string_view line);
-  absl::Status TakeState(const WatchEvent& event, std::string_view line);
   absl::Status Apply(const WatchEvent& event);
   void Refused(const ApiRefusal& refusal);
   void Reject(const absl::Status& error);
@@ -108,7 +92,6 @@ class WatchStream : private HttpHandler {
   DiscoveryStats* const stats_;
   const OnOpen on_open_;
   const OnEvent on_event_;
-  const OnState on_state_;
   const OnEnd on_end_;
 
   bool active_ = false;
@@ -117,10 +100,6 @@ class WatchStream : private HttpHandler {
   std::string base_;
   std::string version_;
   std::string skip_until_;
-  bool in_state_ = false;
-  size_t state_bytes_ = 0;
-  uint32_t objects_ = 0;                // of the state
-  EventsSinceList after_state_;         // events that came before its end
   const ProtobufKind* kind_ = nullptr;  // null: JSON alone is asked for
   bool protobuf_ = false;               // the answer is
   WatchFraming framing_;                // of JSON

@@ -133,8 +133,10 @@ sub open_watch {
 
 sub take {
     my ($self, $stream, $event) = @_;
-    die "the watch of $stream->{source}: $event->{object}{message}\n"
-        if $event->{type} eq 'ERROR';
+    if ($event->{type} eq 'ERROR') {
+        warn "the watch of $stream->{source}: $event->{object}{message}\n";
+        POSIX::_exit(1);    # what is noted afterwards would not be all
+    }
     $stream->{version} = $event->{object}{metadata}{resourceVersion};
     my $objects = $stream->{objects};
     my $name = $event->{object}{metadata}{name};

@@ -1,8 +1,8 @@
 // The names that Kubernetes allows (k8s.io/apimachinery, util/validation).
 // Pure functions, thread-safe.
 
-#ifndef DYNAMIC_WEIGHT_WATCHER_TEXT_DNS_NAME_H_
-#define DYNAMIC_WEIGHT_WATCHER_TEXT_DNS_NAME_H_
+#ifndef DYNAMIC_WEIGHT_WATCHER_KUBERNETES_DNS_NAME_H_
+#define DYNAMIC_WEIGHT_WATCHER_KUBERNETES_DNS_NAME_H_
 
 #include <string_view>
 
@@ -18,4 +18,4 @@ bool IsDnsSubdomain(std::string_view text);
 
 }  // namespace dynweight
 
-#endif  // DYNAMIC_WEIGHT_WATCHER_TEXT_DNS_NAME_H_
+#endif  // DYNAMIC_WEIGHT_WATCHER_KUBERNETES_DNS_NAME_H_

@@ -1,6 +1,6 @@
 // The names that Kubernetes allows.
 
-#include "watcher/text/dns_name.h"
+#include "watcher/kubernetes/dns_name.h"
 
 namespace dynweight {
 namespace {
