@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# A HorizontalPodAutoscaler scales from 10 to 100 pods and back. What it goes by
+# A HorizontalPodAutoscaler scales A from 10 to 100 pods and back. What it goes by
 # is an external metric, requests a second; the object that has it is this
-# test's.
+# test's. In B a scheduled autoscaler (HPC) does what its timetable says.
 
 use strict;
 use warnings;
@@ -18,7 +18,7 @@ use Test::More;
 my $estate = DynamicWeight::Estate->new(
     controllers => ['horizontal-pod-autoscaler-controller'],
     flags => ['--horizontal-pod-autoscaler-sync-period=1s']);
-my $a = $estate->cluster('A');
+my ($a, $b) = map { $estate->cluster($_) } 'A', 'B';
 $estate->make(A => 'orders', 10);
 $estate->make(B => 'orders', 20);
 
@@ -72,6 +72,12 @@ ok($estate->await(A => { orders => 100 }), '100 pods');
 $estate->linger(2);
 $estate->mark('and as few as before');
 requests(1000);
+for my $pods (60, 45, 20) {
+    $estate->mark("B's timetable says $pods");
+    $b->scale_by_subresource('prod', 'orders', $pods);
+    ok($estate->await(B => { orders => $pods }), "$pods pods by the timetable");
+    $estate->linger(1);
+}
 ok($estate->await(A => { orders => 10 }), '10 pods');
 $estate->linger(3);
 $estate->finish;

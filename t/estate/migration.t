@@ -1,8 +1,8 @@
 #!/usr/bin/perl
 
-# Applications move from cluster A to B: Deployment, Service and Ingress are made
-# in B, the weights follow, and in A first the Ingress, then the Service, then the
-# Deployment is deleted, one each second. Core services go first, the others with
+# Applications move from cluster A to B: Rollout, Service and Ingress are made in
+# B, the weights follow, and in A first the Ingress, then the Service, then the
+# Rollout is deleted, one each second. Core services go first, the others with
 # half of their pods. So it goes as the runbook has it: drained by a rule before.
 # Then all move back, without one: what reaches an ingress node in the moment
 # before the edge knows of its Ingress may be answered 404.
@@ -26,7 +26,8 @@ use constant PODS => 4;
 # A 404 may come so long after the API had no Ingress any more.
 use constant SEEN_AFTER => 0.1;
 
-my $estate = DynamicWeight::Estate->new(apps => \@apps);
+my $estate = DynamicWeight::Estate->new(apps => \@apps,
+    kind => 'Rollout', rollouts => ['A', 'B']);
 # What is deleted is missed, and the pods that go with a Service wait for the guard.
 my $of_app = qr/cluster "[AB]": (?:service|ingress)=prod\/app-\d+:/;
 $estate->expect(qr/$of_app no object app-\d+ in prod/,
@@ -39,7 +40,7 @@ $estate->linger(2);
 # One each second, of all of them.
 sub delete_in {
     my ($name, @which) = @_;
-    for my $kind (qw(Ingress Service Deployment)) {
+    for my $kind (qw(Ingress Service Rollout)) {
         $estate->mark(sprintf '%s: the %s of %d', $name, $kind, scalar @which);
         $estate->cluster($name)->delete($kind, 'prod', $_) for @which;
         $estate->linger(1);

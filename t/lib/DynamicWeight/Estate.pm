@@ -15,8 +15,11 @@ package DynamicWeight::Estate;
 # Options: `clusters`: names (A and B); `nodes`: ingress nodes of each; `edges`;
 # `rate`: requests a second over all applications and edges (ESTATE_RATE);
 # `controllers`: further ones of kube-controller-manager, and its `flags`;
-# `rollouts`: clusters with Argo's controller, too; `balanced`: those of two API
-# servers behind HAProxy;
+# `rollouts`: clusters with Argo's controller, too, and `kind`: what make() makes
+# (Deployment; Rollout); `balanced`: those of two API servers behind HAProxy;
+# `apart`: how many of a cluster's last nodes can hang apart from the others;
+# `ingress_pods`: clusters whose ingress nodes are those that have a pod of the
+# Deployment "ingress", and not those with a label;
 # `line`: what an ingress_nodes line is, with %%APP%%, and `line_of` an
 # application; `workers` of an edge; `allow_retries`.
 #
@@ -28,12 +31,13 @@ use warnings;
 
 use File::Path qw(remove_tree);
 use JSON::XS;
-use List::Util qw(max);
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 use DynamicWeight;
+use parent -norequire, 'DynamicWeight::Estate::Edges';
+use DynamicWeight::Estate::Edges;
 use DynamicWeight::Estate::IngressNodes;
 use DynamicWeight::Estate::Oracle;
 use DynamicWeight::Estate::SteadyLoad;
@@ -50,7 +54,8 @@ sub new {
     my $self = bless {
         t => $t, nodes => 4, apps => ['orders'],
         clusters => ['A', 'B'], controllers => [], flags => [],
-        rollouts => [], balanced => [], line_of => {}, marks => [], expected => [],
+        rollouts => [], kind => 'Deployment', balanced => [], apart => {},
+        ingress_pods => [], line_of => {}, marks => [], expected => [],
         rate => $ENV{ESTATE_RATE} // 1000, owner => $$,
         line => 'service=prod/%%APP%% ingress=prod/%%APP%%', %opt,
         edge_count => $opt{edges} // 1,
@@ -62,16 +67,24 @@ sub new {
         my $subnet = '127.0.' . ++$number;
         my $kube = $t->kube_cluster($name, etcd => '3.6');
         $self->balance($kube) if grep { $_ eq $name } @{$self->{balanced}};
-        $kube->start_controllers(flags => [
+        my $apart = $self->{apart}{$name} // 0;
+        $kube->start_controllers(apart => $apart, flags => [
             # as in a real cluster: an API may be away for a while
             '--node-monitor-grace-period=50s', @{$self->{flags}}],
             controllers => [
             'garbage-collector-controller', @{$self->{controllers}}]);
         $kube->start_rollouts if grep { $_ eq $name } @{$self->{rollouts}};
-        $self->{member}{$name} = { kube => $kube, subnet => $subnet,
-            addresses => [map "$subnet.$_", 1 .. $self->{nodes}] };
+        my @addresses = map "$subnet.$_", 1 .. $self->{nodes};
+        my $member = $self->{member}{$name} = { kube => $kube,
+            subnet => $subnet, addresses => [@addresses],
+            apart => [splice @addresses, @addresses - $apart],
+            others => \@addresses };
         # KWOK makes them Ready.
-        $kube->node(address => $_, ready => 0) for $self->addresses($name);
+        $kube->node(address => $_, ready => 0) for @addresses;
+        $kube->node(address => $_, ready => 0, labels => { $kube->APART => '' })
+            for @{$member->{apart}};
+        $kube->ingress_controller(NAMESPACE, 'ingress', $self->{nodes})
+            if $self->by_pods($name);
     }
     return $self;
 }
@@ -96,6 +109,12 @@ sub cluster { $_[0]{member}{$_[1]}{kube} }
 sub addresses { @{$_[0]{member}{$_[1]}{addresses}} }
 sub api_servers { @{$_[0]{api_servers}{$_[1]}} }
 sub ingress_nodes { $_[0]{member}{$_[1]}{ingress_nodes} }
+
+# Whether a cluster's ingress nodes are told by pods.
+sub by_pods {
+    my ($self, $name) = @_;
+    return scalar grep { $_ eq $name } @{$self->{ingress_pods}};
+}
 
 # A process that sees the test killed, and then ends what does not by itself,
 # nginx and HAProxy, which are daemons, and removes the directories.
@@ -137,6 +156,20 @@ sub stop {
     waitpid $guard, 0;
 }
 
+# The nodes that stand apart hang, and their kubelets; or no more.
+sub freeze_apart {
+    my ($self, $name) = @_;
+    my $member = $self->{member}{$name};
+    $member->{kube}->freeze_kubelets('kubelets_apart');
+    $member->{ingress_nodes_apart}->freeze;
+}
+sub thaw_apart {
+    my ($self, $name) = @_;
+    my $member = $self->{member}{$name};
+    $member->{ingress_nodes_apart}->thaw;
+    $member->{kube}->thaw_kubelets('kubelets_apart');
+}
+
 # A node is an ingress node no more, or again, as its label says. Its pods stay.
 sub node_leaves { my ($self, $name, $address) = @_;
     $self->label_node($name, $address, 'spare') }
@@ -152,11 +185,15 @@ sub label_node {
 
 # ---- Applications.
 
-# Deployment, Service and Ingress of an application in a cluster.
+# Deployment or Rollout, Service and Ingress of an application in a cluster.
 sub make {
     my ($self, $name, $app, $replicas) = @_;
     my $kube = $self->cluster($name);
-    $kube->deployment(NAMESPACE, $app, $replicas);
+    if ($self->{kind} eq 'Rollout') {
+        $kube->rollout(NAMESPACE, $app, $replicas, { canary => {} });
+    } else {
+        $kube->deployment(NAMESPACE, $app, $replicas);
+    }
     $kube->ingress(NAMESPACE, $app);
 }
 
@@ -203,106 +240,18 @@ sub await {
     return 1;
 }
 
-# Drains applications' lines by rules, as the runbook has it; true when no
-# request runs there any more.
-sub drain {
-    my ($self, $name, @apps) = @_;
-    my $rules = $self->{rules} //= [];
-    push @$rules, map { { upstream => $_, cluster => $name,
-        drain => $JSON::XS::true, reason => 'it moves' } } @apps;
-    for my $edge ($self->edges) {
-        $edge->write_file('tuning.new', encode_json({ rules => $rules }));
-        rename "$edge->{dir}/tuning.new", "$edge->{dir}/tuning.json"
-            or die "tuning.json: $!\n";
-    }
-    my $subnet = $self->{member}{$name}{subnet};
-    for my $edge ($self->edges) {
-        wait_for {
-            my $status = $edge->status or return;
-            for my $app (@apps) {
-                my @peers = grep { index($_->{server}, "$subnet.") == 0 }
-                    @{$status->{upstreams}{$app}{peers}};
-                return if !@peers || grep { $_->{state} ne 'drained' } @peers;
-            }
-            1
-        } "$name to be drained", 60 or return;
-    }
-    return 1;
-}
-
-# No rule is left.
-sub lift {
-    my ($self) = @_;
-    $self->{rules} = [];
-    $self->drain($self->{clusters}[0]);
-    for my $edge ($self->edges) {
-        wait_for { !@{$edge->status->{tuning}{rules}} } 'no rule', 60;
-    }
-}
-
-# ---- The edges.
-
-sub line_of {
-    my ($self, $app) = @_;
-    return ($self->{line_of}{$app} // $self->{line}) =~ s/%%APP%%/$app/gr;
-}
-
-sub edge_conf {
-    my ($self) = @_;
-    my $conf = <<"EOF";
-    dynamic_weight_zone main:8m state=%%DIR%%/state/main.json;
-    dynamic_weight_tuning %%DIR%%/tuning.json;
-    keepalive_timeout 600s;
-    server_names_hash_bucket_size 128;
-    server {
-        listen 127.0.0.1:%%PORT%% default_server backlog=4096;
-        location /dw/ { dynamic_weight_status; }
-    }
-EOF
-    $conf .= <<"EOF" for @{$self->{clusters}};
-    dynamic_weight_cluster $_ {
-        api            %%$_%%;
-        token_file     %%${_}_TOKEN%%;
-        ca_file        %%${_}_CA%%;
-        ingress_nodes  nodes=role=ingress;
-    }
-EOF
-    my $slots = max(16, $self->{nodes});
-    for my $app (@{$self->{apps}}) {
-        my $line = $self->line_of($app);
-        my $lines = join '', map "        ingress_nodes $_ $line "
-            . "port=%%BACKEND%% slots=$slots empty=drain;\n",
-            @{$self->{clusters}};
-        $conf .= <<"EOF";
-    upstream $app {
-        dynamic_weight;
-$lines    }
-    server {
-        listen 127.0.0.1:%%PORT%%;
-        server_name $app;
-        location / {
-            proxy_pass             http://$app;
-            proxy_http_version     1.1;
-            proxy_set_header       Connection "";
-            proxy_set_header       Host \$host;
-            proxy_connect_timeout  1s;
-            proxy_read_timeout     2s;
-        }
-    }
-EOF
-    }
-    return $conf;
-}
-
 # Everything runs when this returns: the edges have every application's weights.
 sub begin {
     my ($self) = @_;
     my $t = $self->{t};
     $self->await_settled;
     for my $member (map { $self->{member}{$_} } @{$self->{clusters}}) {
-        $member->{ingress_nodes} = DynamicWeight::Estate::IngressNodes->new($t,
-            $member->{kube}, NAMESPACE, $t->{backend},
-            @{$member->{addresses}});
+        my @how = ($t, $member->{kube}, NAMESPACE, $t->{backend});
+        $member->{ingress_nodes} = DynamicWeight::Estate::IngressNodes->new(
+            @how, @{$member->{others}});
+        $member->{ingress_nodes_apart} =
+            DynamicWeight::Estate::IngressNodes->new(@how, @{$member->{apart}})
+            if @{$member->{apart}};
     }
     $self->start_edges;
     my @lines;
@@ -311,7 +260,8 @@ sub begin {
             =~ m{^(\w+)=[\w-]+/([\w-]+)(?: ingress=[\w-]+/([\w-]+))?};
         push @lines, map { { upstream => $app, app => $counted, cluster => $_,
             source => $source, subnet => $self->{member}{$_}{subnet},
-            ingress => $ingress } } @{$self->{clusters}};
+            ingress => $ingress, by_pods => $self->by_pods($_) } }
+            @{$self->{clusters}};
     }
     $self->{index_of} = { map { ("$lines[$_]{upstream}/$lines[$_]{cluster}" => $_) }
         0 .. $#lines };
@@ -324,25 +274,6 @@ sub begin {
         or die "the load does not start\n";
     $self->{size} = [map { $self->sizes($_) } $self->edges];
     $self->mark('the start');
-}
-
-sub start_edges {
-    my ($self) = @_;
-    my $t = $self->{t};
-    while (@{$self->{edges}} < $self->{edge_count}) {
-        my $edge = DynamicWeight->new(workers => $t->{workers},
-            connections => 4096, backend => $t->{backend},
-            names => $t->{names});
-        symlink $edge->{dir}, "$t->{dir}/worlds/" . @{$self->{edges}};
-        push @{$self->{edges}}, $edge;
-    }
-    for my $edge ($self->edges) {
-        $edge->write_file('tuning.json', '{"rules":[]}');
-        $edge->conf(http => $self->edge_conf);
-        $edge->start or die "nginx does not start\n";
-        wait_for { http_get($edge->port, '/dw/ready')->{status} == 200 }
-            'the edge to be ready', 60 or die "the edge is not ready\n";
-    }
 }
 
 # What happens from now on, for the table.
@@ -380,19 +311,6 @@ sub late_at { $_[0]{oracle}->late_at($_[1]) }
 
 # Lines of the error log above notice that have a cause.
 sub expect { my ($self, @patterns) = @_; push @{$self->{expected}}, @patterns }
-
-# { memory in kB, descriptors } of all workers of an edge.
-sub sizes {
-    my ($self, $edge) = @_;
-    my %size = (memory => 0, descriptors => 0);
-    for my $pid ($edge->workers) {
-        open my $f, '<', "/proc/$pid/status" or next;
-        my ($kb) = join('', <$f>) =~ /^VmRSS:\s+(\d+)/m;
-        $size{memory} += $kb // 0;
-        $size{descriptors} += () = glob "/proc/$pid/fd/*";
-    }
-    return \%size;
-}
 
 # Memory of everything that this estate runs, in MB; what is shared counts once.
 sub memory {
@@ -453,23 +371,6 @@ sub finish {
         ok($edge->stop, 'nginx ends');
     }
     $self->{t}->done;
-}
-
-# What of the edges is larger than at the beginning by more than what kept
-# connections and views take.
-sub grown {
-    my ($self) = @_;
-    my @grown;
-    for my $i (0 .. $#{$self->{edges}}) {
-        my ($was, $is) = ($self->{size}[$i], $self->sizes($self->{edges}[$i]));
-        my $peers = @{$self->{apps}} * $self->{nodes} * @{$self->{clusters}};
-        my %most = (memory => $was->{memory} * 1.25 + 8192,
-            descriptors => $was->{descriptors} + 40
-                + 4 * $peers * $self->{t}{workers});
-        push @grown, map { "edge $i: $_ $was->{$_} -> $is->{$_}" }
-            grep { $is->{$_} > $most{$_} } sort keys %most;
-    }
-    return @grown;
 }
 
 1;

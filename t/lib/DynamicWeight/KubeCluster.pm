@@ -29,9 +29,11 @@ use Time::HiRes ();
 
 use DynamicWeight;
 use parent -norequire, qw(DynamicWeight::KubeControllers
-    DynamicWeight::KubeCredentials DynamicWeight::KubeObjects);
+    DynamicWeight::KubeCredentials DynamicWeight::KubeEtcd
+    DynamicWeight::KubeObjects);
 use DynamicWeight::KubeControllers;
 use DynamicWeight::KubeCredentials;
+use DynamicWeight::KubeEtcd;
 use DynamicWeight::KubeObjects;
 
 my $root = abs_path(dirname(__FILE__) . '/../../..');
@@ -51,8 +53,9 @@ sub program {
 }
 
 # Options: `apiserver`: further flags, an array; `beside`: another KubeCluster,
-# of whose cluster this is one more API server; `etcd`: its version; `nice`: by
-# how much its processes stand back behind others.
+# of whose cluster this is one more API server; `etcd`: its version, and
+# `members`: how many of it (1); `nice`: by how much its processes stand back
+# behind others.
 sub new {
     my ($class, $t, $name, %opt) = @_;
     my $etcd = $opt{etcd} // $ENV{TEST_ETCD} // '3.4';
@@ -64,8 +67,8 @@ sub new {
         t => $t, name => $name, dir => $dir, owner => $$,
         etcd      => $etcd eq '3.6' ? program('etcd') : 'etcd',
         port      => DynamicWeight::free_port(),
-        etcd_port => $first ? $first->{etcd_port} : DynamicWeight::free_port(),
-        peer_port => DynamicWeight::free_port(),
+        members   => $first ? $first->{members}
+            : [map { $class->etcd_member($_) } 0 .. ($opt{members} // 1) - 1],
         apiserver => $opt{apiserver} // [],
         nice      => $opt{nice} // 0,
         namespaces => {},
@@ -140,23 +143,6 @@ sub end {
     waitpid $pid, 0;
 }
 
-sub start_etcd {
-    my ($self) = @_;
-    my $clients = "http://127.0.0.1:$self->{etcd_port}";
-    my $peers = "http://127.0.0.1:$self->{peer_port}";
-    $self->{etcd_pid} = $self->spawn('etcd.log', $self->{etcd},
-        '--data-dir', "$self->{dir}/etcd", '--logger=zap',
-        '--log-outputs=stderr', '--unsafe-no-fsync',
-        '--listen-client-urls', $clients, '--advertise-client-urls', $clients,
-        '--listen-peer-urls', $peers,
-        '--initial-advertise-peer-urls', $peers,
-        '--initial-cluster', "default=$peers");
-    DynamicWeight::wait_for(sub {
-        `curl -s -m 2 $clients/health` =~ /true/ },
-        "etcd of $self->{name}", 60)
-        or die "etcd does not start: see $self->{dir}/etcd.log\n";
-}
-
 # What the API server is to note of each request: who asks what.
 use constant AUDIT_POLICY => <<'EOF';
 apiVersion: audit.k8s.io/v1
@@ -175,7 +161,7 @@ sub start {
         . "$self->{reader_token},reader,reader\n");
     $self->{pid} = $self->spawn($self->log_name,
         program('kubernetes'), 'kube-apiserver',
-        "--etcd-servers=http://127.0.0.1:$self->{etcd_port}",
+        '--etcd-servers=' . join(',', map { $_->{url} } @{$self->{members}}),
         "--cert-dir=$d/unused", "--tls-cert-file=$d/server.pem",
         "--tls-private-key-file=$d/server.key",
         "--client-ca-file=@{[$self->authority_file]}",
@@ -205,7 +191,7 @@ sub stop {
     return unless $$ == $self->{owner};
     $self->stop_controllers;
     $self->end(pid => 'KILL');
-    $self->end(etcd_pid => 'KILL');
+    $self->stop_etcd('KILL');
 }
 
 sub restart {
@@ -235,37 +221,6 @@ sub leave {
 
 sub freeze { kill 'STOP', $_[0]{pid} }
 sub thaw   { kill 'CONT', $_[0]{pid} }
-
-# Copies etcd's data aside, and puts the copy back: time goes back. Both
-# restart the API server.
-sub save_etcd {
-    my ($self, $name) = @_;
-    $self->around_etcd("rm -rf saved-$name && cp -a etcd saved-$name");
-}
-sub restore_etcd {
-    my ($self, $name) = @_;
-    $self->around_etcd("rm -rf etcd && cp -a saved-$name etcd");
-}
-
-sub around_etcd {
-    my ($self, $command) = @_;
-    $self->stop_apiserver('KILL');
-    $self->end('etcd_pid');
-    system("cd $self->{dir} && $command") == 0 or die "failed: $command\n";
-    $self->start_etcd;
-    return $self->start;
-}
-
-# Etcd forgets history up to now: the API server's watch cache does not.
-# With a restart afterwards, older versions are too old.
-sub compact {
-    my ($self) = @_;
-    my $etcd = "http://127.0.0.1:$self->{etcd_port}/v3/kv";
-    my $at = $json->decode(scalar `curl -s -d '{"key":"AA=="}' $etcd/range`);
-    my $revision = $at->{header}{revision};
-    `curl -s -d '{"revision":"$revision","physical":true}' $etcd/compaction`;
-    return $revision;
-}
 
 # ---- The API.
 

@@ -22,7 +22,10 @@ use constant LEASE_SECONDS => 40;
 # the 10 s between two renewals.
 use constant LOST_AFTER_SECONDS => 16;
 
-my @processes = qw(controllers scheduler kubelets rollouts);
+# Nodes with this label have kubelets that can be stopped apart from the others'.
+use constant APART => 'apart';
+
+my @processes = qw(controllers scheduler kubelets kubelets_apart rollouts);
 
 sub kubeconfig {
     my ($self) = @_;
@@ -44,7 +47,8 @@ current-context: it
 EOF
 }
 
-# Options: `controllers`: further ones of kube-controller-manager; `flags` of it.
+# Options: `controllers`: further ones of kube-controller-manager; `flags` of it;
+# `apart`: true where there are nodes with that label.
 sub start_controllers {
     my ($self, %opt) = @_;
     my $kubeconfig = $self->kubeconfig;
@@ -60,12 +64,22 @@ sub start_controllers {
         @{$opt{flags} // []});
     $self->{scheduler} = $self->spawn('kube-scheduler.log', $kubernetes,
         'kube-scheduler', @common);
-    $self->{kubelets} = $self->spawn('kwok.log',
+    my $of = '--manage-nodes-with-label-selector=';
+    $self->{kubelets} = $self->start_kubelets(0,
+        $opt{apart} ? "$of!${\APART}" : '--manage-all-nodes');
+    $self->{kubelets_apart} = $self->start_kubelets(1, $of . APART)
+        if $opt{apart};
+}
+
+sub start_kubelets {
+    my ($self, $number, @which) = @_;
+    my $subnet = 128 + $number;
+    return $self->spawn("kwok-$number.log",
         DynamicWeight::KubeCluster::program('kwok'),
-        "--kubeconfig=$kubeconfig", '--manage-all-nodes',
+        "--kubeconfig=@{[$self->kubeconfig]}", @which,
         "--config=$DynamicWeight::root/t/kube/kwok/stages.yaml",
         '--node-lease-duration-seconds=' . LEASE_SECONDS,
-        '--cidr=10.128.0.1/16');
+        "--cidr=10.$subnet.0.1/16");
 }
 
 sub stop_controllers {
@@ -73,8 +87,42 @@ sub stop_controllers {
     $self->end($_, 'KILL') for @processes;
 }
 
-sub freeze_kubelets { kill 'STOP', $_[0]{kubelets} }
-sub thaw_kubelets   { kill 'CONT', $_[0]{kubelets} }
+# All of them; or with 'kubelets_apart' those alone.
+sub freeze_kubelets { kill 'STOP', $_[0]{$_[1] // 'kubelets'} }
+sub thaw_kubelets   { kill 'CONT', $_[0]{$_[1] // 'kubelets'} }
+
+# As `kubectl drain` does: no pod comes to the node any more, and those that are
+# there are evicted. Returns when they are gone. uncordon() is its end.
+sub drain_node {
+    my ($self, $node) = @_;
+    $self->patch(Node => undef, $node, { spec => { unschedulable => \1 } });
+    my $on_it = '/api/v1/pods?fieldSelector=spec.nodeName%3D' . $node;
+    for my $pod (@{$self->call(GET => $on_it)->{items}}) {
+        my ($ns, $name) = @{$pod->{metadata}}{qw(namespace name)};
+        $self->call(POST => "/api/v1/namespaces/$ns/pods/$name/eviction",
+            { apiVersion => 'policy/v1', kind => 'Eviction',
+                metadata => { namespace => $ns, name => $name } });
+    }
+    DynamicWeight::wait_for(sub { !@{$self->call(GET => $on_it)->{items}} },
+        "$node to be drained", 120) or die "$node is not drained\n";
+}
+sub uncordon {
+    my ($self, $node) = @_;
+    $self->patch(Node => undef, $node, { spec => { unschedulable => undef } });
+}
+
+# The pods of an ingress controller, on the host network of a node each.
+sub ingress_controller {
+    my ($self, $ns, $name, $count) = @_;
+    my %labels = (app => $name);
+    $self->apply(Deployment => {
+        metadata => { namespace => $ns, name => $name },
+        spec => { replicas => $count + 0, selector => { matchLabels => \%labels },
+            template => { metadata => { labels => \%labels },
+                spec => { hostNetwork => \1, containers => [
+                    { name => 'ingress', image => 'ingress:1', ports => [
+                        { containerPort => 80, hostPort => 80 }] }] } } } });
+}
 
 # So many more of the ready pods are not ready any more, and KWOK leaves them
 # so; or all of those are its own again.
@@ -120,6 +168,16 @@ sub scale {
     my ($self, $ns, $name, $replicas) = @_;
     $self->patch(Deployment => $ns, $name,
         { spec => { replicas => $replicas + 0 } });
+}
+
+# As a scheduled autoscaler does it, which knows the subresource only, whatever
+# it scales.
+sub scale_by_subresource {
+    my ($self, $ns, $name, $replicas) = @_;
+    $self->call(PUT => "/apis/apps/v1/namespaces/$ns/deployments/$name/scale", {
+        apiVersion => 'autoscaling/v1', kind => 'Scale',
+        metadata => { namespace => $ns, name => $name },
+        spec => { replicas => $replicas + 0 } });
 }
 
 # A rolling release: the pods are to have this version.

@@ -139,13 +139,32 @@ sub nodes {
     my %name;
     for my $node (values %{$self->objects('Node')}) {
         next if ($node->{metadata}{labels}{role} // '') ne 'ingress';
-        next unless $all || grep { $_->{type} eq 'Ready' && $_->{status} eq 'True' }
-            @{$node->{status}{conditions} // []};
+        next unless $all || is_ready($node);
         my ($address) = grep { $_->{type} eq 'InternalIP' }
             @{$node->{status}{addresses} // []};
         $name{$address->{address}} = $node->{metadata}{name} if $address;
     }
     return \%name;
+}
+
+# The same of the nodes that have a pod labelled app=ingress that is ready (or
+# any), of those that nobody means to go.
+sub hosts {
+    my ($self, $all) = @_;
+    my %name;
+    for my $pod (values %{$self->objects('Pod')}) {
+        next if ($pod->{metadata}{labels}{app} // '') ne 'ingress'
+            || $pod->{metadata}{deletionTimestamp} || !$pod->{status}{hostIP};
+        next unless $all || is_ready($pod);
+        $name{$pod->{status}{hostIP}} = $pod->{spec}{nodeName};
+    }
+    return \%name;
+}
+
+sub is_ready {
+    my ($object) = @_;
+    return scalar grep { $_->{type} eq 'Ready' && $_->{status} eq 'True' }
+        @{$object->{status}{conditions} // []};
 }
 
 # The pods of each Service: { APP => [name of pod, ...] }. Those that are ready;

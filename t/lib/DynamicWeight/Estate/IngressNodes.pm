@@ -34,7 +34,7 @@ sub new {
 
 sub start {
     my ($self) = @_;
-    my $ready = "$self->{t}{dir}/ingress-" . $self->{kube}->name;
+    my $ready = "$self->{t}{dir}/ingress-$self->{addresses}[0]";
     unlink $ready;
     $self->{pid} = fork // die "fork: $!\n";
     if (!$self->{pid}) {

@@ -7,8 +7,8 @@ package DynamicWeight::Estate::Oracle;
 #   my $oracle = DynamicWeight::Estate::Oracle->new($t, [@edges],
 #       { A => $kube_a, B => $kube_b }, 'prod',
 #       { upstream => 'orders', cluster => 'A', source => 'service',
-#         app => 'orders', subnet => '127.0.1',
-#       ingress => 'orders' }, ...);
+#         app => 'orders', subnet => '127.0.1', ingress => 'orders',
+#         by_pods => 0 }, ...);
 #   ...
 #   my $found = $oracle->verdict($until);
 #
@@ -83,7 +83,8 @@ sub record {
     open $self->{out}, '>>', $self->{file} or die "$self->{file}: $!\n";
     my %informer;
     for my $name (sort keys %{$self->{clusters}}) {
-        my %kinds = map { $kind{$_->{source}} // 'EndpointSlice' => 1 }
+        my %kinds = map { ($kind{$_->{source}} // 'EndpointSlice' => 1,
+                $_->{by_pods} ? (Pod => 1) : ()) }
             grep { $_->{cluster} eq $name } @{$self->{lines}};
         $informer{$name} = DynamicWeight::Estate::Informer->new(
             $self->{clusters}{$name}, $self->{ns}, 'Node', 'Ingress',
@@ -120,9 +121,11 @@ sub record {
 # What each line of a cluster should weigh from now on, where that is new.
 sub note_cluster {
     my ($self, $name, $informer) = @_;
-    my $nodes = $informer->nodes;
-    my $all = $informer->nodes(1);
-    # Of more than half that are not Ready, none is left out.
+    my ($of_it) = grep { $_->{cluster} eq $name } @{$self->{lines}};
+    my $which = $of_it->{by_pods} ? 'hosts' : 'nodes';
+    my $nodes = $informer->$which;
+    my $all = $informer->$which(1);
+    # Of more than half that are not ready, none is left out.
     $nodes = $all if keys(%$nodes) * 2 < keys %$all;
     my $ingresses = $informer->objects('Ingress');
     my ($endpoints, %ready);
