@@ -20,7 +20,14 @@ use constant { NODES => 20, LOST => 3, PODS => 50 };
 
 my $estate = DynamicWeight::Estate->new(nodes => NODES, apart => { A => LOST },
     ingress_pods => ['B'], flags => ['--node-monitor-grace-period=16s']);
-$estate->make($_ => 'orders', PODS) for 'A', 'B';
+for my $name ('A', 'B') {
+    # So that pods come to all of them.
+    $estate->awaits(sub {
+        NODES == grep { DynamicWeight::Estate::Informer::is_ready($_)
+                && !$_->{spec}{taints} } $estate->cluster($name)->list('Node')
+    }, "$name has its nodes");
+    $estate->make($name => 'orders', PODS);
+}
 # What was asked of a node that hangs is asked of another one.
 my $lost = qr{upstream: "http://127\.0\.1\.(?:18|19|20):};
 $estate->expect(qr/upstream timed out .* $lost/,
@@ -31,19 +38,24 @@ $estate->expect(qr/upstream timed out .* $lost/,
 $estate->begin;
 $estate->linger(2);
 
+sub line {
+    my ($name) = @_;
+    my ($line) = grep { $_->{cluster} eq $name }
+        @{$estate->t->status->{upstreams}{orders}{clusters}};
+    return $line;
+}
+
 sub nodes_are {
     my ($name, $count) = @_;
-    $estate->awaits(sub {
-        my ($line) = grep { $_->{cluster} eq $name }
-            @{$estate->t->status->{upstreams}{orders}{clusters}};
-        $line->{used_nodes} == $count
-    }, "$count nodes of $name serve", 120);
+    $estate->awaits(sub { line($name)->{used_nodes} == $count },
+        "$count nodes of $name serve", 120);
 }
 
 $estate->mark("${\LOST} of A's ${\NODES} nodes hang");
 $estate->freeze_apart('A');
 nodes_are(A => NODES - LOST);
 $estate->mark('they are out');
+$estate->awaits(sub { line('A')->{pods} < PODS }, 'and pods with them');
 $estate->linger(3);
 $estate->mark('they are back');
 $estate->thaw_apart('A');

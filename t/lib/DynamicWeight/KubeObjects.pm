@@ -277,7 +277,10 @@ sub node {
         address => $node{external_address} } if $node{external_address};
     $self->apply(Node => {
         metadata => { name => $node{name},
-            labels => { role => 'ingress', %{$node{labels} // {}} } },
+            # As kubelets have it: the scheduler spreads pods by it.
+            labels => { role => 'ingress',
+                'kubernetes.io/hostname' => $node{name},
+                %{$node{labels} // {}} } },
         spec => {
             $node{cordoned} ? (unschedulable => JSON::PP::true) : (),
             $node{taint} ? (taints => [{ key => $node{taint},
