@@ -193,6 +193,12 @@ ok($t->wait_weights('orders', {%kvm, %bj, %sh}),
 is(peer('127.0.0.1')->{state}, 'drained', 'a server is drained like a node');
 is(peer('127.0.0.3')->{state}, 'down', 'and one that is down is not');
 is(peer('127.0.0.2')->{tuning}{reason}, 'half its size', 'a server says why');
+my %of = map { $_->{cluster} => $_ } @{$t->status->{upstreams}{orders}{clusters}};
+is($of{sh}{weight}, 40, 'a line tells what its cluster gives it');
+is_deeply($of{sh}{tuned}, { peers => 2, least => 25, most => 25 },
+    'and what its nodes weigh instead');
+is_deeply($of{bj}{tuned}, { peers => 1, least => 0, most => 0 },
+    'and that one of them is drained');
 $kvm{'127.0.0.1'} = 10;
 %bj = map { ("127.0.0.$_" => 60) } 11, 12;
 ok($t->wait_weights('orders', {%kvm, %bj, %sh}), 'given back by itself');

@@ -310,11 +310,11 @@ void UpdatePlanner::NoteWeight(uint32_t index,
   Line& line = lines_[index];
   const LineConfig& config = config_.lines[index];
   const std::string& cluster = config_.clusters[config.cluster].name;
-  if (!(line.weight == weight)) {
+  if (!line.weight || !line.weight->same_but_held(*weight)) {
     log_->Add(LogLine::Level::kNotice,
               WeightChangeText(config, cluster, line.weight, *weight), now_ms);
-    line.weight = weight;
   }
+  line.weight = weight;
   const bool short_of_slots = weight->ingress_nodes > weight->assigned_nodes();
   if (short_of_slots && line.warned_nodes != weight->ingress_nodes) {
     log_->Add(LogLine::Level::kWarn, SlotShortageText(config, cluster, *weight),

@@ -125,8 +125,29 @@ void WeightChangeLog::Restore(
   for (size_t i = 0; i < std::min(lines.size(), records_.size()); ++i) {
     if (lines[i]) records_[i] = *lines[i];
   }
-  const std::vector<Decision> decoded = DecodeDecisions(decisions);
-  decisions_.assign(decoded.begin(), decoded.end());
+  for (const Decision& decision : DecodeDecisions(decisions)) Add(decision);
+}
+
+void WeightChangeLog::Add(const Decision& decision) {
+  decisions_.push_back(decision);
+  auto it = decisions_of_.find(decision.upstream.view());
+  if (it == decisions_of_.end()) {
+    it = decisions_of_.emplace(decision.upstream.view(), 0u).first;
+  }
+  if (++it->second == 2) ++with_more_;
+  if (decisions_.size() > kMaxDecisions) MakeRoom();
+}
+
+// Drops the oldest one that is not its upstream's last.
+void WeightChangeLog::MakeRoom() {
+  auto drop = decisions_.begin();
+  auto of = decisions_of_.find(drop->upstream.view());
+  while (with_more_ != 0 && of->second == 1) {
+    of = decisions_of_.find((++drop)->upstream.view());
+  }
+  if (--of->second == 1) --with_more_;
+  if (of->second == 0) decisions_of_.erase(of);
+  decisions_.erase(drop);
 }
 
 bool WeightChangeLog::Note(uint32_t index,
@@ -138,7 +159,7 @@ bool WeightChangeLog::Note(uint32_t index,
   LineRecord record = MakeLineRecord(line, after);
   record.generation = records_[index].generation;
   record.changed_ms = records_[index].changed_ms;
-  if (!(before == after)) {
+  if (!before || !before->same_but_held(*after)) {
     Decision decision;
     decision.time_ms = clock_->UnixMs();
     decision.old_weight = before ? before->in_force() : 0;
@@ -151,8 +172,7 @@ bool WeightChangeLog::Note(uint32_t index,
       ++record.generation;
       record.changed_ms = decision.time_ms;
     }
-    decisions_.push_back(decision);
-    if (decisions_.size() > kMaxDecisions) decisions_.pop_front();
+    Add(decision);
     changed_ = true;
   }
   const bool same = std::memcmp(&record, &records_[index], sizeof record) == 0;

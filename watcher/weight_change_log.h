@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -88,7 +89,8 @@ class WeightChangeLog {
                std::string_view decisions);
 
   // A line was planned: what it weighed before, what it weighs now. Whether
-  // its record has changed.
+  // its record has changed. It is a decision unless only a freeze begins or
+  // ends, or what was held turns out to be so.
   bool Note(uint32_t line, const std::optional<LineWeight>& before,
             const std::optional<LineWeight>& after);
 
@@ -103,14 +105,20 @@ class WeightChangeLog {
   bool changed() const { return changed_; }
 
   // The last kMaxDecisions as bytes for shared memory; "" when there is no new
-  // one since the last call.
+  // one since the last call. An upstream's last one stays for as long as
+  // another upstream has more.
   std::string EncodeDecisions();
 
  private:
+  void Add(const Decision& decision);
+  void MakeRoom();
+
   const WatcherConfig& config_;
   const Clock* clock_;
   std::vector<LineRecord> records_;
   std::deque<Decision> decisions_;
+  std::map<std::string, uint32_t, std::less<>> decisions_of_;  // by upstream
+  uint32_t with_more_ = 0;  // upstreams that have more than one
   bool changed_ = false;
 };
 

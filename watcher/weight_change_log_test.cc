@@ -82,6 +82,51 @@ TEST_F(WeightJournalTest, KeepsTheLast256) {
   EXPECT_EQ(decisions.back().new_weight, 300u);
 }
 
+TEST_F(WeightJournalTest, ABusyUpstreamLeavesTheLastDecisionOfOthers) {
+  config_.lines[1].upstream = "payments";
+  change_log_.Note(1, std::nullopt, Weigh(2, 1, 20));
+  change_log_.Note(1, Weigh(2, 1, 20), Weigh(3, 1, 30));
+  for (uint32_t i = 0; i < 1000; i++) {
+    change_log_.Note(0, Weigh(i, 1, i), Weigh(i + 1, 1, i + 1));
+  }
+  WeightChangeLog successor(config_, &clock_);
+  successor.Restore({}, change_log_.EncodeDecisions());
+  for (uint32_t i = 1000; i < 2000; i++) {
+    successor.Note(0, Weigh(i, 1, i), Weigh(i + 1, 1, i + 1));
+  }
+  const auto decisions = DecodeDecisions(successor.EncodeDecisions());
+  ASSERT_EQ(decisions.size(), kMaxDecisions);
+  EXPECT_EQ(decisions[0].upstream.view(), "payments");
+  EXPECT_EQ(decisions[0].new_weight, 30u);
+  EXPECT_EQ(decisions[1].new_weight, 1746u);
+  EXPECT_EQ(decisions.back().new_weight, 2000u);
+}
+
+TEST_F(WeightJournalTest, OfManyUpstreamsTheLastOnesStay) {
+  for (uint32_t i = 0; i < 300; i++) {
+    config_.lines[0].upstream = "app-" + std::to_string(i);
+    change_log_.Note(0, std::nullopt, Weigh(1, 1, 10));
+  }
+  const auto decisions = DecodeDecisions(change_log_.EncodeDecisions());
+  ASSERT_EQ(decisions.size(), kMaxDecisions);
+  EXPECT_EQ(decisions.front().upstream.view(), "app-44");
+  EXPECT_EQ(decisions.back().upstream.view(), "app-299");
+}
+
+TEST_F(WeightJournalTest, NoNumberChangesNoDecision) {
+  LineWeight frozen = Weigh(12, 3, 40);
+  frozen.frozen = true;
+  change_log_.Note(0, std::nullopt, Weigh(12, 3, 40));
+  change_log_.EncodeDecisions();
+  EXPECT_TRUE(change_log_.Note(0, Weigh(12, 3, 40), frozen));
+  EXPECT_EQ(change_log_.record(0).frozen, 1u);
+  EXPECT_TRUE(change_log_.Note(0, frozen, Weigh(12, 3, 40)));
+  EXPECT_EQ(change_log_.EncodeDecisions(), "");
+  change_log_.Note(0, frozen, Weigh(30, 3, 100));
+  EXPECT_EQ(DecodeDecisions(change_log_.EncodeDecisions()).back().why.view(),
+            "pods 12 -> 30, nodes 3, no longer frozen");
+}
+
 TEST_F(WeightJournalTest, ASuccessorGoesOn) {
   change_log_.Note(0, std::nullopt, Weigh(12, 3, 40));
   WeightChangeLog successor(config_, &clock_);

@@ -23,10 +23,13 @@
 namespace dynweight {
 namespace {
 
-constexpr uint64_t kTableMagic = 0x3742542d74687764;  // "dwht-TB7"
+constexpr uint64_t kTableMagic = 0x3842542d74687764;  // "dwht-TB8"
 
 // A word of `active`: the tag of the occupant above the number of connections.
 constexpr uint64_t kCountMask = UINT32_MAX;
+
+// Rows of `active` that are of no slot.
+constexpr size_t kMoreRows = 2;
 
 uint32_t Tag(uint64_t generation) { return static_cast<uint32_t>(generation); }
 uint32_t TagOf(uint64_t word) { return static_cast<uint32_t>(word >> 32); }
@@ -100,9 +103,9 @@ uint32_t PeerTable::ActiveStride(uint32_t workers) {
 }
 
 size_t PeerTable::Bytes(uint32_t capacity, uint32_t workers) {
-  return WholeCacheLines(ActiveOffset(capacity) + (size_t{capacity} + 1) *
-                                                      ActiveStride(workers) *
-                                                      sizeof(*active_));
+  return WholeCacheLines(ActiveOffset(capacity) +
+                         (size_t{capacity} + kMoreRows) *
+                             ActiveStride(workers) * sizeof(*active_));
 }
 
 PeerTable PeerTable::Create(void* memory, uint32_t capacity, uint32_t workers) {
@@ -114,7 +117,7 @@ PeerTable PeerTable::Create(void* memory, uint32_t capacity, uint32_t workers) {
     new (&table.weights_[i]) std::atomic<uint32_t>(0);
     new (&table.slots_[i]) Slot();
   }
-  const size_t words = (size_t{capacity} + 1) * table.active_stride_;
+  const size_t words = (size_t{capacity} + kMoreRows) * table.active_stride_;
   for (size_t i = 0; i < words; i++) {
     new (&table.active_[i]) std::atomic<uint64_t>(0);
   }
@@ -232,7 +235,7 @@ bool PeerTable::Read(uint32_t slot, Peer* peer) const {
 void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
   if (worker >= workers()) return;
   // One writer: no need for an atomic addition.
-  std::atomic<uint64_t>& total = ActiveWord(capacity(), worker);
+  std::atomic<uint64_t>& total = ActiveWord(TotalRow(), worker);
   total.store(total.load(std::memory_order_relaxed) + 1,
               std::memory_order_relaxed);
   std::atomic<uint64_t>& active = ActiveWord(slot, worker);
@@ -252,7 +255,7 @@ void PeerTable::Acquire(uint32_t slot, uint64_t generation, uint32_t worker) {
 
 void PeerTable::Release(uint32_t slot, uint64_t generation, uint32_t worker) {
   if (worker >= workers()) return;
-  std::atomic<uint64_t>& total = ActiveWord(capacity(), worker);
+  std::atomic<uint64_t>& total = ActiveWord(TotalRow(), worker);
   const uint64_t all = total.load(std::memory_order_relaxed);
   if (all != 0) total.store(all - 1, std::memory_order_relaxed);
   std::atomic<uint64_t>& active = ActiveWord(slot, worker);
@@ -263,8 +266,8 @@ void PeerTable::Release(uint32_t slot, uint64_t generation, uint32_t worker) {
 
 void PeerTable::ClearWorker(uint32_t worker) {
   if (worker >= workers()) return;
-  for (uint32_t slot = 0; slot <= capacity(); slot++) {
-    ActiveWord(slot, worker).store(0, std::memory_order_relaxed);
+  for (uint32_t row = 0; row < capacity() + kMoreRows; row++) {
+    ActiveWord(row, worker).store(0, std::memory_order_relaxed);
   }
 }
 
@@ -280,13 +283,31 @@ uint32_t PeerTable::Active(uint32_t slot) const {
   return sum;
 }
 
-uint32_t PeerTable::ActiveTotal() const {
+void PeerTable::BeginRetry(uint32_t worker) {
+  if (worker >= workers()) return;
+  std::atomic<uint64_t>& retries = ActiveWord(RetryRow(), worker);
+  retries.store(retries.load(std::memory_order_relaxed) + 1,
+                std::memory_order_relaxed);
+}
+
+void PeerTable::EndRetry(uint32_t worker) {
+  if (worker >= workers()) return;
+  std::atomic<uint64_t>& retries = ActiveWord(RetryRow(), worker);
+  const uint64_t all = retries.load(std::memory_order_relaxed);
+  if (all != 0) retries.store(all - 1, std::memory_order_relaxed);
+}
+
+uint32_t PeerTable::SumOf(uint32_t row) const {
   uint32_t sum = 0;
   for (uint32_t worker = 0; worker < workers(); worker++) {
     sum += static_cast<uint32_t>(
-        ActiveWord(capacity(), worker).load(std::memory_order_relaxed));
+        ActiveWord(row, worker).load(std::memory_order_relaxed));
   }
   return sum;
 }
+
+uint32_t PeerTable::ActiveTotal() const { return SumOf(TotalRow()); }
+
+uint32_t PeerTable::Retries() const { return SumOf(RetryRow()); }
 
 }  // namespace dynweight

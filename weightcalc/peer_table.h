@@ -7,8 +7,9 @@
 //
 //   weights[capacity]       what the pick index is built from, packed
 //   slots[capacity]         per peer: identity (seqlock), health, counters
-//   active[capacity + 1][workers]   connections, one word per peer and worker
-//                           process, and one per process for all of them
+//   active[capacity + 2][workers]   connections, one word per peer and worker
+//                           process, one per process for all of them, and one
+//                           for those that are retries
 //
 // A slot holds at most one peer. Its generation is a sequence lock: odd while
 // the writer rewrites the identity, else it names the slot's present occupant.
@@ -86,6 +87,13 @@ struct PeerCounters {
   std::atomic<int64_t> down_since_ms;  // taken out then, in health's time; 0:
                                        // it is not
   std::atomic<uint64_t> downtime_ms;   // previous times out, together
+};
+
+// Of all peers of a table; as PeerCounters.
+struct RetryCounters {
+  std::atomic<uint64_t> retries;  // begun
+  std::atomic<uint64_t> refused;  // attempts that failed and were not followed
+                                  // by another one, for want of budget
 };
 
 class PeerTable {
@@ -203,6 +211,15 @@ class PeerTable {
   // Connections of all workers to all peers, those that left their slots
   // included. O(workers).
   uint32_t ActiveTotal() const;
+  // Counts one of these connections as a retry, and takes it back. As Acquire()
+  // and Release(), with which they are called, a table for all peers of an
+  // upstream.
+  void BeginRetry(uint32_t worker);
+  void EndRetry(uint32_t worker);
+  // Retries of all workers that run. O(workers).
+  uint32_t Retries() const;
+  RetryCounters& retry_counters() { return header_->retries; }
+  const RetryCounters& retry_counters() const { return header_->retries; }
 
  private:
   struct alignas(64) Header {
@@ -214,6 +231,7 @@ class PeerTable {
     alignas(64) std::atomic<uint64_t> version;
     std::atomic<uint64_t> health_version;
     alignas(64) std::atomic<uint64_t> picks;
+    RetryCounters retries;
   };
 
   // A generation is a counter that moves with each rewrite, above two flags. A
@@ -250,9 +268,13 @@ class PeerTable {
   static size_t SlotsOffset(uint32_t capacity);
   static size_t ActiveOffset(uint32_t capacity);
   static uint32_t ActiveStride(uint32_t workers);
-  std::atomic<uint64_t>& ActiveWord(uint32_t slot, uint32_t worker) const {
-    return active_[size_t{slot} * active_stride_ + worker];
+  // Rows after the slots': all connections, retries.
+  uint32_t TotalRow() const { return capacity(); }
+  uint32_t RetryRow() const { return capacity() + 1; }
+  std::atomic<uint64_t>& ActiveWord(uint32_t row, uint32_t worker) const {
+    return active_[size_t{row} * active_stride_ + worker];
   }
+  uint32_t SumOf(uint32_t row) const;
   uint64_t BeginRewrite(uint32_t slot);
   void Rewrite(uint32_t slot, const PeerIdentity* identity);
 

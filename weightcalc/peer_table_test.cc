@@ -323,6 +323,25 @@ TEST_F(PeerTableTest, ADrainedPeersConnectionsStillCount) {
   EXPECT_EQ(table_->Active(1), 0u);
 }
 
+TEST_F(PeerTableTest, RetriesAreCountedApart) {
+  const uint64_t generation = Assign(1, 1);
+  for (uint32_t worker = 0; worker < kWorkers; worker++) {
+    table_->Acquire(1, generation, worker);
+    table_->BeginRetry(worker);
+  }
+  EXPECT_EQ(table_->Retries(), 3u);
+  EXPECT_EQ(table_->ActiveTotal(), 3u);
+  EXPECT_EQ(table_->Active(1), 3u);
+  table_->EndRetry(0);
+  table_->EndRetry(0);
+  EXPECT_EQ(table_->Retries(), 2u) << "none is taken back twice";
+  table_->ClearWorker(1);
+  EXPECT_EQ(table_->Retries(), 1u) << "what a dead worker held is forgotten";
+  table_->BeginRetry(kWorkers);
+  table_->EndRetry(kWorkers);
+  EXPECT_EQ(table_->Retries(), 1u) << "who has no column counts nothing";
+}
+
 TEST_F(PeerTableTest, ClearWorkerForgetsThatWorkersConnectionsOnly) {
   const uint64_t generation = Assign(1, 5);
   const uint64_t other = Assign(7, 6);

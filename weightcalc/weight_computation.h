@@ -39,12 +39,17 @@ struct LineWeight {
 
   uint64_t assigned_nodes() const { return used_nodes + drained_nodes; }
 
+  // Whether nothing differs but that it is frozen or provisional.
+  bool same_but_held(const LineWeight& other) const {
+    return pods == other.pods && ingress_nodes == other.ingress_nodes &&
+           used_nodes == other.used_nodes &&
+           drained_nodes == other.drained_nodes && weight == other.weight &&
+           no_ingress == other.no_ingress && scale == other.scale;
+  }
+
   friend bool operator==(const LineWeight& a, const LineWeight& b) {
-    return a.pods == b.pods && a.ingress_nodes == b.ingress_nodes &&
-           a.used_nodes == b.used_nodes && a.drained_nodes == b.drained_nodes &&
-           a.weight == b.weight && a.frozen == b.frozen &&
-           a.provisional == b.provisional && a.no_ingress == b.no_ingress &&
-           a.scale == b.scale;
+    return a.same_but_held(b) && a.frozen == b.frozen &&
+           a.provisional == b.provisional;
   }
 };
 

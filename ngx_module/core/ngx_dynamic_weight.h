@@ -24,13 +24,14 @@
 //   ..._resolve.cc        what only the whole configuration tells
 //   ..._peer.cc           a request, from its peer's choice to its end, with
 //                         _keepalive.cc, _idle.cc, _session.cc,
-//                         _connection_key.cc and _variable.cc
+//                         _connection_key.cc, _retries.cc and _variable.cc
 //   ..._status.cc         the status location; see ..._status.h and status/
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_H_
 
 #include "ngx_module/core/nginx.hpp"
+#include "ngx_module/core/ngx_dynamic_weight_place.h"
 
 #include <atomic>
 #include <string_view>
@@ -43,19 +44,12 @@
 #include "weightcalc/consistent_hash.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/pick_sequence.h"
+#include "weightcalc/retry_budget.h"
 #include "weightcalc/serving_weights.h"
 #include "weightcalc/sampling_window.h"
 #include "weightcalc/shared_document.h"
 #include "weightcalc/shared_record.h"
 #include "weightcalc/tuning.h"
-
-
-/* where a directive stands, for errors found after it was read */
-
-typedef struct {
-    u_char                               *file;
-    ngx_uint_t                            line;
-} ngx_dynamic_weight_place_t;
 
 
 /* an ingress_nodes or instances line of an upstream */
@@ -215,6 +209,8 @@ struct ngx_http_dynamic_weight_srv_conf_s {
     ngx_msec_t                            keepalive_timeout;
     ngx_dynamic_weight_place_t            keepalive_place;
     ngx_dynamic_weight_place_t            stock_place;  /* of nginx's own */
+    dynweight::RetryBudget                retries;
+    ngx_dynamic_weight_place_t            retries_place;
     unsigned                              keepalive_total:1;  /* per worker */
     unsigned                              keepalive_local:1;  /* by location */
     unsigned                              keepalive_before:1;  /* the method */
@@ -313,26 +309,6 @@ char *ngx_http_dynamic_weight_coalesce(ngx_conf_t *cf, ngx_command_t *cmd,
 
 char *ngx_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-
-/* an error at a place of the configuration that was read before */
-
-template <typename... Args>
-ngx_int_t
-ngx_dynamic_weight_wrong(ngx_conf_t *cf,
-    const ngx_dynamic_weight_place_t &place, const char *format,
-    Args... args)
-{
-    u_char  text[NGX_MAX_CONF_ERRSTR], *last;
-
-    last = ngx_snprintf(text, NGX_MAX_CONF_ERRSTR - 1, format, args...);
-    *last = '\0';
-
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0, "%s in %s:%ui",
-                  text, place.file, place.line);
-
-    return NGX_ERROR;
-}
-
 
 /* _upstream.cc */
 
@@ -459,6 +435,11 @@ ngx_int_t ngx_http_dynamic_weight_resolve_stock(ngx_conf_t *cf,
 
 /* directives that other modules have for upstreams: "a", "b" or "c" */
 std::string ngx_http_dynamic_weight_foreign(ngx_conf_t *cf, bool methods);
+
+/* _retries.cc */
+
+char *ngx_http_dynamic_weight_retries(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* _variable.cc */
 

@@ -19,6 +19,29 @@ typedef struct {
 } ngx_dynamic_weight_user_t;
 
 
+/*
+ * Who runs `nginx -t` is told, too, where the error log that the configuration
+ * asks for has no warnings.
+ */
+
+template <typename... Args>
+static void
+ngx_dynamic_weight_warn(ngx_log_t *log, const char *format, Args... args)
+{
+    u_char  text[NGX_MAX_ERROR_STR], *last;
+
+    last = ngx_snprintf(text, NGX_MAX_ERROR_STR - 1, format, args...);
+    *last = '\0';
+
+    if (ngx_test_config && log->log_level < NGX_LOG_WARN) {
+        ngx_log_stderr(0, "[warn] %s", text);
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0, "%s", text);
+}
+
+
 /* `want`: a sum of 4 (read), 2 (write), 1 (search), as in a mode */
 
 static bool
@@ -139,7 +162,7 @@ ngx_dynamic_weight_check_cluster(ngx_log_t *log,
         closed = ngx_dynamic_weight_obstacle(user, *file, 4);
 
         if (!closed.empty()) {
-            ngx_log_error(NGX_LOG_WARN, log, 0,
+            ngx_dynamic_weight_warn(log,
                           "\"%s\" of cluster \"%s\" can't be read by the "
                           "workers' user \"%s\": correct owner or mode of "
                           "\"%s\", for %s:%ui",
@@ -166,7 +189,7 @@ ngx_dynamic_weight_check_tuning(
                                          dmcf->config->tuning_file, 4);
 
     if (!closed.empty()) {
-        ngx_log_error(NGX_LOG_WARN, dmcf->cycle->log, 0,
+        ngx_dynamic_weight_warn(dmcf->cycle->log,
                       "tuning file \"%V\" can't be read by the workers' user "
                       "\"%s\", so no change of it will count: correct owner or "
                       "mode of \"%s\", for %s:%ui",
@@ -193,7 +216,7 @@ ngx_dynamic_weight_check_state(
     closed = ngx_dynamic_weight_obstacle(user, directory, 7);
 
     if (!closed.empty()) {
-        ngx_log_error(NGX_LOG_WARN, dmcf->cycle->log, 0,
+        ngx_dynamic_weight_warn(dmcf->cycle->log,
                       "state \"%V\" can't be written by the workers' user "
                       "\"%s\": give \"%s\" to that user, or name a directory "
                       "that does not exist yet, in %s:%ui",

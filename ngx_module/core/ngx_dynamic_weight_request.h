@@ -6,6 +6,7 @@
 //   ..._idle.h        those that nobody uses at the moment
 //   ..._session.cc    the TLS session that a new one begins with
 //   ..._connection_key.cc        which of them would do
+//   ..._retries.cc    whether it may have another attempt
 //   ..._variable.cc   what it says of its attempts
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_REQUEST_H_
@@ -59,6 +60,7 @@ struct ngx_http_dynamic_weight_request_s {
     unsigned                             backup:1;  /* primary ones are done */
     unsigned                             ntried:4;  /* in this group */
     unsigned                             nameless:1;  /* see _connection_key.cc */
+    unsigned                             retry:1;   /* not its first attempt */
     uint32_t                             tried[NGX_HTTP_DW_TRIED];
     uintptr_t                           *bitmap;
 
@@ -159,6 +161,18 @@ ngx_int_t ngx_http_dynamic_weight_set_session(ngx_peer_connection_t *pc,
 void ngx_http_dynamic_weight_save_session(ngx_peer_connection_t *pc,
     void *data);
 #endif
+
+/* _retries.cc */
+
+/*
+ * An attempt begins, is over. `again`: the same one, by another connection.
+ */
+void ngx_http_dynamic_weight_begin_retry(ngx_http_dynamic_weight_request_t *rd,
+    bool again);
+void ngx_http_dynamic_weight_end_retry(ngx_http_dynamic_weight_request_t *rd);
+
+/* after one that failed, and is over: whether it may be followed by another */
+bool ngx_http_dynamic_weight_may_retry(ngx_http_dynamic_weight_request_t *rd);
 
 /* _variable.cc: makes rd known to the request's variables */
 

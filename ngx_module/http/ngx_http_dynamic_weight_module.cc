@@ -88,6 +88,13 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
       0,
       NULL },
 
+    { ngx_string("dynamic_weight_retries"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE12,
+      ngx_http_dynamic_weight_retries,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     /* nginx's own, which this module stands before: see _stock.cc */
 
     { ngx_string("keepalive"),
@@ -263,6 +270,7 @@ ngx_http_dynamic_weight_create_srv_conf(ngx_conf_t *cf)
     dscf->keepalive_requests = NGX_CONF_UNSET_UINT;
     dscf->keepalive_time = NGX_CONF_UNSET_MSEC;
     dscf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
+    dscf->retries = dynweight::RetryBudget();
 
     return dscf;
 }

@@ -61,6 +61,7 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     rd->conf = dscf;
     rd->group = NULL;
     rd->again = 0;
+    rd->retry = 0;
     rd->backup = 0;
     rd->ntried = 0;
     rd->bitmap = NULL;
@@ -147,6 +148,8 @@ ngx_http_dynamic_weight_get_peer(ngx_peer_connection_t *pc, void *data)
 
     group->zone.table->Acquire(rd->slot, rd->generation,
                                ngx_dynamic_weight_column);
+
+    ngx_http_dynamic_weight_begin_retry(rd, again);
 
     /* before any variable is evaluated: $upstream_addr has this peer, then */
     rd->request->upstream->state->peer = pc->name;
@@ -324,6 +327,8 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
     table->Release(rd->slot, rd->generation,
                    ngx_dynamic_weight_column);
 
+    ngx_http_dynamic_weight_end_retry(rd);
+
     /*
      * Another peer may occupy the slot by now; what this request learned is
      * not about it.
@@ -344,6 +349,14 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     if (pc->tries) {
         pc->tries--;
+    }
+
+    /* an attempt that went well has no state */
+
+    if (pc->tries && state && !stale
+        && !ngx_http_dynamic_weight_may_retry(rd))
+    {
+        pc->tries = 0;
     }
 }
 

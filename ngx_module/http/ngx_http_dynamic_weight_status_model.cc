@@ -138,6 +138,7 @@ ngx_http_dynamic_weight_model_upstream(
     upstream.method = dscf->least_conn ? "least_conn"
                       : dscf->hash_key ? "hash" : "round_robin";
     upstream.base = dscf->base;
+    upstream.retries = dscf->retries;
     upstream.ready = &root->areas[1 + root->nviews
                                   + dscf->primary.conf.id].ready;
 

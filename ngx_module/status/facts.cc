@@ -137,6 +137,9 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
 
   const PeerCounters& counters = table.counters(slot_);
   facts->weight = table.weight(slot_);
+  facts->rule = group_->marks == nullptr
+                    ? uint16_t{0}
+                    : group_->marks[slot_].load(std::memory_order_relaxed);
   facts->active = table.Active(slot_);
   facts->requests = Load(counters.requests);
   facts->fails = Load(counters.fails);
@@ -181,6 +184,12 @@ void PeerSum::Add(const PeerFacts& facts) {
   ++peers;
   if (facts.state == PeerState::kUp) ++serving;
   if (IsOut(facts.state)) ++failed;
+  if (facts.rule == 0) return;
+  ++tuned;
+  if (facts.weight == 0) return;
+  tuned_least =
+      tuned_most == 0 ? facts.weight : std::min(tuned_least, facts.weight);
+  tuned_most = std::max(tuned_most, facts.weight);
 }
 
 void UpstreamSums::Add(const UpstreamModel& upstream, const PeerFacts& facts) {

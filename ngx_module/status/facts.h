@@ -65,6 +65,7 @@ struct PeerFacts {
   uint64_t downtime_ms = 0;
   int64_t selected = 0;  // Unix seconds; 0: never
   uint64_t recent = 0;   // requests of the window
+  uint16_t rule = 0;     // 1 + the index of the tuning's that decides; 0: none
 
   // Of a node: its cluster and its name. "" for a server, or without a name.
   std::string_view cluster() const {
@@ -126,6 +127,11 @@ struct PeerSum {
   uint32_t serving = 0;  // state up
   uint32_t failed = 0;   // state unavail, checking or unhealthy
   uint32_t active = 0;
+  // Those over which a rule of the tuning decides, and what they weigh that get
+  // requests; 0: none does.
+  uint32_t tuned = 0;
+  uint32_t tuned_least = 0;
+  uint32_t tuned_most = 0;
 
   void Add(const PeerFacts& facts);
 };

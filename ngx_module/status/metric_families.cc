@@ -127,6 +127,23 @@ constexpr ClusterFamily kClusterFamilies[] = {
     {kProbeTargets, ",result=\"unknown\"", true, UnprobedTargets},
 };
 
+constexpr UpstreamFamily kUpstreamFamilies[] = {
+    {{"upstream_retries_total", "counter",
+      "Further attempts of requests whose earlier ones failed."},
+     [](const UpstreamSample& sample, std::string* out) {
+       AppendNumber(sample.retries, out);
+       return true;
+     }},
+    {{"upstream_retries_refused_total", "counter",
+      "Attempts that failed and were not followed by another one because the "
+      "retry budget was spent."},
+     [](const UpstreamSample& sample, std::string* out) {
+       if (!sample.retries_refused) return false;
+       AppendNumber(*sample.retries_refused, out);
+       return true;
+     }},
+};
+
 template <auto kMember>
 bool RecordValue(const LineSample& sample, std::string* out) {
   if (!sample.record || !sample.record->known) return false;
@@ -162,6 +179,12 @@ constexpr LineFamily kLineFamilies[] = {
     {{"upstream_cluster_frozen", "gauge",
       "1: held by tuning, whatever the cluster says."},
      RecordValue<&LineRecord::frozen>},
+    {{"upstream_cluster_tuned_servers", "gauge",
+      "Peers over which a rule of the tuning file decides."},
+     [](const LineSample& sample, std::string* out) {
+       AppendNumber(sample.sum.tuned, out);
+       return true;
+     }},
     {{"upstream_cluster_weight_changes_total", "counter",
       "How often that weight has changed."},
      [](const LineSample& sample, std::string* out) {
@@ -255,6 +278,9 @@ constexpr ServerFamily kServerFamilies[] = {
 }  // namespace
 
 absl::Span<const ClusterFamily> ClusterFamilies() { return kClusterFamilies; }
+absl::Span<const UpstreamFamily> UpstreamFamilies() {
+  return kUpstreamFamilies;
+}
 absl::Span<const LineFamily> LineFamilies() { return kLineFamilies; }
 absl::Span<const ServerFamily> ServerFamilies() { return kServerFamilies; }
 

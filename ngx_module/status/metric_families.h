@@ -26,6 +26,12 @@ struct ClusterFamily {
   void (*append)(const ClusterStatus& status, std::string* out);
 };
 
+struct UpstreamFamily {
+  MetricHead head;
+  // False: there is no such sample.
+  bool (*append)(const UpstreamSample& sample, std::string* out);
+};
+
 struct LineFamily {
   MetricHead head;
   // False: there is no such sample.
@@ -42,6 +48,7 @@ struct ServerFamily {
 
 // In the order in which they are printed.
 absl::Span<const ClusterFamily> ClusterFamilies();
+absl::Span<const UpstreamFamily> UpstreamFamilies();
 absl::Span<const LineFamily> LineFamilies();
 absl::Span<const ServerFamily> ServerFamilies();
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "ngx_module/status/metric_families.h"
 #include "ngx_module/status/metrics_snapshot.h"
 #include "ngx_module/status/number_text.h"
@@ -46,6 +47,7 @@ class Metrics : public Document {
     kBegin,
     kClusters,
     kGather,
+    kUpstreams,
     kLines,
     kServers,
     kNodes,
@@ -60,7 +62,9 @@ class Metrics : public Document {
   void Tuning();
   // True after the last sample of all.
   bool Clusters();
-  bool Lines();
+  template <typename Family, typename Sample>
+  bool Print(absl::Span<const Family> families,
+             const std::vector<Sample>& samples);
   bool Servers();
   bool Nodes();
   void Server(const ServerFamily& family, const ServerSample& sample);
@@ -88,10 +92,15 @@ bool Metrics::Step(const Moment& now, std::string* out) {
       if (Clusters()) phase_ = Phase::kGather;
       break;
     case Phase::kGather:
-      if (walk_.Step(now, snapshot_.get())) phase_ = Phase::kLines;
+      if (walk_.Step(now, snapshot_.get())) phase_ = Phase::kUpstreams;
+      break;
+    case Phase::kUpstreams:
+      if (Print(UpstreamFamilies(), snapshot_->upstreams())) {
+        phase_ = Phase::kLines;
+      }
       break;
     case Phase::kLines:
-      if (!Lines()) break;
+      if (!Print(LineFamilies(), snapshot_->lines())) break;
       if (query_.peers == AskedPeers::kNone) return true;
       phase_ = Phase::kServers;
       break;
@@ -176,9 +185,11 @@ bool Metrics::Clusters() {
   return EndSamples(clusters_.size(), ClusterFamilies().size());
 }
 
-bool Metrics::Lines() {
-  const LineFamily& family = LineFamilies()[family_];
-  const std::vector<LineSample>& samples = snapshot_->lines();
+// Of upstreams or of lines.
+template <typename Family, typename Sample>
+bool Metrics::Print(absl::Span<const Family> families,
+                    const std::vector<Sample>& samples) {
+  const Family& family = families[family_];
   if (sample_ == 0) Head(family.head);
   const size_t end = std::min(sample_ + kStepSamples, samples.size());
   for (; sample_ < end; ++sample_) {
@@ -192,7 +203,7 @@ bool Metrics::Lines() {
     *out_ += value_;
     *out_ += '\n';
   }
-  return EndSamples(samples.size(), LineFamilies().size());
+  return EndSamples(samples.size(), families.size());
 }
 
 bool Metrics::Servers() {

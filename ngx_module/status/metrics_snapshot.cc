@@ -44,6 +44,7 @@ void MetricsSnapshot::Leave(std::unique_ptr<MetricsSnapshot> snapshot) {
 
 void MetricsSnapshot::Clear() {
   labels_.clear();
+  upstreams_.clear();
   servers_.clear();
   nodes_.clear();
   lines_.clear();
@@ -60,6 +61,7 @@ void MetricsSnapshot::Reserve(const StatusQuery& query) {
     }
     lines += upstream.lines.size() + 2;
   }
+  upstreams_.reserve(AskedUpstreams(query).size());
   labels_.reserve(servers * kLabelBytes);
   servers_.reserve(servers);
   nodes_.reserve(servers);
@@ -70,6 +72,13 @@ void MetricsSnapshot::OnUpstream(const UpstreamModel& upstream,
                                  const UpstreamSums& sums) {
   std::string name;
   AppendLabel("upstream=\"", upstream.name, &name);
+  const RetryCounters& retries = upstream.groups[0].table->retry_counters();
+  upstreams_.push_back(
+      {name, retries.retries.load(std::memory_order_relaxed), std::nullopt});
+  if (upstream.retries.limited()) {
+    upstreams_.back().retries_refused =
+        retries.refused.load(std::memory_order_relaxed);
+  }
   const auto add = [&](const PeerSum& sum, size_t group) -> LineSample& {
     lines_.push_back({name, std::nullopt, sum, sums.group[group]});
     return lines_.back();

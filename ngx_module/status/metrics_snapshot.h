@@ -52,6 +52,12 @@ struct NodeSample {
   decltype(PeerIdentity::node) name;
 };
 
+struct UpstreamSample {
+  std::string labels;
+  uint64_t retries = 0;
+  std::optional<uint64_t> retries_refused;  // nothing: there is no budget
+};
+
 // A line of ingress nodes, or the servers of a group.
 struct LineSample {
   std::string labels;
@@ -75,6 +81,7 @@ class MetricsSnapshot : public UpstreamVisitor {
   void OnPeer(const UpstreamModel& upstream, const UpstreamSums& sums,
               const PeerFacts& facts) override;
 
+  const std::vector<UpstreamSample>& upstreams() const { return upstreams_; }
   const std::vector<ServerSample>& servers() const { return servers_; }
   const std::vector<NodeSample>& nodes() const { return nodes_; }
   const std::vector<LineSample>& lines() const { return lines_; }
@@ -90,6 +97,7 @@ class MetricsSnapshot : public UpstreamVisitor {
                           const PeerFacts& facts);
 
   std::string labels_;
+  std::vector<UpstreamSample> upstreams_;
   std::vector<ServerSample> servers_;
   std::vector<NodeSample> nodes_;
   std::vector<LineSample> lines_;

@@ -102,6 +102,24 @@ TEST_F(MetricsTest, AMetricStandsTogetherUnderOneHead) {
   EXPECT_EQ(samples.at({"info", {{"nginx", "1.22.1"}}}), "1");
 }
 
+TEST_F(MetricsTest, RetriesOfAnUpstream) {
+  Make("a");
+  UpstreamModel& upstream = estate_.model.upstreams[0];
+  PeerTable table = TableOf(upstream, false);
+  table.retry_counters().retries = 7;
+  table.retry_counters().refused = 5;
+  auto samples = ParseMetrics(Render(MakeMetrics(estate_.Query())).text);
+  EXPECT_EQ(samples.at({"upstream_retries_total", {{"upstream", "a"}}}), "7");
+  EXPECT_EQ(
+      samples.count({"upstream_retries_refused_total", {{"upstream", "a"}}}),
+      0u)
+      << "no budget";
+  upstream.retries = {20, 3};
+  samples = ParseMetrics(Render(MakeMetrics(estate_.Query())).text);
+  EXPECT_EQ(samples.at({"upstream_retries_refused_total", {{"upstream", "a"}}}),
+            "5");
+}
+
 TEST_F(MetricsTest, WhatIsNotKnownIsLeftOut) {
   Make("a");
   const std::string text = Render(MakeMetrics(estate_.Query())).text;

@@ -16,6 +16,7 @@
 #include "watcher/weight_change_log.h"
 #include "weightcalc/peer_health.h"
 #include "weightcalc/peer_table.h"
+#include "weightcalc/retry_budget.h"
 #include "weightcalc/sampling_window.h"
 #include "weightcalc/shared_document.h"
 #include "weightcalc/shared_record.h"
@@ -74,6 +75,7 @@ struct UpstreamModel {
   std::string_view name;
   std::string_view method;
   uint64_t base = 0;
+  RetryBudget retries;           // those of both groups are the primary table's
   std::vector<LineModel> lines;  // of both groups
   GroupModel groups[2];          // primary, backup; the primary one has peers
   // Whether each line has, or once had, a weight.

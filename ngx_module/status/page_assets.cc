@@ -212,6 +212,9 @@ function makeBody(name, parts) {
 const layout = parts => parts.map(part =>
   [part.name, part.source, part.port, part.backup].join(' ')).join('\n');
 
+const tuned = ({tuned: t}) => t ? ` · ${t.peers} by tuning: ${t.least}`
+  + (t.least === t.most ? '' : ` to ${t.most}`) : '';
+
 function updatePart(entry, part) {
   text(entry.weight, part.weight === null ? '?' : part.line ? part.weight
     : Math.floor(part.weight / Math.max(part.peers, 1)));
@@ -221,11 +224,12 @@ function updatePart(entry, part) {
     : part.weight === null ? part.reason
     : part.kind === 'instances'
     ? plural(part.pods, 'instance') + (part.pods === 1 ? ' × ' : ', each × ')
-      + part.base
+      + part.base + tuned(part)
     : `${plural(part.pods, 'pod')} × ${part.base} ÷ `
       + plural(part.used_nodes, 'node')
       + (part.no_ingress ? ` · no ${part.ingress}` : '')
-      + (part.provisional ? ' · provisional' : ''));
+      + (part.provisional ? ' · provisional' : '')
+      + tuned(part));
   if (part.line) entry.why.title = part.reason;
   entry.target.setAttribute('width', part.target_share ?? 0);
   entry.observed.setAttribute('width', part.observed_share ?? 0);

@@ -55,6 +55,14 @@ void AppendArithmetic(const LineModel& line, const LineRecord& record,
       .Count(record.used_nodes, " node", " nodes");
 }
 
+// What is in force instead of that weight.
+void AppendTuned(const PeerSum& sum, std::string* rows) {
+  if (sum.tuned == 0) return;
+  HtmlWriter out(rows);
+  out.Add(" · ").Number(sum.tuned).Add(" by tuning: ").Number(sum.tuned_least);
+  if (sum.tuned_least != sum.tuned_most) out.Add(" to ").Number(sum.tuned_most);
+}
+
 void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
                 size_t i, std::string* rows) {
   const LineModel& line = upstream.lines[i];
@@ -72,6 +80,7 @@ void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
     AppendArithmetic(line, *record, rows);
     if (record->no_ingress) out.Add(" · no ").Text(line.ingress);
     if (record->provisional) out.Add(" · provisional");
+    AppendTuned(sums.lines[i], rows);
   } else {
     out.Add("?<td class=\"why\">")
         .Text(record ? record->reason.view() : std::string_view());

@@ -194,6 +194,18 @@ TEST_F(PageTest, OverridesAreNamedThoughNothingIsWrong) {
                                                "2030-01-31", "", "3"}));
 }
 
+TEST_F(PageTest, ALineTellsWhatRulesMakeOfItsPeers) {
+  Make("a");
+  const std::string why = ">1 pod × 10 ÷ 2 nodes";
+  EXPECT_NE(Text(estate_.Query()).find(why + "<"), std::string::npos);
+  estate_.Tune(kTuning, 1);
+  EXPECT_NE(Text(estate_.Query()).find(why + " · 1 by tuning: 0<"),
+            std::string::npos);
+  TableOf(estate_.model.upstreams[0], false).SetWeight(1, 40);
+  EXPECT_NE(Text(estate_.Query()).find(why + " · 1 by tuning: 40<"),
+            std::string::npos);
+}
+
 TEST_F(PageTest, ATuningFileThatIsNotLoadedIsWrong) {
   estate_.Tune(
       R"({"file":"/t","taken_up":1,"error":"/t:3: <no>","error_at":2,"rules":[)"

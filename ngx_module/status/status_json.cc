@@ -60,6 +60,7 @@ class StatusJson : public Document, private UpstreamVisitor {
   void Line(const UpstreamModel& upstream, const UpstreamSums& sums, size_t i);
   void Weight(const LineModel& line, const std::optional<LineRecord>& record);
   void Servers(const UpstreamSums& sums, size_t group);
+  void Retries(const UpstreamModel& upstream);
   void OnPeer(const UpstreamModel& upstream, const UpstreamSums& sums,
               const PeerFacts& facts) override;
   void Health(const PeerFacts& facts);
@@ -190,6 +191,7 @@ void StatusJson::OnUpstream(const UpstreamModel& upstream,
   json_.Number("window", Since(primary.window->began_ms(), now_ms_));
   json_.Number("recent", sums.group[0].recent + sums.group[1].recent);
   json_.Flag("problem", HasProblem(upstream, sums));
+  Retries(upstream);
   json_.Key("clusters");
   json_.BeginArray();
   for (size_t i = 0; i < upstream.lines.size(); ++i) Line(upstream, sums, i);
@@ -204,6 +206,21 @@ void StatusJson::OnUpstream(const UpstreamModel& upstream,
     json_.Key("peers");
     json_.BeginArray();
   }
+}
+
+void StatusJson::Retries(const UpstreamModel& upstream) {
+  const PeerTable& table = *upstream.groups[0].table;
+  const RetryCounters& counters = table.retry_counters();
+  json_.Key("retries");
+  json_.BeginObject();
+  json_.Number("running", table.Retries());
+  json_.Number("total", counters.retries.load(std::memory_order_relaxed));
+  if (upstream.retries.limited()) {
+    json_.Number("budget", upstream.retries.percent);
+    json_.Number("min", upstream.retries.min);
+    json_.Number("refused", counters.refused.load(std::memory_order_relaxed));
+  }
+  json_.EndObject();
 }
 
 void StatusJson::OnUpstreamEnd() {
@@ -243,6 +260,14 @@ void StatusJson::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
   Weight(line, record);
   json_.Flag("frozen", known && record->frozen);
   json_.Flag("provisional", known && record->provisional);
+  if (sum.tuned != 0) {
+    json_.Key("tuned");
+    json_.BeginObject();
+    json_.Number("peers", sum.tuned);
+    json_.Number("least", sum.tuned_least);
+    json_.Number("most", sum.tuned_most);
+    json_.EndObject();
+  }
   json_.Share("target_share", sum.weight, whole.weight);
   json_.Share("observed_share", sum.recent, whole.recent);
   json_.Number("generation", record ? record->generation : 0);
@@ -371,11 +396,8 @@ void StatusJson::Responses(const PeerFacts& facts) {
 
 // The rule that decides over the peer, if one does.
 void StatusJson::Tuning(const PeerFacts& facts) {
-  if (facts.group->marks == nullptr) return;
-  const uint16_t mark =
-      facts.group->marks[facts.slot].load(std::memory_order_relaxed);
-  if (mark > 0 && mark <= overrides_.size()) {
-    json_.Raw("tuning", overrides_.rule(mark - 1));
+  if (facts.rule > 0 && facts.rule <= overrides_.size()) {
+    json_.Raw("tuning", overrides_.rule(facts.rule - 1));
   }
 }
 

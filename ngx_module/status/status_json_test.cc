@@ -161,6 +161,46 @@ TEST_F(StatusJsonTest, ThePeerNamesTheRuleThatDecides) {
   EXPECT_EQ(CountOf("\"line\"", text_), 1u) << "a mark beyond the rules";
 }
 
+TEST_F(StatusJsonTest, TheLineTellsWhatRulesMakeOfItsPeers) {
+  Make("a");
+  Parse(estate_.Query());
+  EXPECT_EQ(text_.find("\"tuned\""), std::string::npos) << "no tuning file";
+  estate_.Tune("{\"rules\":[]}", 0);
+  Parse(estate_.Query());
+  EXPECT_EQ(text_.find("\"tuned\""), std::string::npos) << "no rule for them";
+  estate_.Tune("{\"rules\":[\n{\"line\":2}\n]}", 1);
+  PeerTable table = TableOf(estate_.model.upstreams[0], false);
+  table.SetPeer(2, Node(0x0A000002, "b"));
+  table.SetWeight(1, 40);
+  table.SetWeight(2, 70);
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf(R"("tuned":{"peers":2,"least":40,"most":70})", text_), 1u);
+  table.SetWeight(1, 0);
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf(R"("tuned":{"peers":2,"least":70,"most":70})", text_), 1u)
+      << "who gets no request does not count";
+  table.SetWeight(2, 0);
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf(R"("tuned":{"peers":2,"least":0,"most":0})", text_), 1u);
+}
+
+TEST_F(StatusJsonTest, TellsOfRetries) {
+  Make("a");
+  UpstreamModel& upstream = estate_.model.upstreams[0];
+  PeerTable table = TableOf(upstream, false);
+  table.BeginRetry(0);
+  table.retry_counters().retries = 7;
+  table.retry_counters().refused = 5;
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf(R"("retries":{"running":1,"total":7})", text_), 1u);
+  upstream.retries = {20, 3};
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf(R"("retries":{"running":1,"total":7,"budget":20,"min":3,)"
+                    R"("refused":5})",
+                    text_),
+            1u);
+}
+
 TEST_F(StatusJsonTest, WithoutAZoneThereAreClustersOnly) {
   StatusModel model;
   model.clusters.resize(1);

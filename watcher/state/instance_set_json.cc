@@ -117,15 +117,23 @@ void AppendInstanceSets(const InstanceSets& sets,
                         InstanceSetTexts* kept, std::string* out) {
   if (sets.empty()) return;
   *out += kInstances;
-  for (const auto& [key, set] : sets) {
-    if (key != sets.begin()->first) *out += ',';
+  InstanceSetTexts none;
+  auto& texts = (kept == nullptr ? &none : kept)->texts_;
+  // Both are in the same order: a text stands next to the one before.
+  auto text = texts.begin();
+  for (auto it = sets.begin(); it != sets.end(); ++it) {
+    const auto& [key, set] = *it;
+    if (it != sets.begin()) *out += ',';
     if (kept == nullptr) {
       AppendInstanceSet(key, set, room(key), out);
       continue;
     }
-    const auto [it, fresh] = kept->texts_.try_emplace(key);
-    if (fresh) AppendInstanceSet(key, set, room(key), &it->second);
-    *out += it->second;
+    text = texts.try_emplace(text, key);
+    if (text->second.empty()) {
+      AppendInstanceSet(key, set, room(key), &text->second);
+    }
+    *out += text->second;
+    ++text;
   }
   *out += '}';
 }

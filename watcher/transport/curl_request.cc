@@ -209,6 +209,7 @@ absl::StatusOr<std::string> SetChannel(const HttpRequest& request,
   result->http2 = true;
   result->channel_port = own;
   result->port = port;
+  result->host = host;
   options->Set(CURLOPT_PIPEWAIT, 1L);
   if (tls) {
     options->Set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_2TLS});
@@ -325,18 +326,22 @@ std::string WithoutUserinfo(std::string text) {
   return text;
 }
 
-// "host:7" of a channel with the port of the server.
-std::string WithPort(std::string text, const CurlRequest& request) {
-  if (request.channel_port.empty()) return text;
-  const std::string own = absl::StrCat(":", request.channel_port);
-  const size_t at = text.find(own);
-  const size_t end = at + own.size();
-  if (at == std::string::npos ||
-      (end < text.size() &&
-       std::isdigit(static_cast<unsigned char>(text[end])))) {
-    return text;
+// "host:7" of a channel with the port of the server. Of a handshake that failed
+// libcurl 8 does not say with whom.
+std::string WithPort(std::string text, CURLcode code,
+                     const CurlRequest& request) {
+  const std::string& own = request.channel_port;
+  if (own.empty()) return text;
+  const size_t at = text.find(":" + own);
+  const size_t end = at + 1 + own.size();
+  if (at != std::string::npos &&
+      (end >= text.size() ||
+       !std::isdigit(static_cast<unsigned char>(text[end])))) {
+    return text.replace(at + 1, own.size(), request.port);
   }
-  return text.replace(at + 1, request.channel_port.size(), request.port);
+  if (code != CURLE_SSL_CONNECT_ERROR) return text;
+  return absl::StrCat(text, " in connection to ", request.host, ":",
+                      request.port);
 }
 
 const char* Mend(CURLcode code) {
@@ -437,9 +442,9 @@ absl::Status CurlError(CURLcode code, const std::string& detail,
       text = "the connection was closed in the middle of the answer";
       break;
     default:
-      text = detail.empty()
-                 ? curl_easy_strerror(code)
-                 : WithPort(WithoutUserinfo(WithoutDuration(detail)), request);
+      text = detail.empty() ? curl_easy_strerror(code)
+                            : WithPort(WithoutUserinfo(WithoutDuration(detail)),
+                                       code, request);
   }
   if (code == CURLE_COULDNT_CONNECT) {
     long error = 0;

@@ -30,8 +30,9 @@ using CurlList = std::unique_ptr<curl_slist, CurlListDeleter>;
 struct CurlRequest {
   std::string body;
   bool http2 = false;  // and nothing else will do
-  // What libcurl takes for the port of a channel, and what that is in truth.
-  std::string channel_port, port;
+  // What libcurl takes for the port of a channel, and what that is in truth; the
+  // host of that.
+  std::string channel_port, port, host;
   CurlList headers;
   CurlList connect_to;
   CurlUpload upload;
