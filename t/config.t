@@ -100,8 +100,6 @@ my %good = (
     'keepalive of our own' =>
         $zone . upstream('dynamic_weight_keepalive 8 timeout=5s time=1m '
         . 'requests=10;'),
-    'retries' => $zone
-        . upstream('dynamic_weight_retries min=1000000 budget=100%;'),
     'keepalive of our own off' => $zone . upstream('dynamic_weight_keepalive 0;'),
     'slow start' => "$zone $cluster" . upstream(
         'ingress_nodes bj service=prod/orders port=80 slow_start=30s;'),
@@ -167,17 +165,6 @@ my @wrong = (
         $zone . upstream("dynamic_weight_keepalive 1 $_;"),
         qr/invalid parameter "\Q$_\E": write "timeout=60s"/] }
         qw(timeout= timeout=0 time=soon requests=0 requests=x idle=4)),
-    ['retries without the method',
-        "$zone upstream u { server 127.0.0.1; dynamic_weight_retries budget=1%; }",
-        qr/without its method: write "dynamic_weight;" .*nginx.conf:\d+/],
-    ['retries twice', $zone . upstream(('dynamic_weight_retries budget=1%;') x 2),
-        qr/is duplicate/],
-    ['retries without a budget', $zone . upstream('dynamic_weight_retries min=3;'),
-        qr/without a budget: write "budget=20%" beside "min="/],
-    (map { ["retries $_", $zone . upstream("dynamic_weight_retries $_;"),
-        qr/invalid parameter "\Q$_\E": write "budget=20%"/] }
-        qw(20% budget=20 budget=% budget=101% budget=-1% budget=all most=3
-            min=-1 min= min=1000001)),
     ['both keepalives',
         $zone . upstream('dynamic_weight_keepalive 8; keepalive 8;'),
         qr/both "dynamic_weight_keepalive" and "keepalive" in an upstream/],

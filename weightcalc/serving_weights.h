@@ -44,6 +44,7 @@ class ServingWeights {
   template <typename PolicyOf>
   void Update(const PeerTable& table, int64_t now_ms, PolicyOf&& policy) {
     out_ = 0;
+    whole_ = healthy_ = 0;
     due_ = kNone;
     next_probe_ms_ = kNever;
     for (uint32_t i = 0; i < capacity_; i++) {
@@ -51,9 +52,10 @@ class ServingWeights {
       const PeerHealth& health = table.health(i);
       weights_[i] = w;
       if (w == 0) continue;
+      whole_ += w;
+      healthy_ += w;
       if (health.ProbedOut()) {  // until a probe says otherwise
-        weights_[i] = 0;
-        out_++;
+        TakeOut(i);
         continue;
       }
       if (health.fails() == 0) continue;
@@ -66,8 +68,7 @@ class ServingWeights {
       } else {
         continue;
       }
-      weights_[i] = 0;
-      out_++;
+      TakeOut(i);
     }
     if (out_ != 0 && redistribute_) Redistribute(table);
   }
@@ -79,6 +80,12 @@ class ServingWeights {
 
   // How many peers of some weight are out.
   uint32_t out() const { return out_; }
+
+  // Whether those that are in have less than `percent` of the weight; at the
+  // last Update().
+  bool FewerThan(uint64_t percent) const {
+    return healthy_ * 100 < whole_ * percent;
+  }
 
   // One of them that is due for a probe, or kNone. It has no weight: if it came
   // and went with each probe, the others' sequence would begin anew each time.
@@ -98,12 +105,19 @@ class ServingWeights {
   static constexpr uint64_t kMostScale = 1024;
 
   void Redistribute(const PeerTable& table);
+  void TakeOut(uint32_t slot) {
+    healthy_ -= weights_[slot];
+    weights_[slot] = 0;
+    out_++;
+  }
 
   const uint32_t capacity_;
   const std::vector<SlotRange> lines_;
   const bool redistribute_;
   std::unique_ptr<uint32_t[]> weights_;
   uint32_t out_ = 0;
+  uint64_t whole_ = 0;    // weight in the table
+  uint64_t healthy_ = 0;  // of it, that of peers that are in
   uint32_t due_ = kNone;
   int64_t next_probe_ms_ = kNever;
 };

@@ -54,6 +54,23 @@ TEST_F(ServingWeightsTest, AServerThatIsOutLeavesItsWeightToNobody) {
   EXPECT_EQ(serving_.Successors(0).count, 0u);
 }
 
+TEST_F(ServingWeightsTest, HowMuchOfTheWeightIsIn) {
+  Assign({10, 20, 500, 500, 0, 30, 30});
+  Weights();
+  EXPECT_FALSE(serving_.FewerThan(100));
+  TakeOut(2);
+  Weights();
+  EXPECT_TRUE(serving_.FewerThan(55)) << "590 of 1090, whatever others get now";
+  EXPECT_FALSE(serving_.FewerThan(54));
+  for (const uint32_t slot : {0, 1, 3, 5, 6}) TakeOut(slot);
+  Weights();
+  EXPECT_TRUE(serving_.FewerThan(1));
+  EXPECT_FALSE(serving_.FewerThan(0)) << "never";
+  Assign({0, 0, 0, 0, 0, 0, 0});
+  Weights();
+  EXPECT_FALSE(serving_.FewerThan(100)) << "nothing of nothing";
+}
+
 TEST_F(ServingWeightsTest, ANodeThatIsOutLeavesItsWeightToThoseOfItsLine) {
   Assign({10, 20, 500, 500, 0, 30, 30});
   TakeOut(2);

@@ -211,6 +211,9 @@ struct ngx_http_dynamic_weight_srv_conf_s {
     ngx_dynamic_weight_place_t            stock_place;  /* of nginx's own */
     dynweight::RetryBudget                retries;
     ngx_dynamic_weight_place_t            retries_place;
+    ngx_uint_t                            panic;     /* percent of the weight;
+                                                        0: when all are out */
+    ngx_dynamic_weight_place_t            panic_place;
     unsigned                              keepalive_total:1;  /* per worker */
     unsigned                              keepalive_local:1;  /* by location */
     unsigned                              keepalive_before:1;  /* the method */
@@ -314,6 +317,8 @@ char *ngx_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
 
 char *ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_dynamic_weight_panic(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* _ingress_nodes.cc */

@@ -6,7 +6,7 @@
 //   ..._idle.h        those that nobody uses at the moment
 //   ..._session.cc    the TLS session that a new one begins with
 //   ..._connection_key.cc        which of them would do
-//   ..._retries.cc    whether it may have another attempt
+//   ..._retries.cc    how many attempts it may have
 //   ..._variable.cc   what it says of its attempts
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_REQUEST_H_
@@ -171,8 +171,13 @@ void ngx_http_dynamic_weight_begin_retry(ngx_http_dynamic_weight_request_t *rd,
     bool again);
 void ngx_http_dynamic_weight_end_retry(ngx_http_dynamic_weight_request_t *rd);
 
-/* after one that failed, and is over: whether it may be followed by another */
-bool ngx_http_dynamic_weight_may_retry(ngx_http_dynamic_weight_request_t *rd);
+/* how many attempts a request may have */
+ngx_uint_t ngx_http_dynamic_weight_tries(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf);
+
+/* after one that failed, and is over: how many may follow it */
+void ngx_http_dynamic_weight_bound_tries(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd);
 
 /* _variable.cc: makes rd known to the request's variables */
 

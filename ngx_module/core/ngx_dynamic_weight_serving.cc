@@ -20,6 +20,8 @@
 
 static void ngx_dynamic_weight_build(
     ngx_http_dynamic_weight_srv_conf_t *dscf);
+static bool ngx_dynamic_weight_panics(
+    const ngx_http_dynamic_weight_srv_conf_t *dscf);
 static bool ngx_dynamic_weight_build_group(
     ngx_dynamic_weight_group_t *group, bool health);
 
@@ -120,10 +122,12 @@ ngx_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
 
     /*
      * When all are out, that tells nothing: each is asked, as nginx asks a
-     * server that is the only one.
+     * server that is the only one.  So it is when the few that are left would
+     * have the load of all.
      */
 
-    dscf->all_out = any && serving == 0;
+    dscf->all_out = any
+                    && (serving == 0 || ngx_dynamic_weight_panics(dscf));
     dscf->single = serving <= 1;
 
     if (dscf->all_out) {
@@ -136,6 +140,19 @@ ngx_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
             }
         }
     }
+}
+
+
+/* where a backup peer serves, requests have somewhere to go */
+
+static bool
+ngx_dynamic_weight_panics(const ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    if (dscf->backup.conf.nslots && dscf->backup.worker.index->nonzero()) {
+        return false;
+    }
+
+    return dscf->primary.worker.serving->FewerThan(dscf->panic);
 }
 
 

@@ -95,6 +95,13 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
       0,
       NULL },
 
+    { ngx_string("dynamic_weight_panic"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_dynamic_weight_panic,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
     /* nginx's own, which this module stands before: see _stock.cc */
 
     { ngx_string("keepalive"),

@@ -29,22 +29,11 @@ static void ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     dynweight::PeerCounters &counters, ngx_uint_t state);
 
 
-/* those that serve, and one that is probed: not the last try of a request */
-
-static ngx_uint_t
-ngx_http_dynamic_weight_tries(const ngx_dynamic_weight_group_t *group)
-{
-    return group->worker.index->nonzero()
-           + (group->worker.serving->due() != dynweight::ServingWeights::kNone);
-}
-
-
 ngx_int_t
 ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us)
 {
     ngx_str_t                             key;
-    ngx_uint_t                            tries;
     ngx_http_upstream_t                  *u;
     ngx_http_dynamic_weight_request_t    *rd;
     ngx_http_dynamic_weight_srv_conf_t   *dscf;
@@ -88,18 +77,12 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 
     ngx_dynamic_weight_refresh(dscf);
 
-    tries = ngx_http_dynamic_weight_tries(&dscf->primary);
-
-    if (dscf->backup.conf.nslots) {
-        tries += ngx_http_dynamic_weight_tries(&dscf->backup);
-    }
-
     u = r->upstream;
 
     u->peer.data = rd;
     u->peer.get = ngx_http_dynamic_weight_get_peer;
     u->peer.free = ngx_http_dynamic_weight_free_peer;
-    u->peer.tries = tries;
+    u->peer.tries = ngx_http_dynamic_weight_tries(dscf);
 
 #if (NGX_HTTP_SSL)
     u->peer.set_session = ngx_http_dynamic_weight_set_session;
@@ -353,10 +336,8 @@ ngx_http_dynamic_weight_free_peer(ngx_peer_connection_t *pc, void *data,
 
     /* an attempt that went well has no state */
 
-    if (pc->tries && state && !stale
-        && !ngx_http_dynamic_weight_may_retry(rd))
-    {
-        pc->tries = 0;
+    if (state && !stale) {
+        ngx_http_dynamic_weight_bound_tries(pc, rd);
     }
 }
 

@@ -197,6 +197,12 @@ ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
                   &uscf->host);
     }
 
+    if (dscf->panic_place.file) {
+        return ngx_dynamic_weight_wrong(cf, dscf->panic_place,
+                  "\"dynamic_weight_panic\" in upstream \"%V\" without its "
+                  "method: write \"dynamic_weight;\" before it", &uscf->host);
+    }
+
     if (dscf->retries_place.file) {
         return ngx_dynamic_weight_wrong(cf, dscf->retries_place,
                   "\"dynamic_weight_retries\" in upstream \"%V\" without "

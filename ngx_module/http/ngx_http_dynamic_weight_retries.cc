@@ -1,5 +1,5 @@
-// The retry budget of an upstream: its directive, and whether an attempt that
-// failed may be followed by another one.
+// How many attempts a request may have, and the retry budget of an upstream,
+// which bounds them.
 
 #include "ngx_module/core/ngx_dynamic_weight_parameter.h"
 #include "ngx_module/core/ngx_dynamic_weight_request.h"
@@ -11,6 +11,8 @@
 using Upstream = ngx_http_dynamic_weight_srv_conf_t;
 
 
+static bool ngx_http_dynamic_weight_may_retry(
+    ngx_http_dynamic_weight_request_t *rd);
 static bool ngx_http_dynamic_weight_would_retry(ngx_http_request_t *r);
 
 
@@ -113,6 +115,75 @@ ngx_http_dynamic_weight_retries(ngx_conf_t *cf, ngx_command_t *, void *conf)
 }
 
 
+/* those that serve, and one that is probed: not the last try of a request */
+
+static ngx_uint_t
+ngx_http_dynamic_weight_tries_of(const ngx_dynamic_weight_group_t *group)
+{
+    if (group->conf.nslots == 0) {
+        return 0;
+    }
+
+    return group->worker.index->nonzero()
+           + (group->worker.serving->due() != dynweight::ServingWeights::kNone);
+}
+
+
+ngx_uint_t
+ngx_http_dynamic_weight_tries(const Upstream *dscf)
+{
+    return ngx_http_dynamic_weight_tries_of(&dscf->primary)
+           + ngx_http_dynamic_weight_tries_of(&dscf->backup);
+}
+
+
+/*
+ * When health begins to be ignored the request that saw to it may come to peers
+ * that were out before: not at the cost of those that would answer it.
+ */
+
+static void
+ngx_http_dynamic_weight_extend_tries(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd)
+{
+    ngx_uint_t                          tries, most;
+    ngx_http_dynamic_weight_attempt_t  *attempt;
+
+    ngx_dynamic_weight_refresh(rd->conf);
+
+    if (!rd->conf->all_out) {
+        return;
+    }
+
+    tries = ngx_http_dynamic_weight_tries(rd->conf);
+    most = rd->request->upstream->conf->next_upstream_tries;
+
+    if (most) {
+        tries = ngx_min(tries, most);
+    }
+
+    for (attempt = rd->attempts; attempt && tries; attempt = attempt->next) {
+        tries--;
+    }
+
+    pc->tries = ngx_max(pc->tries, tries);
+}
+
+
+void
+ngx_http_dynamic_weight_bound_tries(ngx_peer_connection_t *pc,
+    ngx_http_dynamic_weight_request_t *rd)
+{
+    if (rd->conf->panic) {
+        ngx_http_dynamic_weight_extend_tries(pc, rd);
+    }
+
+    if (pc->tries && !ngx_http_dynamic_weight_may_retry(rd)) {
+        pc->tries = 0;
+    }
+}
+
+
 void
 ngx_http_dynamic_weight_begin_retry(ngx_http_dynamic_weight_request_t *rd,
     bool again)
@@ -145,7 +216,7 @@ ngx_http_dynamic_weight_end_retry(ngx_http_dynamic_weight_request_t *rd)
  * one too many of each.
  */
 
-bool
+static bool
 ngx_http_dynamic_weight_may_retry(ngx_http_dynamic_weight_request_t *rd)
 {
     uint32_t               running, retries;

@@ -221,6 +221,7 @@ bool IsOffTarget(const PeerSum& sum, const PeerSum& whole) {
 }  // namespace
 
 bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums) {
+  if (sums.health_ignored) return true;
   // Other methods do not promise the share of the weight alone.
   const bool shares_tell =
       upstream.method == "round_robin" &&

@@ -137,9 +137,10 @@ struct PeerSum {
 };
 
 struct UpstreamSums {
-  PeerSum group[2];            // primary, backup
-  PeerSum servers[2];          // the servers (KVMs) in each
-  std::vector<PeerSum> lines;  // in their order
+  bool health_ignored = false;  // too few are healthy, or none
+  PeerSum group[2];             // primary, backup
+  PeerSum servers[2];           // the servers (KVMs) in each
+  std::vector<PeerSum> lines;   // in their order
 
   UpstreamSums() = default;
   explicit UpstreamSums(const UpstreamModel& upstream)
@@ -147,7 +148,8 @@ struct UpstreamSums {
   void Add(const UpstreamModel& upstream, const PeerFacts& facts);
 };
 
-// Whether an operator should look at the upstream: a peer fails, a weight is
+// Whether an operator should look at the upstream: a peer fails, or so many
+// that health is ignored, a weight is
 // not known, no line has a pod and there is no server, or the shares of a
 // thousand requests and more are off what the weights imply.
 bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums);

@@ -128,6 +128,12 @@ constexpr ClusterFamily kClusterFamilies[] = {
 };
 
 constexpr UpstreamFamily kUpstreamFamilies[] = {
+    {{"upstream_health_ignored", "gauge",
+      "1: too few peers are healthy, or none, so that all are asked."},
+     [](const UpstreamSample& sample, std::string* out) {
+       AppendNumber(sample.health_ignored ? 1 : 0, out);
+       return true;
+     }},
     {{"upstream_retries_total", "counter",
       "Further attempts of requests whose earlier ones failed."},
      [](const UpstreamSample& sample, std::string* out) {

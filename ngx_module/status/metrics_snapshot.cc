@@ -73,8 +73,9 @@ void MetricsSnapshot::OnUpstream(const UpstreamModel& upstream,
   std::string name;
   AppendLabel("upstream=\"", upstream.name, &name);
   const RetryCounters& retries = upstream.groups[0].table->retry_counters();
-  upstreams_.push_back(
-      {name, retries.retries.load(std::memory_order_relaxed), std::nullopt});
+  upstreams_.push_back({name, sums.health_ignored,
+                        retries.retries.load(std::memory_order_relaxed),
+                        std::nullopt});
   if (upstream.retries.limited()) {
     upstreams_.back().retries_refused =
         retries.refused.load(std::memory_order_relaxed);

@@ -54,6 +54,7 @@ struct NodeSample {
 
 struct UpstreamSample {
   std::string labels;
+  bool health_ignored = false;
   uint64_t retries = 0;
   std::optional<uint64_t> retries_refused;  // nothing: there is no budget
 };

@@ -191,6 +191,7 @@ void StatusJson::OnUpstream(const UpstreamModel& upstream,
   json_.Number("window", Since(primary.window->began_ms(), now_ms_));
   json_.Number("recent", sums.group[0].recent + sums.group[1].recent);
   json_.Flag("problem", HasProblem(upstream, sums));
+  json_.Flag("health_ignored", sums.health_ignored);
   Retries(upstream);
   json_.Key("clusters");
   json_.BeginArray();

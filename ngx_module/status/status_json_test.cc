@@ -184,6 +184,17 @@ TEST_F(StatusJsonTest, TheLineTellsWhatRulesMakeOfItsPeers) {
   EXPECT_EQ(CountOf(R"("tuned":{"peers":2,"least":0,"most":0})", text_), 1u);
 }
 
+TEST_F(StatusJsonTest, ThatHealthIsIgnoredIsAProblem) {
+  Make("a");
+  estate_.model.upstreams[0].lines.pop_back();  // of which nothing is known
+  StatusQuery query = estate_.Query();
+  Parse(query);
+  EXPECT_EQ(CountOf(R"("problem":false,"health_ignored":false)", text_), 1u);
+  query.process.all_out = [](size_t) { return true; };
+  Parse(query);
+  EXPECT_EQ(CountOf(R"("problem":true,"health_ignored":true)", text_), 1u);
+}
+
 TEST_F(StatusJsonTest, TellsOfRetries) {
   Make("a");
   UpstreamModel& upstream = estate_.model.upstreams[0];

@@ -16,6 +16,7 @@ bool UpstreamWalk::Step(const Moment& now, UpstreamVisitor* visitor) {
     case Phase::kBegin:
       if (next_ == asked_.size()) return true;
       sums_ = UpstreamSums(upstream());
+      sums_.health_ignored = query_.process.all_out(asked_[next_]);
       BeginPeers();
       phase_ = Phase::kSums;
       break;

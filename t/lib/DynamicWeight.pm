@@ -181,8 +181,9 @@ sub sanitized {
     }
     chomp(my $asan = `g++ -print-file-name=libasan.so`);
     chomp(my $ubsan = `g++ -print-file-name=libubsan.so`);
+    chomp(my $here = `$root/t/lib/asan-options`);
     local $ENV{LD_PRELOAD}    = "$asan $ubsan @preload";
-    local $ENV{ASAN_OPTIONS}  = 'detect_leaks=0:abort_on_error=1:'
+    local $ENV{ASAN_OPTIONS}  = "$here:detect_leaks=0:abort_on_error=1:"
         . "log_path=$self->{dir}/sanitizer/found:detect_odr_violation=0";
     local $ENV{UBSAN_OPTIONS} = "log_path=$self->{dir}/sanitizer/found:"
         . 'print_stacktrace=1';

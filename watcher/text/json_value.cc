@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,8 +38,10 @@ bool Absent(const cJSON* value) {
 }
 
 // The first of `members` and those after it that has the name.
-const cJSON* FindMember(const cJSON* members, std::string_view name) {
-  while (members != nullptr && name != members->string) members = members->next;
+const cJSON* FindMember(const cJSON* members, const char* name) {
+  while (members != nullptr && std::strcmp(name, members->string) != 0) {
+    members = members->next;
+  }
   return members;
 }
 
