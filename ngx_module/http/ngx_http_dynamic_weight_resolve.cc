@@ -174,40 +174,29 @@ ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
     const ngx_http_dynamic_weight_srv_conf_t *dscf,
     ngx_http_upstream_srv_conf_t *uscf)
 {
-    if (dscf->lines.nelts) {
-        auto *line = static_cast<ngx_dynamic_weight_line_t *>(
-            dscf->lines.elts);
+    auto *line = static_cast<const ngx_dynamic_weight_line_t *>(
+        dscf->lines.elts);
 
-        return ngx_dynamic_weight_wrong(cf, line->place,
-                  "\"%s\" in upstream \"%V\" without its method: "
-                  "write \"dynamic_weight;\" before it",
-                  ngx_http_dynamic_weight_line_name(line[0]), &uscf->host);
-    }
+    const struct {
+        ngx_dynamic_weight_place_t   place;
+        const char                  *name;
+    }  written[] = {
+        { dscf->lines.nelts ? line->place : ngx_dynamic_weight_place_t(),
+          dscf->lines.nelts ? ngx_http_dynamic_weight_line_name(line[0]) : "" },
+        { dscf->base_place, "dynamic_weight_base" },
+        { dscf->keepalive_place, "dynamic_weight_keepalive" },
+        { dscf->panic_place, "dynamic_weight_panic" },
+        { dscf->retries_place, "dynamic_weight_retries" },
+    };
 
-    if (dscf->base_place.file) {
-        return ngx_dynamic_weight_wrong(cf, dscf->base_place,
-                  "\"dynamic_weight_base\" in upstream \"%V\" without its "
-                  "method: write \"dynamic_weight;\" before it", &uscf->host);
-    }
+    for (const auto &directive : written) {
 
-    if (dscf->keepalive_place.file) {
-        return ngx_dynamic_weight_wrong(cf, dscf->keepalive_place,
-                  "\"dynamic_weight_keepalive\" in upstream \"%V\" without "
-                  "its method: write \"dynamic_weight;\" before it",
-                  &uscf->host);
-    }
-
-    if (dscf->panic_place.file) {
-        return ngx_dynamic_weight_wrong(cf, dscf->panic_place,
-                  "\"dynamic_weight_panic\" in upstream \"%V\" without its "
-                  "method: write \"dynamic_weight;\" before it", &uscf->host);
-    }
-
-    if (dscf->retries_place.file) {
-        return ngx_dynamic_weight_wrong(cf, dscf->retries_place,
-                  "\"dynamic_weight_retries\" in upstream \"%V\" without "
-                  "its method: write \"dynamic_weight;\" before it",
-                  &uscf->host);
+        if (directive.place.file) {
+            return ngx_dynamic_weight_wrong(cf, directive.place,
+                      "\"%s\" in upstream \"%V\" without its method: "
+                      "write \"dynamic_weight;\" before it",
+                      directive.name, &uscf->host);
+        }
     }
 
     return NGX_OK;
