@@ -290,7 +290,8 @@ $slow->set(\@bj, mode => '');
 conf(bj => 'probe http uri=/healthz interval=2s fails=2 passes=1;',
     sh => $probe{sh});
 ok($t->reload, 'reload with patience');
-wait_ok { (probes('bj')->{passing} // 0) == 4 } 'all is well', 60
+# Who joined late, too.
+wait_ok { (probes('bj')->{passing} // 0) == 5 } 'all is well', 60
     or diag(explain(probes('bj')), explain([map { peer('u01', $_) } @bj]));
 my @descriptors = glob "/proc/@{[$t->worker0]}/fd/*";
 wait_probes('bj', 12);
