@@ -61,6 +61,7 @@ struct ngx_http_dynamic_weight_request_s {
     unsigned                             ntried:4;  /* in this group */
     unsigned                             nameless:1;  /* see _connection_key.cc */
     unsigned                             retry:1;   /* not its first attempt */
+    unsigned                             extended:1;  /* its tries, by panic */
     uint32_t                             tried[NGX_HTTP_DW_TRIED];
     uintptr_t                           *bitmap;
 

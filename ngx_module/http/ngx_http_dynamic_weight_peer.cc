@@ -51,6 +51,7 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
     rd->group = NULL;
     rd->again = 0;
     rd->retry = 0;
+    rd->extended = 0;
     rd->backup = 0;
     rd->ntried = 0;
     rd->bitmap = NULL;

@@ -139,7 +139,8 @@ ngx_http_dynamic_weight_tries(const Upstream *dscf)
 
 /*
  * When health begins to be ignored the request that saw to it may come to peers
- * that were out before: not at the cost of those that would answer it.
+ * that were out before: not at the cost of those that would answer it. Once, as
+ * its attempts are counted.
  */
 
 static void
@@ -149,11 +150,17 @@ ngx_http_dynamic_weight_extend_tries(ngx_peer_connection_t *pc,
     ngx_uint_t                          tries, most;
     ngx_http_dynamic_weight_attempt_t  *attempt;
 
+    if (rd->extended) {
+        return;
+    }
+
     ngx_dynamic_weight_refresh(rd->conf);
 
     if (!rd->conf->all_out) {
         return;
     }
+
+    rd->extended = 1;
 
     tries = ngx_http_dynamic_weight_tries(rd->conf);
     most = rd->request->upstream->conf->next_upstream_tries;

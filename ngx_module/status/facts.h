@@ -148,10 +148,10 @@ struct UpstreamSums {
   void Add(const UpstreamModel& upstream, const PeerFacts& facts);
 };
 
-// Whether an operator should look at the upstream: a peer fails, or so many
-// that health is ignored, a weight is
-// not known, no line has a pod and there is no server, or the shares of a
-// thousand requests and more are off what the weights imply.
+// Whether an operator should look at the upstream: a peer fails, or so many that
+// health is ignored, a weight is not known, no line has a pod and there is no
+// server, or the shares of a thousand requests and more are off what the weights
+// imply.
 bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums);
 
 // Milliseconds since the thread that watches the cluster was last seen at work.
