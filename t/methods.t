@@ -163,23 +163,26 @@ sub connections { my %c = map { $_->[1] => 1 } @_; return scalar keys %c }
 
 # ---- hash: a key stays, over workers, requests and a reload.
 
+# So many keys that chance leaves no peer without one (20 * 0.95^400).
 my %home;
-for my $key (1 .. 200) {
-    my %seen = map { http_get($port{hash}, "/?key=$key")->{body} => 1 } 1 .. 3;
-    is(scalar keys %seen, 1, "key $key has one home") if $key % 50 == 0;
+for my $key (1 .. 400) {
+    my $times = $key % 50 == 0 ? 6 : 2;
+    my %seen =
+        map { http_get($port{hash}, "/?key=$key")->{body} => 1 } 1 .. $times;
+    is(scalar keys %seen, 1, "key $key has one home") if $times > 2;
     $home{$key} = (keys %seen)[0];
 }
 my %keys;
 $keys{$_}++ for values %home;
 is(scalar keys %keys, 20, 'every peer has keys');
-cmp_ok(max(values %keys), '<=', 25, 'none has many more than its share');
+cmp_ok(max(values %keys), '<=', 50, 'none has many more than its share');
 
 (my $doubled = $http) =~ s/127\.0\.1\.7:%%BACKEND%%/$& weight=2/;
 $t->conf(http => $doubled);
 ok($t->reload, 'reload with a doubled weight');
 my @moved = grep { http_get($port{hash}, "/?key=$_")->{body} ne $home{$_} }
     keys %home;
-cmp_ok(scalar @moved, '<=', 20, 'few keys move');
+cmp_ok(scalar @moved, '<=', 50, 'few keys move');
 is(scalar(grep { http_get($port{hash}, "/?key=$_")->{body} ne "127.0.1.7\n" }
     @moved), 0, 'and all of them to it');
 
