@@ -24,6 +24,7 @@ my @order = qw(
     watcher/karmada
     watcher/nacos
     watcher/config
+    watcher/outlier
     watcher/probe
     watcher/state
     watcher/tuning

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "watcher/outlier/outlier_detector.h"
 #include "watcher/probe/prober.h"
 #include "watcher/state/cluster_view_json.h"
 #include "watcher/text/log_line.h"
@@ -53,6 +54,7 @@ struct TuningUpdate {
 struct Update {
   std::vector<TableUpdate> tables;
   std::vector<TableProbes> probes;  // after those
+  std::vector<TableEjections> ejections;
   std::vector<LineUpdate> lines;
   std::string decisions;  // WeightChangeLog's; empty: they stay
   std::vector<DocumentUpdate> documents;

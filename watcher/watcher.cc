@@ -26,6 +26,7 @@
 #include "watcher/karmada/control_plane.h"
 #include "watcher/kubernetes/kubernetes_discovery.h"
 #include "watcher/nacos/nacos_discovery.h"
+#include "watcher/outlier/outlier_detector.h"
 #include "watcher/probe/prober.h"
 #include "watcher/state/held_views.h"
 #include "watcher/state/state_file.h"
@@ -142,6 +143,7 @@ class WatcherThread : public Watcher {
     std::vector<std::unique_ptr<ClusterWatcher>> clusters;
     std::unique_ptr<UpdatePlanner> planner;
     std::unique_ptr<Prober> prober;
+    std::unique_ptr<OutlierDetector> outliers;
     int64_t gather_until_ms = 0;
   };
 
@@ -154,6 +156,9 @@ class WatcherThread : public Watcher {
   void Turn(Run* run);
   void TakeChanges(Run* run, int64_t now);
   std::unique_ptr<Update> BuildUpdate(Run* run, int64_t now);
+  static bool HasWrites(const Run& run) {
+    return run.prober->HasWords() || run.outliers->HasWrites();
+  }
   std::string StatusOf(const Run& run, uint32_t cluster);
   void Wait(const Run& run);
   void WarnOfUnverifiedTls();
@@ -236,6 +241,8 @@ void WatcherThread::SetUp(Run* run) {
       config_, tables_, run->transport.get(), &clock_, &log_, [run] {
         return std::uniform_real_distribution<double>(0, 1)(run->engine);
       });
+  run->outliers = std::make_unique<OutlierDetector>(config_, tables_, &log_,
+                                                    clock_.MonotonicMs());
   for (const auto& cluster : run->clusters) cluster->Start();
 }
 
@@ -318,10 +325,11 @@ absl::StatusOr<std::string> WatcherThread::TuningText() {
 void WatcherThread::Turn(Run* run) {
   const int64_t now = clock_.MonotonicMs();
   run->prober->Tick(now);
+  run->outliers->Tick(now);
   TakeChanges(run, now);
   run->planner->OnTuning(tuning_.Tick(), now);
   handoff_.DropApplied();
-  if ((run->planner->DeadlineMs() <= now || run->prober->HasWords()) &&
+  if ((run->planner->DeadlineMs() <= now || HasWrites(*run)) &&
       handoff_.Free()) {
     auto update = BuildUpdate(run, now);
     if (update != nullptr) {
@@ -356,12 +364,16 @@ std::unique_ptr<Update> WatcherThread::BuildUpdate(Run* run, int64_t now) {
   std::vector<TableProbes> words = run->prober->TakeWords(now);
   auto update = run->planner->Build(
       now, [this, run](uint32_t cluster) { return StatusOf(*run, cluster); });
-  if (update == nullptr && !words.empty()) update = std::make_unique<Update>();
+  std::vector<TableEjections> ejections = run->outliers->TakeWrites();
+  if (update == nullptr && !(words.empty() && ejections.empty())) {
+    update = std::make_unique<Update>();
+  }
   if (update == nullptr) return nullptr;
   for (TableUpdate& table : update->tables) {
     run->prober->Prepare(table.table, &table.writes);
   }
   update->probes = std::move(words);
+  update->ejections = std::move(ejections);
   return update;
 }
 
@@ -393,9 +405,9 @@ void WatcherThread::Wait(const Run& run) {
     deadline = std::min(deadline, cluster->DeadlineMs());
   }
   const int64_t now = clock_.MonotonicMs();
-  deadline = std::min(deadline, run.prober->DeadlineMs());
-  const int64_t planned =
-      run.prober->HasWords() ? now : run.planner->DeadlineMs();
+  deadline = std::min(
+      {deadline, run.prober->DeadlineMs(), run.outliers->DeadlineMs()});
+  const int64_t planned = HasWrites(run) ? now : run.planner->DeadlineMs();
   // What is due and cannot go out waits for Done().
   if (planned > now || handoff_.Free()) deadline = std::min(deadline, planned);
   // A deadline may be as low as INT64_MIN: compared before it is subtracted.

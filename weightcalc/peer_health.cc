@@ -19,6 +19,7 @@ void PeerHealth::Reset() {
   started_ms_.store(0, std::memory_order_relaxed);
   probe_.store(0, std::memory_order_relaxed);
   probe_since_ms_.store(0, std::memory_order_relaxed);
+  SetEjection(Ejection());
 }
 
 // Its workers go on meanwhile: read in an order in which a failure that comes
@@ -34,6 +35,21 @@ void PeerHealth::CopyFrom(const PeerHealth& other, bool slow_start) {
                     std::memory_order_relaxed);
   probe_since_ms_.store(other.probe_since_ms(), std::memory_order_relaxed);
   probe_.store(other.probe(), std::memory_order_relaxed);
+  SetEjection(other.ejection());
+}
+
+void PeerHealth::SetEjection(const Ejection& ejection) {
+  ejected_for_ms_.store(ejection.duration_ms, std::memory_order_relaxed);
+  ejections_.store(ejection.times, std::memory_order_relaxed);
+  ejected_until_ms_.store(ejection.until_ms, std::memory_order_relaxed);
+}
+
+int64_t PeerHealth::OutUntilMs(int64_t since_ms, int64_t now_ms,
+                               const HealthPolicy& policy) const {
+  if (ProbedOut()) return now_ms;
+  int64_t end = Failed(policy) ? due_ms(policy) : 0;
+  if (ejected_until_ms() > since_ms) end = std::max(end, ejected_until_ms());
+  return end == 0 ? now_ms : std::min(end, now_ms);
 }
 
 bool PeerHealth::SetProbe(uint32_t word, int64_t now_ms) {

@@ -2,7 +2,8 @@
 // `max_fails` failures within `fail_timeout` take the peer out for
 // `fail_timeout`; then one request, of whichever worker comes first, probes
 // it (ngx_http_upstream_round_robin.c, without its lock). And active: the word
-// of probe_result.h, which the table's writer sets and every pick reads.
+// of probe_result.h, which the table's writer sets and every pick reads. And
+// how a peer answers among the others: outlier detection ejects it for a time.
 //
 //                max_fails failed attempts
 //   ┌──────┐ ──────────────────────────────────► ┌───────────┐
@@ -21,11 +22,13 @@
 //   └──────────┘ ◄── joins, where a first result is waited for
 //
 // fails, passes: so many probes in a row failed, or passed. Who comes back by
-// its probes has its failed attempts forgotten, and begins by slow start. A
-// peer of weight 0 has none of these states: it is down in the configuration,
-// draining while requests run there, or drained. While all peers of an upstream
-// are out, and while everything that is probed anywhere fails, who is out is
-// asked all the same, and is up.
+// its probes has its failed attempts forgotten, and begins by slow start. From
+// up a peer comes to ejected, too, and back when the time is over, by slow
+// start; where several speak against it, the probe is named first, then the
+// ejection. A peer of weight 0 has none of these states: it is down in the
+// configuration, draining while requests run there, or drained. While all peers
+// of an upstream are out, and while everything that is probed anywhere fails,
+// who is out is asked all the same, and is up.
 //
 // And slow start: a peer that joins others, or comes back from being out, gets
 // a share that grows from nothing to its weight over a time; see StartSlowly().
@@ -37,6 +40,7 @@
 #ifndef DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
 #define DYNAMIC_WEIGHT_WEIGHTCALC_PEER_HEALTH_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -55,6 +59,13 @@ enum class Admission : uint8_t {
   kNo,
   kYes,
   kProbe,  // the one request that finds out whether a failed peer is back
+};
+
+// What outlier detection has said of a peer.
+struct Ejection {
+  int64_t until_ms = 0;      // out before that; 0: it never was
+  uint32_t duration_ms = 0;  // how long that is
+  uint32_t times = 0;        // ejections that are not forgotten as yet
 };
 
 class PeerHealth {
@@ -84,6 +95,21 @@ class PeerHealth {
   // Only the table's writer. True when the peer was out and is no longer.
   bool SetProbe(uint32_t word, int64_t now_ms);
 
+  // The last ejection. The writer may be at it: its parts may be of two.
+  Ejection ejection() const {
+    return {ejected_until_ms(), ejected_for_ms_.load(std::memory_order_relaxed),
+            ejections_.load(std::memory_order_relaxed)};
+  }
+  int64_t ejected_until_ms() const {
+    return ejected_until_ms_.load(std::memory_order_relaxed);
+  }
+
+  // Whether it goes on.
+  bool Ejected(int64_t now_ms) const { return now_ms < ejected_until_ms(); }
+
+  // Only the table's writer. It ends by itself, and by slow start.
+  void SetEjection(const Ejection& ejection);
+
   // Whether failures took the peer out and nothing has brought it back, though
   // it may be due for a probe. Changes nothing, as the next two.
   bool Failed(const HealthPolicy& policy) const {
@@ -91,11 +117,18 @@ class PeerHealth {
            fails_.load(std::memory_order_acquire) >= policy.max_fails;
   }
 
-  // Whether a pick may not go to the peer: its probes say so; or it failed and
-  // is not due for a request that finds out, or that is under way.
+  // Whether a pick may not go to the peer: its probes say so; or it is ejected;
+  // or it failed and is not due for a request that finds out, or that is under
+  // way.
   bool Out(int64_t now_ms, const HealthPolicy& policy) const {
-    return ProbedOut() || (Failed(policy) && now_ms < due_ms(policy));
+    return ProbedOut() || Ejected(now_ms) ||
+           (Failed(policy) && now_ms < due_ms(policy));
   }
+
+  // When a time out that began at `since_ms`, and that nothing ended before, is
+  // over by itself; `now_ms` for one that goes on.
+  int64_t OutUntilMs(int64_t since_ms, int64_t now_ms,
+                     const HealthPolicy& policy) const;
 
   // From when on Admit() lets a probe to a failed peer.
   int64_t due_ms(const HealthPolicy& policy) const {
@@ -153,6 +186,9 @@ class PeerHealth {
   std::atomic<int64_t> checked_;     // last failure or probe
   std::atomic<int64_t> started_ms_;  // of a slow start; 0: none
   std::atomic<int64_t> probe_since_ms_;
+  std::atomic<int64_t> ejected_until_ms_;
+  std::atomic<uint32_t> ejected_for_ms_;
+  std::atomic<uint32_t> ejections_;
 };
 
 static_assert(std::atomic<uint32_t>::is_always_lock_free);

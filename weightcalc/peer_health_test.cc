@@ -280,5 +280,43 @@ TEST(PeerHealth, CountsEveryFailureOfEveryWorker) {
   EXPECT_EQ(taken_out, 1);
 }
 
+TEST(PeerHealthEjectionTest, EndsByItself) {
+  PeerHealth health;
+  health.Reset();
+  const HealthPolicy policy;
+  EXPECT_FALSE(health.Ejected(0));
+  health.SetEjection({1500, 500, 2});
+  EXPECT_TRUE(health.Out(1499, policy));
+  EXPECT_FALSE(health.Out(1500, policy));
+  EXPECT_EQ(health.ejection().times, 2u);
+  EXPECT_EQ(health.ejection().duration_ms, 500u);
+  PeerHealth other;
+  other.Reset();
+  other.CopyFrom(health, true);
+  EXPECT_TRUE(other.Ejected(1499));
+  other.Reset();
+  EXPECT_FALSE(other.Ejected(0));
+}
+
+TEST(PeerHealthEjectionTest, TellsWhenATimeOutWasOver) {
+  PeerHealth health;
+  health.Reset();
+  const HealthPolicy policy;  // 10 s
+  EXPECT_EQ(health.OutUntilMs(1000, 9000, policy), 9000);
+  health.SetEjection({1500, 500, 1});
+  EXPECT_EQ(health.OutUntilMs(1000, 1200, policy), 1200);
+  EXPECT_EQ(health.OutUntilMs(1000, 9000, policy), 1500);
+  EXPECT_EQ(health.OutUntilMs(2000, 9000, policy), 9000);  // another time out
+  health.OnFailure(1000, policy);                          // due at 11001
+  EXPECT_EQ(health.OutUntilMs(1000, 9000, policy), 9000);
+  EXPECT_EQ(health.OutUntilMs(1000, 20000, policy), 11001);
+  ProbeResult failing;
+  failing.tag = 1;
+  failing.out = true;
+  failing.result = ProbeResult::kFailing;
+  health.SetProbe(failing.Encode(), 1000);
+  EXPECT_EQ(health.OutUntilMs(1000, 20000, policy), 20000);
+}
+
 }  // namespace
 }  // namespace dynweight

@@ -23,7 +23,7 @@
 namespace dynweight {
 namespace {
 
-constexpr uint64_t kTableMagic = 0x3842542d74687764;  // "dwht-TB8"
+constexpr uint64_t kTableMagic = 0x3942542d74687764;  // "dwht-TB9"
 
 // A word of `active`: the tag of the occupant above the number of connections.
 constexpr uint64_t kCountMask = UINT32_MAX;
@@ -42,8 +42,8 @@ uint32_t CountOf(uint64_t word) {
 static_assert(std::is_trivially_copyable_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerIdentity>);
 static_assert(std::is_standard_layout_v<PeerCounters>);
-static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 40 &&
-                  sizeof(PeerCounters) == 112,
+static_assert(sizeof(PeerIdentity) == 84 && sizeof(PeerHealth) == 56 &&
+                  sizeof(PeerCounters) == 128,
               "a change of the layout changes kTableMagic");
 
 namespace {
@@ -173,6 +173,8 @@ void PeerTable::Rewrite(uint32_t slot, const PeerIdentity* identity) {
         &c.downtime_ms}) {
     counter->store(0, std::memory_order_relaxed);
   }
+  c.unanswered.store(0, std::memory_order_relaxed);
+  c.errors.store(0, std::memory_order_relaxed);
   for (auto& responses : c.responses) {
     responses.store(0, std::memory_order_relaxed);
   }

@@ -87,6 +87,10 @@ struct PeerCounters {
   std::atomic<int64_t> down_since_ms;  // taken out then, in health's time; 0:
                                        // it is not
   std::atomic<uint64_t> downtime_ms;   // previous times out, together
+  // Of attempts that told something: those in `responses`, and those that
+  // failed without one.
+  std::atomic<uint64_t> unanswered;
+  std::atomic<uint64_t> errors;  // that failed, or were answered 5xx
 };
 
 // Of all peers of a table; as PeerCounters.
@@ -171,6 +175,14 @@ class PeerTable {
     return weights_[slot].load(std::memory_order_relaxed);
   }
 
+  // Ejections of all peers, since the table was made. Only the writer counts.
+  void CountEjection() {
+    header_->ejections.fetch_add(1, std::memory_order_relaxed);
+  }
+  uint64_t ejections() const {
+    return header_->ejections.load(std::memory_order_relaxed);
+  }
+
   // Copies out who occupies `slot`. False when the slot is empty or being
   // rewritten: choose another. Never waits.
   bool Read(uint32_t slot, Peer* peer) const;
@@ -230,6 +242,7 @@ class PeerTable {
     // that every request reads.
     alignas(64) std::atomic<uint64_t> version;
     std::atomic<uint64_t> health_version;
+    std::atomic<uint64_t> ejections;
     alignas(64) std::atomic<uint64_t> picks;
     RetryCounters retries;
   };

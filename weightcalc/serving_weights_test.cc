@@ -54,6 +54,98 @@ TEST_F(ServingWeightsTest, AServerThatIsOutLeavesItsWeightToNobody) {
   EXPECT_EQ(serving_.Successors(0).count, 0u);
 }
 
+TEST_F(ServingWeightsTest, WhoIsEjectedIsOutUntilItEnds) {
+  Assign({10, 20, 500, 500, 0, 30, 30});
+  table_->health(2).SetEjection({now_ + 100, 100, 1});
+  EXPECT_THAT(Weights(),
+              ElementsAre(10240, 20480, 0, 1024000, 0, 30720, 30720));
+  EXPECT_EQ(serving_.out(), 1u);
+  EXPECT_EQ(serving_.next_probe_ms(), now_ + 100);
+  now_ += 100;
+  EXPECT_THAT(Weights(), ElementsAre(10, 20, 500, 500, 0, 30, 30));
+  EXPECT_EQ(serving_.next_probe_ms(), kNever);
+}
+
+// The servers and the first line before the second one.
+class PrioritiesTest : public ServingWeightsTest {
+ protected:
+  PrioritiesTest() {
+    serving_.SetPriorities({0, 0, 0, 0, 0, 1, 1}, kDefaultOverprovisioning);
+  }
+  // Percent of the requests, of the slots of each priority.
+  std::vector<uint64_t> Shares() {
+    const std::vector<uint32_t> weights = Weights();
+    const uint64_t first = uint64_t{weights[0]} + weights[1] + weights[2] +
+                           weights[3] + weights[4];
+    const uint64_t second = uint64_t{weights[5]} + weights[6];
+    if (first + second == 0) return {0, 0};
+    return {(first * 1000 / (first + second) + 5) / 10,
+            (second * 1000 / (first + second) + 5) / 10};
+  }
+};
+
+TEST_F(PrioritiesTest, TheSecondStandsBy) {
+  Assign({10, 20, 30, 30, 10, 30, 30});
+  EXPECT_THAT(Weights(), ElementsAre(10, 20, 30, 30, 10, 0, 0));
+  EXPECT_EQ(serving_.standing_by(), 2u);
+  EXPECT_EQ(serving_.StandbyWeight(5, 1), 30u);
+  EXPECT_EQ(serving_.StandbyWeight(0, 0), 0u);
+  EXPECT_EQ(serving_.StandbyWeight(5, 0), 0u);
+  EXPECT_EQ(serving_.loads()[0].percent, 100u);
+  TakeOut(2);  // 70 of 100 are in: 98 %
+  EXPECT_THAT(Shares(), ElementsAre(98, 2));
+  EXPECT_EQ(serving_.standing_by(), 0u);
+}
+
+TEST_F(PrioritiesTest, TheSecondServesAsTheFirstFails) {
+  Assign({10, 10, 40, 40, 0, 30, 90});
+  TakeOut(2);
+  TakeOut(1);
+  const std::vector<uint32_t> weights = Weights();
+  EXPECT_THAT(Shares(), ElementsAre(70, 30));
+  // Within each by weight; the line's other node has what it had.
+  EXPECT_NEAR(weights[3], 8.0 * weights[0], 16);
+  EXPECT_NEAR(weights[6], 3.0 * weights[5], 6);
+  EXPECT_FALSE(serving_.FewerThan(100));  // together they bear it
+}
+
+TEST_F(PrioritiesTest, TheSecondServesAlone) {
+  Assign({10, 20, 30, 30, 10, 30, 30});
+  for (const uint32_t slot : {0u, 1u, 2u, 3u, 4u}) TakeOut(slot);
+  EXPECT_THAT(Weights(), ElementsAre(0, 0, 0, 0, 0, 30, 30));
+  EXPECT_EQ(serving_.standing_by(), 0u);
+  EXPECT_EQ(serving_.loads()[0].percent, 0u);
+  EXPECT_EQ(serving_.loads()[1].percent, 100u);
+}
+
+TEST_F(PrioritiesTest, AFirstWithoutPodsLeavesItToTheSecond) {
+  Assign({0, 0, 0, 0, 0, 30, 30});
+  EXPECT_THAT(Weights(), ElementsAre(0, 0, 0, 0, 0, 30, 30));
+}
+
+TEST_F(PrioritiesTest, TooFewInAllPanic) {
+  Assign({40, 0, 0, 0, 60, 25, 75});
+  TakeOut(4);
+  TakeOut(6);
+  Weights();  // 40 % and 25 % of them: 56 and 35
+  EXPECT_FALSE(serving_.FewerThan(30));
+  EXPECT_TRUE(serving_.FewerThan(40));
+  EXPECT_THAT(Shares(), ElementsAre(62, 38));
+  serving_.UpdateWithoutHealth(*table_);
+  EXPECT_EQ(serving_.weight(4), 60u);
+  EXPECT_EQ(serving_.weight(6), 75u);
+  EXPECT_EQ(serving_.standing_by(), 0u);
+  EXPECT_EQ(serving_.loads()[0].percent, 50u);
+}
+
+TEST_F(PrioritiesTest, LargeWeightsKeepTheirProportion) {
+  Assign({kMaxWeight / 8, 0, kMaxWeight / 8, 0, kMaxWeight / 4, 1, 1000});
+  TakeOut(4);  // half of what the first weighs
+  EXPECT_THAT(Shares(), ElementsAre(70, 30));
+  const std::vector<uint32_t> weights = Weights();
+  EXPECT_NEAR(weights[6], 1000.0 * weights[5], 1000);
+}
+
 TEST_F(ServingWeightsTest, HowMuchOfTheWeightIsIn) {
   Assign({10, 20, 500, 500, 0, 30, 30});
   Weights();

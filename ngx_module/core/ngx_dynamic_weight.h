@@ -3,6 +3,7 @@
 //   core/, what has nothing to do with a request of HTTP:
 //   ..._cluster.cc        directives of a cluster, as _cluster_block.cc reads it
 //   ..._probe.cc          its nodes' probes, and what they say in shared memory
+//   ..._outlier.cc        what outlier detection says there
 //   ..._zone.cc           shared memory: what lies where; see ..._zone.h
 //   ..._fill.cc           what it begins with
 //   ..._inherit.cc        what a new cycle takes over from the one before
@@ -18,7 +19,8 @@
 //   http/:
 //   ..._module.cc         the module: directives, configuration, processes
 //   ..._http.cc           directives of http
-//   ..._upstream.cc       directives of upstream, and ..._ingress_nodes.cc
+//   ..._upstream.cc       directives of upstream, and ..._ingress_nodes.cc,
+//                         ..._health.cc
 //   ..._stock.cc          nginx's own directives of upstream, beside ours
 //   ..._peers.cc          the peers that they make
 //   ..._resolve.cc        what only the whole configuration tells
@@ -42,6 +44,7 @@
 #include "watcher/watcher.h"
 #include "watcher/weight_change_log.h"
 #include "weightcalc/consistent_hash.h"
+#include "weightcalc/outlier_window.h"
 #include "weightcalc/peer_table.h"
 #include "weightcalc/pick_sequence.h"
 #include "weightcalc/retry_budget.h"
@@ -68,6 +71,9 @@ typedef struct {
     time_t                                fail_timeout;
     ngx_uint_t                            max_conns;
     ngx_msec_t                            slow_start;   /* 0: none */
+    ngx_uint_t                            priority;     /* the least first */
+    ngx_uint_t                            rank;         /* its place among the
+                                                           upstream's */
     unsigned                              instances:1;
     unsigned                              drain:1;
     unsigned                              backup:1;
@@ -214,9 +220,19 @@ struct ngx_http_dynamic_weight_srv_conf_s {
     ngx_uint_t                            panic;     /* percent of the weight;
                                                         0: when all are out */
     ngx_dynamic_weight_place_t            panic_place;
+    dynweight::ProbeConfig               *probe;     /* NULL: none */
+    ngx_dynamic_weight_place_t            probe_place;
+    dynweight::OutlierPolicy              outlier;
+    ngx_dynamic_weight_place_t            outlier_place;  /* file NULL: nobody
+                                                             is ejected */
+    ngx_uint_t                            priorities;  /* below 2: none */
+    ngx_uint_t                            overprovisioning;  /* percent */
+    ngx_dynamic_weight_place_t            failover_place;
     unsigned                              keepalive_total:1;  /* per worker */
     unsigned                              keepalive_local:1;  /* by location */
     unsigned                              keepalive_before:1;  /* the method */
+    unsigned                              probe_ingress:1;  /* through the
+                                                               nodes */
     unsigned                              least_conn:1;
     unsigned                              enabled:1;      /* dynamic_weight */
     unsigned                              initialized:1;  /* and in force */
@@ -317,8 +333,6 @@ char *ngx_dynamic_weight_cluster(ngx_conf_t *cf, ngx_command_t *cmd,
 
 char *ngx_http_dynamic_weight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-char *ngx_http_dynamic_weight_panic(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* _ingress_nodes.cc */

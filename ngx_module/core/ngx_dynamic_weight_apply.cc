@@ -1,6 +1,6 @@
 // The watcher's updates on their way into shared memory, in worker 0.
 //
-//   none ──► tables ─► probes ─► lines ─► tuning ─► documents ─► log ──► none
+//   none ──► tables ─► health ─► lines ─► tuning ─► documents ─► log ──► none
 //       taken   └─────────┴────────┬──▲──┴───────────┴──────────┘   done
 //            0.3 ms are over, or   │  │   the event loop has had its turn, or
 //            there is no memory    ▼  │   a second is over: where it stopped
@@ -12,6 +12,7 @@
 // to quit, what is left of it at once. Who waits, and for what, is _watch.cc.
 
 #include "ngx_module/core/ngx_dynamic_weight_apply.h"
+#include "ngx_module/core/ngx_dynamic_weight_outlier.h"
 #include "ngx_module/core/ngx_dynamic_weight_probe.h"
 
 #include <time.h>
@@ -28,7 +29,7 @@
 
 static bool ngx_dynamic_weight_apply_tables(
     ngx_dynamic_weight_apply_t *apply, int64_t end);
-static bool ngx_dynamic_weight_apply_probes(
+static bool ngx_dynamic_weight_apply_health(
     ngx_dynamic_weight_apply_t *apply, int64_t end);
 static bool ngx_dynamic_weight_apply_lines(
     ngx_dynamic_weight_apply_t *apply, int64_t end);
@@ -50,6 +51,7 @@ ngx_dynamic_weight_begin_update(ngx_dynamic_weight_apply_t *apply,
     apply->table = 0;
     apply->write = 0;
     apply->probe = 0;
+    apply->ejection = 0;
     apply->line = 0;
     apply->mark = 0;
     apply->text = 0;
@@ -77,7 +79,7 @@ ngx_dynamic_weight_apply_piece(ngx_dynamic_weight_apply_t *apply)
     int64_t  end = ngx_dynamic_weight_nsec() + NGX_HTTP_DW_PIECE_NSEC;
 
     return ngx_dynamic_weight_apply_tables(apply, end)
-           && ngx_dynamic_weight_apply_probes(apply, end)
+           && ngx_dynamic_weight_apply_health(apply, end)
            && ngx_dynamic_weight_apply_lines(apply, end)
            && ngx_dynamic_weight_apply_tuning(apply, end)
            && ngx_dynamic_weight_apply_documents(apply, end)
@@ -119,26 +121,26 @@ ngx_dynamic_weight_apply_tables(ngx_dynamic_weight_apply_t *apply,
 }
 
 
+/* `next` of the tables is the one that comes, and apply->write its next write */
+
+template <typename Table, typename Write>
 static bool
-ngx_dynamic_weight_apply_probes(ngx_dynamic_weight_apply_t *apply,
-    int64_t end)
+ngx_dynamic_weight_apply_writes(ngx_dynamic_weight_apply_t *apply, int64_t end,
+    const std::vector<Table> &tables, size_t *next, Write write)
 {
-    dynweight::Update  *update = apply->update.get();
+    while (*next < tables.size()) {
 
-    while (apply->probe < update->probes.size()) {
+        const Table  &table = tables[*next];
 
-        dynweight::TableProbes  &probes = update->probes[apply->probe];
-
-        auto writes = absl::MakeConstSpan(probes.writes)
+        auto writes = absl::MakeConstSpan(table.writes)
                       .subspan(apply->write, NGX_HTTP_DW_PIECE_WRITES);
 
-        ngx_dynamic_weight_write_probes(apply->conf->groups[probes.table],
-                                        writes);
+        write(apply->conf->groups[table.table], writes);
 
         apply->write += writes.size();
 
-        if (apply->write == probes.writes.size()) {
-            apply->probe++;
+        if (apply->write == table.writes.size()) {
+            (*next)++;
             apply->write = 0;
         }
 
@@ -148,6 +150,21 @@ ngx_dynamic_weight_apply_probes(ngx_dynamic_weight_apply_t *apply,
     }
 
     return true;
+}
+
+
+static bool
+ngx_dynamic_weight_apply_health(ngx_dynamic_weight_apply_t *apply,
+    int64_t end)
+{
+    dynweight::Update  *update = apply->update.get();
+
+    return ngx_dynamic_weight_apply_writes(apply, end, update->probes,
+                                           &apply->probe,
+                                           ngx_dynamic_weight_write_probes)
+           && ngx_dynamic_weight_apply_writes(apply, end, update->ejections,
+                                              &apply->ejection,
+                                            ngx_dynamic_weight_write_ejections);
 }
 
 

@@ -22,6 +22,7 @@ struct ngx_dynamic_weight_apply_t {
     size_t                                table;
     size_t                                write;
     size_t                                probe;
+    size_t                                ejection;
     size_t                                line;
     size_t                                mark;
     size_t                                text;      /* two a document */

@@ -1,6 +1,7 @@
 // What the zone begins with, before there are workers: what the cycle before
 // and the state file know, and the weights that follow.
 
+#include "ngx_module/core/ngx_dynamic_weight_outlier.h"
 #include "ngx_module/core/ngx_dynamic_weight_probe.h"
 #include "ngx_module/core/ngx_dynamic_weight_zone.h"
 
@@ -68,6 +69,7 @@ ngx_dynamic_weight_fill_zone(ngx_shm_zone_t *shm_zone,
     ngx_dynamic_weight_weigh_servers(dmcf, scales);
     ngx_dynamic_weight_inherit_upstreams(&filling);
     ngx_dynamic_weight_begin_probes(dmcf);
+    ngx_dynamic_weight_begin_outliers(dmcf);
 
     for (i = 0; i < dmcf->ntables; i++) {
         dmcf->groups[i]->zone.table->Publish();

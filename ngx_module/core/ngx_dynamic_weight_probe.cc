@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "watcher/probe/prober.h"
+#include "watcher/config/probe_plan.h"
 #include "watcher/transport/credential_files.h"
 #include "watcher/transport/credentials_look.h"
 #include "weightcalc/clock.h"
@@ -30,20 +30,16 @@ ngx_dynamic_weight_probe(ngx_conf_t *cf, ngx_dynamic_weight_block_t *block,
     ngx_str_t *value)
 {
     ngx_uint_t                     i;
-    absl::Status                   status;
     std::vector<std::string_view>  words;
 
     for (i = 1; i < cf->args->nelts; i++) {
         words.push_back(ngx_dynamic_weight_view(value[i]));
     }
 
-    auto probe = dynweight::ProbeConfig::Parse(words);
+    auto probe = ngx_dynamic_weight_read_probe(cf, words);
 
-    status = probe.ok() ? ngx_dynamic_weight_probe_trust(cf, &*probe)
-                        : probe.status();
-
-    if (!status.ok()) {
-        std::string  text(status.message());
+    if (!probe.ok()) {
+        std::string  text(probe.status().message());
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"probe\" of cluster \"%V\": %s",
@@ -54,6 +50,28 @@ ngx_dynamic_weight_probe(ngx_conf_t *cf, ngx_dynamic_weight_block_t *block,
     block->cluster->probe = *std::move(probe);
 
     return NGX_CONF_OK;
+}
+
+
+absl::StatusOr<dynweight::ProbeConfig>
+ngx_dynamic_weight_read_probe(ngx_conf_t *cf,
+    const std::vector<std::string_view> &words)
+{
+    absl::Status  status;
+
+    auto probe = dynweight::ProbeConfig::Parse(words);
+
+    if (!probe.ok()) {
+        return probe;
+    }
+
+    status = ngx_dynamic_weight_probe_trust(cf, &*probe);
+
+    if (!status.ok()) {
+        return status;
+    }
+
+    return probe;
 }
 
 
@@ -104,16 +122,9 @@ ngx_dynamic_weight_check_probe(ngx_conf_t *cf,
     const dynweight::WatcherConfig &config, uint32_t cluster,
     const ngx_dynamic_weight_place_t &place)
 {
-    uint32_t                         targets;
     const dynweight::ClusterConfig  &conf = config.clusters[cluster];
 
-    if (!conf.probe) {
-        return NGX_OK;
-    }
-
-    targets = dynweight::MaxProbeTargets(config, cluster);
-
-    if (targets == 0) {
+    if (conf.probe && dynweight::MaxProbeTargets(config, cluster) == 0) {
         return ngx_dynamic_weight_wrong(cf, place,
                   "\"probe\" of cluster \"%s\" has nothing to probe, as no "
                   "upstream has its ingress nodes as peers: remove it, or "
@@ -122,16 +133,25 @@ ngx_dynamic_weight_check_probe(ngx_conf_t *cf,
                   conf.name.c_str(), conf.name.c_str());
     }
 
-    ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
-                  "cluster \"%s\": at most %ui probes a second, of %uD "
-                  "addresses and ports (%s) each %L ms, from each edge",
-                  conf.name.c_str(),
-                  static_cast<ngx_uint_t>(
-                      ceil(dynweight::ProbeRate(config, cluster))),
-                  targets, conf.probe->Text().c_str(),
-                  conf.probe->interval_ms);
-
     return NGX_OK;
+}
+
+
+void
+ngx_dynamic_weight_tell_probes(ngx_conf_t *cf,
+    const dynweight::WatcherConfig &config)
+{
+    for (const dynweight::PlannedProbe &probe
+         : dynweight::MakeProbePlan(config).probes)
+    {
+        ngx_log_error(NGX_LOG_NOTICE, cf->log, 0,
+                      "%s: at most %ui probes a second, of %uD "
+                      "addresses and ports (%s) each %L ms, from each edge",
+                      probe.owner.c_str(),
+                      static_cast<ngx_uint_t>(ceil(probe.Rate())),
+                      probe.targets, probe.config->Text().c_str(),
+                      probe.config->interval_ms);
+    }
 }
 
 
@@ -146,27 +166,16 @@ ngx_dynamic_weight_begin_probes(ngx_http_dynamic_weight_main_conf_t *dmcf)
 
     now = dynweight::SystemClock().MonotonicMs();
 
-    /* which probe each slot is to have; none but those of ingress nodes have */
-
-    std::vector<std::vector<uint16_t>>  tags(dmcf->ntables);
-
-    for (i = 0; i < dmcf->ntables; i++) {
-        tags[i].resize(dmcf->groups[i]->conf.nslots);
-    }
-
-    for (const dynweight::LineConfig &line : dmcf->config->lines) {
-        const auto  &probe = dmcf->config->clusters[line.cluster].probe;
-
-        for (i = 0; probe && !line.instances() && i < line.range.count; i++) {
-            tags[line.table][line.range.first + i] = probe->Tag();
-        }
-    }
+    const dynweight::ProbePlan  plan = dynweight::MakeProbePlan(*dmcf->config);
 
     for (i = 0; i < dmcf->ntables; i++) {
         table = dmcf->groups[i]->zone.table;
 
+        const std::vector<uint16_t>  tags =
+                          dynweight::ProbeTags(plan, i, table->capacity());
+
         for (slot = 0; slot < table->capacity(); slot++) {
-            unknown.tag = tags[i][slot];
+            unknown.tag = tags[slot];
 
             if (dynweight::ProbeResult::Decode(table->health(slot).probe()).tag
                 != unknown.tag)
@@ -231,7 +240,9 @@ ngx_dynamic_weight_write_probe(ngx_dynamic_weight_group_t *group,
         health.StartSlowly(now);
     }
 
-    if (!health.Failed(group->conf.slots[write.slot].health)) {
+    if (!health.Failed(group->conf.slots[write.slot].health)
+        && !health.Ejected(now))
+    {
         since = counters.down_since_ms.exchange(0, std::memory_order_relaxed);
 
         if (since) {

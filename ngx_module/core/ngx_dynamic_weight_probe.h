@@ -1,5 +1,6 @@
-// Probes of a cluster's ingress nodes: what the configuration says of them, and
-// their results in shared memory. Who probes, and when, is watcher/probe/.
+// Probes of a cluster's ingress nodes and of an upstream's peers: what the
+// configuration says of them, and their results in shared memory. Who probes, and
+// when, is watcher/probe/.
 
 #ifndef DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_PROBE_H_
 #define DYNAMIC_WEIGHT_NGX_MODULE_CORE_NGX_DYNAMIC_WEIGHT_PROBE_H_
@@ -9,13 +10,21 @@
 #include "absl/types/span.h"
 
 
+/* the words behind "probe", and the file of ca_file= */
+absl::StatusOr<dynweight::ProbeConfig> ngx_dynamic_weight_read_probe(
+    ngx_conf_t *cf, const std::vector<std::string_view> &words);
+
 /*
  * When all lines are known: refuses a probe of a cluster that has no ingress
- * nodes as peers, and tells how many probes a second there may be.
+ * nodes as peers.
  */
 ngx_int_t ngx_dynamic_weight_check_probe(ngx_conf_t *cf,
     const dynweight::WatcherConfig &config, uint32_t cluster,
     const ngx_dynamic_weight_place_t &place);
+
+/* when everything is known: tells how many probes a second there may be */
+void ngx_dynamic_weight_tell_probes(ngx_conf_t *cf,
+    const dynweight::WatcherConfig &config);
 
 /*
  * The peers of a new zone, once they have what they inherit: results of a probe

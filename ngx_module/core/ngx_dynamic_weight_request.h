@@ -110,11 +110,18 @@ bool ngx_dynamic_weight_admit(ngx_http_dynamic_weight_request_t *rd,
 uint64_t ngx_dynamic_weight_generation(
     ngx_dynamic_weight_group_t *group, uint32_t slot);
 
-/* _rest.cc: the same as choose, among the slots of a range, in O(slots) */
+/* _rest.cc: the same as choose, in O(slots) */
+
+/* among the slots of a range that serve */
 ngx_int_t ngx_dynamic_weight_choose_rest(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
     uint32_t *slot, uint64_t *generation);
+
+/* among those that stand by, of the first priority that has one */
+ngx_int_t ngx_dynamic_weight_choose_standby(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *slot, uint64_t *generation);
 
 /* the slot is not chosen again for as long as rd stays in the group */
 ngx_int_t ngx_dynamic_weight_set_tried(

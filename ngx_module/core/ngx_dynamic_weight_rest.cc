@@ -14,7 +14,17 @@
 #define NGX_HTTP_DW_REST_ROUNDS  4
 
 
-/* what is left of a range: all together, and how they may be told */
+/* who is gone through: those that serve, or those of a priority that wait */
+
+#define NGX_HTTP_DW_SERVING  UINT32_MAX
+
+typedef struct {
+    dynweight::SlotRange                    range;
+    uint32_t                                standby;   /* its rank */
+} ngx_dynamic_weight_among_t;
+
+
+/* what is left of them: all together, and how they may be told */
 
 typedef struct {
     uint64_t                                weight;
@@ -23,12 +33,17 @@ typedef struct {
 } ngx_dynamic_weight_rest_t;
 
 
+static ngx_int_t ngx_dynamic_weight_choose_among(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, const ngx_dynamic_weight_among_t &among,
+    uint32_t *chosen, uint64_t *generation);
 static ngx_dynamic_weight_rest_t ngx_dynamic_weight_count_rest(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range);
+    ngx_dynamic_weight_group_t *group,
+    const ngx_dynamic_weight_among_t &among);
 static ngx_int_t ngx_dynamic_weight_find_rest(
     ngx_http_dynamic_weight_request_t *rd,
-    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
+    ngx_dynamic_weight_group_t *group, const ngx_dynamic_weight_among_t &among,
     const ngx_dynamic_weight_rest_t *rest, uint64_t point,
     uint32_t *found);
 
@@ -38,13 +53,50 @@ ngx_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
     ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
     uint32_t *chosen, uint64_t *generation)
 {
+    return ngx_dynamic_weight_choose_among(rd, group,
+               { range, NGX_HTTP_DW_SERVING }, chosen, generation);
+}
+
+
+ngx_int_t
+ngx_dynamic_weight_choose_standby(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *chosen,
+    uint64_t *generation)
+{
+    uint32_t                    rank;
+    ngx_int_t                   rc;
+    ngx_dynamic_weight_among_t  among;
+
+    among.range = { 0, static_cast<uint32_t>(group->conf.nslots) };
+
+    for (rank = 0; rank < group->worker.serving->loads().size(); rank++) {
+
+        among.standby = rank;
+
+        rc = ngx_dynamic_weight_choose_among(rd, group, among, chosen,
+                                             generation);
+
+        if (rc != NGX_BUSY) {
+            return rc;
+        }
+    }
+
+    return NGX_BUSY;
+}
+
+
+static ngx_int_t
+ngx_dynamic_weight_choose_among(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, const ngx_dynamic_weight_among_t &among,
+    uint32_t *chosen, uint64_t *generation)
+{
     uint32_t                        i, slot;
     uint64_t                        number, ramp;
     ngx_dynamic_weight_rest_t       rest;
 
     for (i = 0; i < NGX_HTTP_DW_REST_ROUNDS; i++) {
 
-        rest = ngx_dynamic_weight_count_rest(rd, group, range);
+        rest = ngx_dynamic_weight_count_rest(rd, group, among);
 
         if (rest.weight == 0) {
             break;
@@ -58,7 +110,7 @@ ngx_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
         number = rd->keyed ? dynweight::Mix64(rd->key + rd->ntried)
                            : group->worker.rests++ * 0x9E3779B97F4A7C15u;
 
-        if (ngx_dynamic_weight_find_rest(rd, group, range, &rest, number,
+        if (ngx_dynamic_weight_find_rest(rd, group, among, &rest, number,
                                          &slot)
             == NGX_OK
             && ngx_dynamic_weight_usable(rd, group, slot, generation,
@@ -79,12 +131,14 @@ ngx_dynamic_weight_choose_rest(ngx_http_dynamic_weight_request_t *rd,
 
 static uint64_t
 ngx_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
-    ngx_dynamic_weight_group_t *group, uint32_t slot,
-    ngx_dynamic_weight_usable_e *usable)
+    ngx_dynamic_weight_group_t *group, const ngx_dynamic_weight_among_t &among,
+    uint32_t slot, ngx_dynamic_weight_usable_e *usable)
 {
     uint64_t  generation, ramp, weight;
 
-    weight = group->worker.serving->weight(slot);
+    weight = among.standby == NGX_HTTP_DW_SERVING
+             ? group->worker.serving->weight(slot)
+             : group->worker.serving->StandbyWeight(slot, among.standby);
 
     if (weight == 0) {
         return 0;
@@ -105,18 +159,21 @@ ngx_dynamic_weight_rest_weight(ngx_http_dynamic_weight_request_t *rd,
 
 static ngx_dynamic_weight_rest_t
 ngx_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
-    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range)
+    ngx_dynamic_weight_group_t *group,
+    const ngx_dynamic_weight_among_t &among)
 {
-    uint32_t                          slot;
+    uint32_t                          slot, last;
     uint64_t                          weight;
     ngx_dynamic_weight_rest_t         rest;
     ngx_dynamic_weight_usable_e       usable;
 
     rest = { 0, 0, NGX_HTTP_DW_UNUSABLE };
+    last = among.range.first + among.range.count;
 
-    for (slot = range.first; slot < range.first + range.count; slot++) {
+    for (slot = among.range.first; slot < last; slot++) {
 
-        weight = ngx_dynamic_weight_rest_weight(rd, group, slot, &usable);
+        weight = ngx_dynamic_weight_rest_weight(rd, group, among, slot,
+                                                &usable);
 
         if (weight == 0 || usable > rest.usable) {
             continue;
@@ -142,12 +199,12 @@ ngx_dynamic_weight_count_rest(ngx_http_dynamic_weight_request_t *rd,
 
 static ngx_int_t
 ngx_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
-    ngx_dynamic_weight_group_t *group, dynweight::SlotRange range,
+    ngx_dynamic_weight_group_t *group, const ngx_dynamic_weight_among_t &among,
     const ngx_dynamic_weight_rest_t *rest, uint64_t point,
     uint32_t *found)
 {
     bool                              reached;
-    uint32_t                          slot;
+    uint32_t                          slot, last;
     uint64_t                          weight, sum, active, least_active,
                                       least_weight;
     ngx_dynamic_weight_usable_e       usable;
@@ -158,9 +215,12 @@ ngx_dynamic_weight_find_rest(ngx_http_dynamic_weight_request_t *rd,
     sum = least_active = least_weight = 0;
     point = static_cast<uint64_t>(Wide{point} * rest->weight >> 64);
 
-    for (slot = range.first; slot < range.first + range.count; slot++) {
+    last = among.range.first + among.range.count;
 
-        weight = ngx_dynamic_weight_rest_weight(rd, group, slot, &usable);
+    for (slot = among.range.first; slot < last; slot++) {
+
+        weight = ngx_dynamic_weight_rest_weight(rd, group, among, slot,
+                                                &usable);
 
         if (weight == 0 || usable != rest->usable) {
             continue;

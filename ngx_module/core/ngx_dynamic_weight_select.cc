@@ -22,6 +22,10 @@
 #define NGX_HTTP_DW_HASH_CHANGES  2
 
 
+static ngx_int_t ngx_dynamic_weight_choose_by_weight(
+    ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *chosen,
+    uint64_t *generation);
 static uint32_t ngx_dynamic_weight_draw(
     ngx_http_dynamic_weight_request_t *rd,
     ngx_dynamic_weight_group_t *group, uint64_t number);
@@ -43,15 +47,30 @@ ngx_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
     ngx_dynamic_weight_group_t *group, uint32_t *chosen,
     uint64_t *generation)
 {
-    uint32_t  i, slot, dice;
-    uint64_t  number, ramp;
+    ngx_int_t  rc;
 
     ngx_dynamic_weight_refresh(rd->conf);
 
-    if (rd->keyed) {
-        return ngx_dynamic_weight_choose_by_key(rd, group, chosen,
-                                                generation);
+    rc = rd->keyed
+         ? ngx_dynamic_weight_choose_by_key(rd, group, chosen, generation)
+         : ngx_dynamic_weight_choose_by_weight(rd, group, chosen, generation);
+
+    if (rc == NGX_BUSY && group->worker.serving->standing_by()) {
+        return ngx_dynamic_weight_choose_standby(rd, group, chosen,
+                                                 generation);
     }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_dynamic_weight_choose_by_weight(ngx_http_dynamic_weight_request_t *rd,
+    ngx_dynamic_weight_group_t *group, uint32_t *chosen,
+    uint64_t *generation)
+{
+    uint32_t  i, slot, dice;
+    uint64_t  number, ramp;
 
     /*
      * A peer that is due is probed by the first request that comes, which goes
@@ -207,7 +226,7 @@ ngx_dynamic_weight_draw_by_key(ngx_dynamic_weight_group_t *group,
         }
 
         if (serving.weight(i) || serving.Successors(i).count) {
-            return table->weight(i);
+            return serving.Scaled(i, table->weight(i));
         }
 
         return 0;
@@ -273,7 +292,9 @@ ngx_dynamic_weight_usable(ngx_http_dynamic_weight_request_t *rd,
         return NGX_HTTP_DW_OUT;
     }
 
-    *ramp = slot_conf->slow_start
+    /* where health is ignored nobody is spared */
+
+    *ramp = slot_conf->slow_start && !rd->conf->all_out
             ? table->health(slot).Ramp(ngx_current_msec, slot_conf->slow_start)
             : static_cast<uint64_t>(1) << 32;
 

@@ -7,6 +7,7 @@
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
 
+#include <algorithm>
 #include <vector>
 
 
@@ -18,6 +19,9 @@
 #define NGX_HTTP_DW_SLOTS_PER_MSEC  256
 
 
+static std::vector<uint8_t> ngx_dynamic_weight_ranks(
+    ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf);
 static void ngx_dynamic_weight_build(
     ngx_http_dynamic_weight_srv_conf_t *dscf);
 static bool ngx_dynamic_weight_panics(
@@ -55,6 +59,11 @@ ngx_dynamic_weight_init_serving(ngx_cycle_t *cycle,
         return NGX_ERROR;
     }
 
+    if (dscf->priorities > 1 && group == &dscf->primary) {
+        group->worker.serving->SetPriorities(
+            ngx_dynamic_weight_ranks(dmcf, dscf), dscf->overprovisioning);
+    }
+
     group->worker.index = ngx_dynamic_weight_own(cycle->pool,
         new dynweight::PickIndex(group->conf.nslots));
     if (group->worker.index == NULL) {
@@ -62,6 +71,32 @@ ngx_dynamic_weight_init_serving(ngx_cycle_t *cycle,
     }
 
     return NGX_OK;
+}
+
+
+/* of each primary slot: servers are of the first */
+
+static std::vector<uint8_t>
+ngx_dynamic_weight_ranks(ngx_http_dynamic_weight_main_conf_t *dmcf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf)
+{
+    ngx_uint_t                        i;
+    std::vector<uint8_t>              ranks(dscf->primary.conf.nslots);
+    const ngx_dynamic_weight_line_t  *conf;
+
+    conf = static_cast<const ngx_dynamic_weight_line_t *>(dscf->lines.elts);
+
+    for (i = 0; i < dscf->lines.nelts; i++) {
+        const dynweight::LineConfig  &line =
+                              dmcf->config->lines[dscf->first_line + i];
+
+        if (!conf[i].backup) {
+            std::fill_n(ranks.begin() + line.range.first, line.range.count,
+                        static_cast<uint8_t>(conf[i].rank));
+        }
+    }
+
+    return ranks;
 }
 
 
@@ -114,7 +149,8 @@ ngx_dynamic_weight_build(ngx_http_dynamic_weight_srv_conf_t *dscf)
         }
     }
 
-    serving = dscf->primary.worker.index->nonzero();
+    serving = dscf->primary.worker.index->nonzero()
+              + dscf->primary.worker.serving->standing_by();
 
     if (dscf->backup.conf.nslots) {
         serving += dscf->backup.worker.index->nonzero();

@@ -7,7 +7,8 @@
 #include "watcher/kubernetes/source.h"
 
 
-#define NGX_HTTP_DW_MAX_SLOTS  4096
+#define NGX_HTTP_DW_MAX_SLOTS     4096
+#define NGX_HTTP_DW_MAX_PRIORITY  127
 
 
 /* of an instances line that says nothing else */
@@ -259,6 +260,9 @@ static constexpr ngx_dynamic_weight_parameter_t<Line>
     { "slow_start=",
       ngx_http_dynamic_weight_read_time<&Line::slow_start, false> },
     { "backup", ngx_http_dynamic_weight_read_backup },
+    { "priority=",
+      ngx_http_dynamic_weight_read_number<&Line::priority, 0,
+                                          NGX_HTTP_DW_MAX_PRIORITY> },
 };
 
 
@@ -331,7 +335,7 @@ ngx_http_dynamic_weight_read_word(ngx_conf_t *cf,
                        "unknown parameter \"%V\": write a source such "
                        "as \"service=NAMESPACE/NAME\", port=, ingress=, "
                        "slots=, empty=, max_fails=, fail_timeout=, max_conns=, "
-                       "slow_start= or backup", arg);
+                       "slow_start=, priority= or backup", arg);
 
     return NGX_ERROR;
 }
@@ -360,18 +364,28 @@ ngx_http_dynamic_weight_read_parameters(ngx_conf_t *cf,
                                "invalid parameter \"%V\": %sslots= takes 1 "
                                "to %d, empty= \"keep\" or \"drain\", "
                                "max_fails= and max_conns= a number, "
-                               "fail_timeout= and slow_start= a time",
+                               "fail_timeout= and slow_start= a time, "
+                               "priority= 0 to %d",
                                &arg[i],
                                line->instances
                                ? "base= takes 1 to 1000000, "
                                : "port= takes 1 to 65535, ",
-                               NGX_HTTP_DW_MAX_SLOTS);
+                               NGX_HTTP_DW_MAX_SLOTS,
+                               NGX_HTTP_DW_MAX_PRIORITY);
             return NGX_ERROR;
         }
 
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    if (line->backup && line->priority) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "both \"backup\" and \"priority=%ui\": backup peers "
+                           "serve when those of all priorities are out; remove "
+                           "one of them", line->priority);
+        return NGX_ERROR;
     }
 
     return NGX_OK;

@@ -1,6 +1,8 @@
 // The module: which directives it has, its configuration, its processes' life.
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
+#include "ngx_module/core/ngx_dynamic_weight_probe.h"
+#include "ngx_module/http/ngx_http_dynamic_weight_health.h"
 
 
 static ngx_int_t ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf);
@@ -98,6 +100,27 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
     { ngx_string("dynamic_weight_panic"),
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
       ngx_http_dynamic_weight_panic,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("dynamic_weight_probe"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_1MORE,
+      ngx_http_dynamic_weight_probe,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("dynamic_weight_outlier"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_ANY,
+      ngx_http_dynamic_weight_outlier,
+      NGX_HTTP_SRV_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("dynamic_weight_failover"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,
+      ngx_http_dynamic_weight_failover,
       NGX_HTTP_SRV_CONF_OFFSET,
       0,
       NULL },
@@ -212,7 +235,13 @@ ngx_http_dynamic_weight_postconfiguration(ngx_conf_t *cf)
             return NGX_ERROR;
         }
 
-        return ngx_dynamic_weight_resolve_tuning(cf, dmcf);
+        if (ngx_dynamic_weight_resolve_tuning(cf, dmcf) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_dynamic_weight_tell_probes(cf, *dmcf->config);
+
+        return NGX_OK;
     });
 }
 
@@ -278,6 +307,8 @@ ngx_http_dynamic_weight_create_srv_conf(ngx_conf_t *cf)
     dscf->keepalive_time = NGX_CONF_UNSET_MSEC;
     dscf->keepalive_timeout = NGX_CONF_UNSET_MSEC;
     dscf->retries = dynweight::RetryBudget();
+    dscf->outlier = dynweight::OutlierPolicy();
+    dscf->overprovisioning = dynweight::kDefaultOverprovisioning;
 
     return dscf;
 }
@@ -335,6 +366,8 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
         ngx_dynamic_weight_start_shares(cycle, dmcf);
 
         if (dmcf->config->lines.empty()
+            && dmcf->config->outliers.empty()
+            && dmcf->config->upstream_probes.empty()
             && dmcf->config->tuning_file.empty())
         {
             return NGX_OK;

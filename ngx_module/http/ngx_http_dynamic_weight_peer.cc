@@ -349,12 +349,16 @@ static void
 ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table, uint32_t slot,
     const dynweight::HealthPolicy &policy)
 {
-    int64_t                   since;
-    dynweight::PeerCounters  &counters = table->counters(slot);
+    int64_t                       since, now;
+    dynweight::PeerCounters      &counters = table->counters(slot);
+    const dynweight::PeerHealth  &health = table->health(slot);
+
+    now = ngx_current_msec;
 
     if (counters.down_since_ms.load(std::memory_order_relaxed) == 0
-        || table->health(slot).Failed(policy)
-        || table->health(slot).ProbedOut())
+        || health.Failed(policy)
+        || health.ProbedOut()
+        || health.Ejected(now))
     {
         return;
     }
@@ -364,7 +368,7 @@ ngx_http_dynamic_weight_count_up(dynweight::PeerTable *table, uint32_t slot,
 
     if (since) {
         counters.downtime_ms.fetch_add(
-            ngx_max(static_cast<int64_t>(ngx_current_msec) - since, 0),
+            ngx_max(health.OutUntilMs(since, now, policy) - since, 0),
             std::memory_order_relaxed);
     }
 }
@@ -444,10 +448,13 @@ static void
 ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     dynweight::PeerCounters &counters, ngx_uint_t state)
 {
+    bool                  failed;
     ngx_uint_t            status;
     ngx_http_upstream_t  *u;
 
-    if (state & NGX_PEER_FAILED) {
+    failed = state & NGX_PEER_FAILED;
+
+    if (failed) {
         counters.fails.fetch_add(1, std::memory_order_relaxed);
     }
 
@@ -471,6 +478,13 @@ ngx_http_dynamic_weight_count(ngx_http_request_t *r,
     if (status >= 100 && status < 600) {
         counters.responses[status / 100 - 1].fetch_add(1,
                                                   std::memory_order_relaxed);
+
+    } else if (failed) {
+        counters.unanswered.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    if (failed || (status >= 500 && status < 600)) {
+        counters.errors.fetch_add(1, std::memory_order_relaxed);
     }
 
     counters.sent.fetch_add(u->state->bytes_sent, std::memory_order_relaxed);

@@ -2,6 +2,7 @@
 // table is whose, and which lines there are for the watcher.
 
 #include "ngx_module/core/ngx_dynamic_weight_cluster.h"
+#include "ngx_module/http/ngx_http_dynamic_weight_health.h"
 
 #include <set>
 #include <string>
@@ -159,7 +160,9 @@ ngx_http_dynamic_weight_resolve_upstream(ngx_conf_t *cf,
         return NGX_ERROR;
     }
 
-    if (ngx_http_dynamic_weight_resolve_lines(cf, dmcf, dscf) != NGX_OK) {
+    if (ngx_http_dynamic_weight_resolve_lines(cf, dmcf, dscf) != NGX_OK
+        || ngx_http_dynamic_weight_resolve_health(cf, dmcf, dscf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -186,6 +189,9 @@ ngx_http_dynamic_weight_check_methodless(ngx_conf_t *cf,
         { dscf->base_place, "dynamic_weight_base" },
         { dscf->keepalive_place, "dynamic_weight_keepalive" },
         { dscf->panic_place, "dynamic_weight_panic" },
+        { dscf->probe_place, "dynamic_weight_probe" },
+        { dscf->outlier_place, "dynamic_weight_outlier" },
+        { dscf->failover_place, "dynamic_weight_failover" },
         { dscf->retries_place, "dynamic_weight_retries" },
     };
 

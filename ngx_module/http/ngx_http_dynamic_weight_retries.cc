@@ -115,7 +115,7 @@ ngx_http_dynamic_weight_retries(ngx_conf_t *cf, ngx_command_t *, void *conf)
 }
 
 
-/* those that serve, and one that is probed: not the last try of a request */
+/* those that serve or stand by, and one that is probed: not the last try */
 
 static ngx_uint_t
 ngx_http_dynamic_weight_tries_of(const ngx_dynamic_weight_group_t *group)
@@ -125,6 +125,7 @@ ngx_http_dynamic_weight_tries_of(const ngx_dynamic_weight_group_t *group)
     }
 
     return group->worker.index->nonzero()
+           + group->worker.serving->standing_by()
            + (group->worker.serving->due() != dynweight::ServingWeights::kNone);
 }
 

@@ -4,6 +4,7 @@
 #include "ngx_module/http/ngx_http_dynamic_weight_status.h"
 
 #include "ngx_module/core/ngx_dynamic_weight_zone.h"
+#include "ngx_module/http/ngx_http_dynamic_weight_health.h"
 
 
 static dynweight::StatusModel *ngx_http_dynamic_weight_status_model(
@@ -62,6 +63,11 @@ ngx_http_dynamic_weight_init_query(ngx_http_dynamic_weight_main_conf_t *dmcf,
         ngx_dynamic_weight_refresh(dscf);
 
         return dscf->all_out;
+    };
+
+    query->process.loads = [dmcf](size_t upstream) {
+        return ngx_http_dynamic_weight_nth_upstream(dmcf, upstream)
+                   ->primary.worker.serving->loads();
     };
 
     return NGX_OK;
@@ -139,6 +145,10 @@ ngx_http_dynamic_weight_model_upstream(
                       : dscf->hash_key ? "hash" : "round_robin";
     upstream.base = dscf->base;
     upstream.retries = dscf->retries;
+    upstream.probe = dscf->probe ? dscf->probe->Text() : "";
+    upstream.ejects = dscf->outlier_place.file != NULL;
+    upstream.priorities = ngx_http_dynamic_weight_priorities(dscf);
+    upstream.overprovisioning = dscf->overprovisioning;
     upstream.ready = &root->areas[1 + root->nviews
                                   + dscf->primary.conf.id].ready;
 
@@ -175,6 +185,8 @@ ngx_http_dynamic_weight_model_line(
     line.port = conf->port;
     line.base = config->base;
     line.backup = conf->backup;
+    line.priority = conf->priority;
+    line.rank = conf->rank;
     line.slots = conf->slots;
     line.health.max_fails = conf->max_fails;
     line.health.fail_timeout_ms = 1000

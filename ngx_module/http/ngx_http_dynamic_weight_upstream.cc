@@ -1,5 +1,5 @@
-// dynamic_weight, dynamic_weight_keepalive and dynamic_weight_panic in an
-// upstream, and what becomes of it when the upstream is complete.
+// dynamic_weight and dynamic_weight_keepalive in an upstream, and what becomes of
+// it when the upstream is complete.
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
 #include "ngx_module/core/ngx_dynamic_weight_parameter.h"
@@ -297,44 +297,6 @@ ngx_http_dynamic_weight_keepalive(ngx_conf_t *cf, ngx_command_t *, void *conf)
             return NGX_HTTP_DW_CONF_ERROR;
         }
     }
-
-    return NGX_CONF_OK;
-}
-
-
-/* dynamic_weight_panic percent% */
-
-char *
-ngx_http_dynamic_weight_panic(ngx_conf_t *cf, ngx_command_t *, void *conf)
-{
-    Upstream *dscf = static_cast<Upstream *>(conf);
-
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    if (dscf->panic_place.file) {
-        return const_cast<char *>("is duplicate");
-    }
-
-    ngx_dynamic_weight_note_place(cf, &dscf->panic_place);
-
-    value = static_cast<ngx_str_t *>(cf->args->elts);
-
-    n = NGX_ERROR;
-
-    if (value[1].len > 1 && value[1].data[value[1].len - 1] == '%') {
-        n = ngx_atoi(value[1].data, value[1].len - 1);
-    }
-
-    if (n == NGX_ERROR || n > 100) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\": write \"50%%\", the part of "
-                           "the weight below which health is ignored, from 0%% "
-                           "(when all are out) to 100%%", &value[1]);
-        return NGX_HTTP_DW_CONF_ERROR;
-    }
-
-    dscf->panic = n;
 
     return NGX_CONF_OK;
 }

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ngx_module/status/number_text.h"
@@ -24,8 +25,7 @@ uint64_t Downtime(const PeerCounters& counters, const PeerHealth& health,
   const int64_t since = counters.down_since_ms.load(std::memory_order_relaxed);
   const uint64_t previous = Load(counters.downtime_ms);
   if (since == 0) return previous;
-  const int64_t end =
-      health.ProbedOut() ? now_ms : std::min(now_ms, health.due_ms(policy));
+  const int64_t end = health.OutUntilMs(since, now_ms, policy);
   return previous + static_cast<uint64_t>(std::max<int64_t>(end - since, 0));
 }
 
@@ -37,6 +37,7 @@ PeerState HealthState(const PeerHealth& health, const HealthPolicy& policy,
                ? PeerState::kUnhealthy
                : PeerState::kChecking;
   }
+  if (health.Ejected(now_ms)) return PeerState::kEjected;
   return health.Out(now_ms, policy) ? PeerState::kUnavail : PeerState::kUp;
 }
 
@@ -58,6 +59,8 @@ const char* StateName(PeerState state) {
       return "unhealthy";
     case PeerState::kDrained:
       return "drained";
+    case PeerState::kEjected:
+      return "ejected";
   }
   return "unknown";
 }
@@ -83,14 +86,19 @@ std::string PeerFacts::WhyOut() const {
       return "its probe has no result yet";
     case PeerState::kUnhealthy:
       return probe.Text();
+    case PeerState::kEjected:
+      return absl::StrCat("it answered badly, for ",
+                          (ejection.duration_ms + 500) / 1000, " s");
     default:
       return "";
   }
 }
 
-void PeerCursor::Begin(const UpstreamModel& upstream, bool all_out) {
+void PeerCursor::Begin(const UpstreamModel& upstream, bool all_out,
+                       std::vector<PriorityLoad> loads) {
   upstream_ = &upstream;
   all_out_ = all_out;
+  loads_ = std::move(loads);
   BeginGroup(false);
 }
 
@@ -123,6 +131,16 @@ PeerCursor::Found PeerCursor::Next(int64_t now_ms, int* slots,
   }
 }
 
+// Of a peer of the present line. Where there are priorities each has its part,
+// whatever the others weigh.
+uint64_t PeerCursor::TargetOf(uint32_t weight) const {
+  static constexpr uint64_t kPrecision = uint64_t{1} << 24;
+  if (loads_.empty() || backup_) return weight;
+  const PriorityLoad& load = loads_[line_ == nullptr ? 0 : line_->rank];
+  if (load.weight == 0) return 0;
+  return uint64_t{weight} * load.percent * kPrecision / 100 / load.weight;
+}
+
 // False when nobody occupies the slot.
 bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
   const PeerTable& table = *group_->table;
@@ -137,6 +155,7 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
 
   const PeerCounters& counters = table.counters(slot_);
   facts->weight = table.weight(slot_);
+  facts->target = TargetOf(facts->weight);
   facts->rule = group_->marks == nullptr
                     ? uint16_t{0}
                     : group_->marks[slot_].load(std::memory_order_relaxed);
@@ -157,6 +176,7 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
   facts->downtime_ms = Downtime(counters, health, facts->health(), now_ms);
   facts->probe = ProbeResult::Decode(health.probe());
   facts->probe_since_ms = health.probe_since_ms();
+  facts->ejection = health.ejection();
   facts->out_since_ms = 0;
   if (facts->weight > 0) {
     facts->state = all_out_ ? PeerState::kUp
@@ -164,6 +184,9 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
     if (facts->state == PeerState::kUnavail) {
       facts->out_since_ms =
           counters.down_since_ms.load(std::memory_order_relaxed);
+    } else if (facts->state == PeerState::kEjected) {
+      facts->out_since_ms =
+          facts->ejection.until_ms - facts->ejection.duration_ms;
     } else if (IsOut(facts->state)) {
       facts->out_since_ms = facts->probe_since_ms;
     }
@@ -178,6 +201,7 @@ bool PeerCursor::Read(int64_t now_ms, PeerFacts* facts) const {
 
 void PeerSum::Add(const PeerFacts& facts) {
   weight += facts.weight;
+  target += facts.target;
   requests += facts.requests;
   recent += facts.recent;
   active += facts.active;
@@ -195,6 +219,7 @@ void PeerSum::Add(const PeerFacts& facts) {
 void UpstreamSums::Add(const UpstreamModel& upstream, const PeerFacts& facts) {
   const size_t backup = facts.backup ? 1 : 0;
   group[backup].Add(facts);
+  if (facts.weight > 0 && facts.probe.probed()) ++probed[facts.probe.result];
   if (facts.line == nullptr) {
     servers[backup].Add(facts);
   } else {
@@ -213,8 +238,8 @@ double Fraction(uint64_t part, uint64_t whole) {
 }
 
 bool IsOffTarget(const PeerSum& sum, const PeerSum& whole) {
-  if (whole.weight == 0 || whole.recent == 0) return false;
-  return std::abs(Fraction(sum.weight, whole.weight) -
+  if (whole.target == 0 || whole.recent == 0) return false;
+  return std::abs(Fraction(sum.target, whole.target) -
                   Fraction(sum.recent, whole.recent)) > kMaxShareError;
 }
 

@@ -27,6 +27,7 @@ enum class PeerState : uint8_t {
   kChecking = 5,   // waits for the first result of its probe
   kUnhealthy = 6,  // by its probe
   kDrained = 7,    // no request, none running
+  kEjected = 8,    // answers badly; for a time
 };
 
 const char* StateName(PeerState state);
@@ -34,7 +35,7 @@ const char* StateName(PeerState state);
 // Whether no request goes to a peer of some weight.
 inline bool IsOut(PeerState state) {
   return state == PeerState::kUnavail || state == PeerState::kChecking ||
-         state == PeerState::kUnhealthy;
+         state == PeerState::kUnhealthy || state == PeerState::kEjected;
 }
 
 // A peer as it stands now.
@@ -49,12 +50,14 @@ struct PeerFacts {
   Peer peer;
   ZoneName zone{};  // "": it doesn't say
   uint32_t weight = 0;
+  uint64_t target = 0;  // its part of the group's requests, among all targets
   uint32_t active = 0;
   PeerState state = PeerState::kUp;
   int64_t out_since_ms = 0;  // of a state that IsOut(), in health's time; 0: it
                              // is not known
   ProbeResult probe;         // probed(): or none
   int64_t probe_since_ms = 0;  // that it says so
+  Ejection ejection;           // the last one
   uint64_t requests = 0;
   uint64_t fails = 0;
   uint64_t unavail = 0;
@@ -97,8 +100,10 @@ class PeerCursor {
   };
 
   // Before the first peer; may be called again, for another upstream, which
-  // outlives the walk. `all_out`: failures keep no request away.
-  void Begin(const UpstreamModel& upstream, bool all_out);
+  // outlives the walk. `all_out`: failures keep no request away. `loads`: of
+  // its priorities.
+  void Begin(const UpstreamModel& upstream, bool all_out,
+             std::vector<PriorityLoad> loads = {});
 
   // `slots`, what the turn may still look at, is counted down. `now_ms` is the
   // monotonic clock's.
@@ -107,9 +112,11 @@ class PeerCursor {
  private:
   void BeginGroup(bool backup);
   bool Read(int64_t now_ms, PeerFacts* facts) const;
+  uint64_t TargetOf(uint32_t weight) const;
 
   const UpstreamModel* upstream_ = nullptr;
   bool all_out_ = false;
+  std::vector<PriorityLoad> loads_;
   bool backup_ = false;
   const GroupModel* group_ = nullptr;
   uint32_t slot_ = 0;                // the next one
@@ -121,11 +128,12 @@ class PeerCursor {
 // Peers counted together: those of a line, of the servers, of a group.
 struct PeerSum {
   uint64_t weight = 0;
+  uint64_t target = 0;  // of the requests, as PeerFacts
   uint64_t requests = 0;
   uint64_t recent = 0;  // of the window
   uint32_t peers = 0;
   uint32_t serving = 0;  // state up
-  uint32_t failed = 0;   // state unavail, checking or unhealthy
+  uint32_t failed = 0;   // of a state that IsOut()
   uint32_t active = 0;
   // Those over which a rule of the tuning decides, and what they weigh that get
   // requests; 0: none does.
@@ -137,10 +145,12 @@ struct PeerSum {
 };
 
 struct UpstreamSums {
-  bool health_ignored = false;  // too few are healthy, or none
-  PeerSum group[2];             // primary, backup
-  PeerSum servers[2];           // the servers (KVMs) in each
-  std::vector<PeerSum> lines;   // in their order
+  bool health_ignored = false;       // too few are healthy, or none
+  std::vector<PriorityLoad> loads;   // of the priorities
+  std::array<uint32_t, 3> probed{};  // peers, by ProbeResult::Result
+  PeerSum group[2];                  // primary, backup
+  PeerSum servers[2];                // the servers (KVMs) in each
+  std::vector<PeerSum> lines;        // in their order
 
   UpstreamSums() = default;
   explicit UpstreamSums(const UpstreamModel& upstream)
@@ -148,10 +158,10 @@ struct UpstreamSums {
   void Add(const UpstreamModel& upstream, const PeerFacts& facts);
 };
 
-// Whether an operator should look at the upstream: a peer fails, or so many that
-// health is ignored, a weight is not known, no line has a pod and there is no
-// server, or the shares of a thousand requests and more are off what the weights
-// imply.
+// Whether an operator should look at the upstream: a peer fails, or so many
+// that health is ignored, a weight is not known, no line has a pod and there is
+// no server, or the shares of a thousand requests and more are off what the
+// weights imply.
 bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums);
 
 // Milliseconds since the thread that watches the cluster was last seen at work.

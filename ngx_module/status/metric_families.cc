@@ -148,6 +148,36 @@ constexpr UpstreamFamily kUpstreamFamilies[] = {
        AppendNumber(*sample.retries_refused, out);
        return true;
      }},
+    {{"upstream_probe_failing", "gauge",
+      "Peers that fail the upstream's own probe."},
+     [](const UpstreamSample& sample, std::string* out) {
+       if (!sample.failing) return false;
+       AppendNumber(*sample.failing, out);
+       return true;
+     }},
+    {{"upstream_ejections_total", "counter",
+      "Times that a peer was ejected because it answered badly."},
+     [](const UpstreamSample& sample, std::string* out) {
+       if (!sample.ejections) return false;
+       AppendNumber(*sample.ejections, out);
+       return true;
+     }},
+};
+
+constexpr PriorityFamily kPriorityFamilies[] = {
+    {{"upstream_priority_share", "gauge",
+      "Fraction of the upstream's requests that the priority is to have now."},
+     [](const PrioritySample& sample, std::string* out) {
+       AppendShare(sample.load.percent, 100, out);
+       return true;
+     }},
+    {{"upstream_priority_healthy", "gauge",
+      "Fraction of the priority's weight that is healthy."},
+     [](const PrioritySample& sample, std::string* out) {
+       if (sample.load.weight == 0) return false;
+       AppendShare(sample.load.healthy, sample.load.weight, out);
+       return true;
+     }},
 };
 
 template <auto kMember>
@@ -199,8 +229,8 @@ constexpr LineFamily kLineFamilies[] = {
        return true;
      }},
     {{"upstream_cluster_target_share", "gauge",
-      "Fraction of the upstream's requests implied by the weights."},
-     ShareOf<&PeerSum::weight>},
+      "Fraction of the upstream's requests implied by weights and priorities."},
+     ShareOf<&PeerSum::target>},
     {{"upstream_cluster_observed_share", "gauge",
       "Fraction of the upstream's requests of the last one to two minutes."},
      ShareOf<&PeerSum::recent>},
@@ -215,7 +245,7 @@ constexpr ServerFamily kServerFamilies[] = {
      false},
     {{"upstream_server_state", "gauge",
       "1 up, 2 draining, 3 down, 4 unavail, 5 checking, 6 unhealthy, 7 "
-      "drained."},
+      "drained, 8 ejected."},
      kState,
      1,
      false,
@@ -267,8 +297,8 @@ constexpr ServerFamily kServerFamilies[] = {
      false,
      true},
     {{"upstream_server_downtime_seconds_total", "counter",
-      "How long it was taken out, by failed requests or by its probe; absent "
-      "until the first time."},
+      "How long it was taken out, by failed requests, by its probe or ejected; "
+      "absent until the first time."},
      kDowntime,
      1,
      true,
@@ -286,6 +316,9 @@ constexpr ServerFamily kServerFamilies[] = {
 absl::Span<const ClusterFamily> ClusterFamilies() { return kClusterFamilies; }
 absl::Span<const UpstreamFamily> UpstreamFamilies() {
   return kUpstreamFamilies;
+}
+absl::Span<const PriorityFamily> PriorityFamilies() {
+  return kPriorityFamilies;
 }
 absl::Span<const LineFamily> LineFamilies() { return kLineFamilies; }
 absl::Span<const ServerFamily> ServerFamilies() { return kServerFamilies; }

@@ -32,6 +32,12 @@ struct UpstreamFamily {
   bool (*append)(const UpstreamSample& sample, std::string* out);
 };
 
+struct PriorityFamily {
+  MetricHead head;
+  // False: there is no such sample.
+  bool (*append)(const PrioritySample& sample, std::string* out);
+};
+
 struct LineFamily {
   MetricHead head;
   // False: there is no such sample.
@@ -49,6 +55,7 @@ struct ServerFamily {
 // In the order in which they are printed.
 absl::Span<const ClusterFamily> ClusterFamilies();
 absl::Span<const UpstreamFamily> UpstreamFamilies();
+absl::Span<const PriorityFamily> PriorityFamilies();
 absl::Span<const LineFamily> LineFamilies();
 absl::Span<const ServerFamily> ServerFamilies();
 

@@ -48,6 +48,7 @@ class Metrics : public Document {
     kClusters,
     kGather,
     kUpstreams,
+    kPriorities,
     kLines,
     kServers,
     kNodes,
@@ -96,6 +97,11 @@ bool Metrics::Step(const Moment& now, std::string* out) {
       break;
     case Phase::kUpstreams:
       if (Print(UpstreamFamilies(), snapshot_->upstreams())) {
+        phase_ = Phase::kPriorities;
+      }
+      break;
+    case Phase::kPriorities:
+      if (Print(PriorityFamilies(), snapshot_->priorities())) {
         phase_ = Phase::kLines;
       }
       break;
@@ -185,7 +191,7 @@ bool Metrics::Clusters() {
   return EndSamples(clusters_.size(), ClusterFamilies().size());
 }
 
-// Of upstreams or of lines.
+// Of upstreams, priorities or lines.
 template <typename Family, typename Sample>
 bool Metrics::Print(absl::Span<const Family> families,
                     const std::vector<Sample>& samples) {

@@ -45,6 +45,7 @@ void MetricsSnapshot::Leave(std::unique_ptr<MetricsSnapshot> snapshot) {
 void MetricsSnapshot::Clear() {
   labels_.clear();
   upstreams_.clear();
+  priorities_.clear();
   servers_.clear();
   nodes_.clear();
   lines_.clear();
@@ -75,11 +76,22 @@ void MetricsSnapshot::OnUpstream(const UpstreamModel& upstream,
   const RetryCounters& retries = upstream.groups[0].table->retry_counters();
   upstreams_.push_back({name, sums.health_ignored,
                         retries.retries.load(std::memory_order_relaxed),
-                        std::nullopt});
+                        std::nullopt, std::nullopt, std::nullopt});
+  if (!upstream.probe.empty()) {
+    upstreams_.back().failing = sums.probed[ProbeResult::kFailing];
+  }
   if (upstream.retries.limited()) {
     upstreams_.back().retries_refused =
         retries.refused.load(std::memory_order_relaxed);
   }
+  if (upstream.ejects) {
+    upstreams_.back().ejections = 0;
+    for (const GroupModel& group : upstream.groups) {
+      if (group.slots == 0) continue;
+      *upstreams_.back().ejections += group.table->ejections();
+    }
+  }
+  AddPriorities(upstream, sums, name);
   const auto add = [&](const PeerSum& sum, size_t group) -> LineSample& {
     lines_.push_back({name, std::nullopt, sum, sums.group[group]});
     return lines_.back();
@@ -99,6 +111,20 @@ void MetricsSnapshot::OnUpstream(const UpstreamModel& upstream,
     add(sums.servers[group], group).labels +=
         group == 1 ? ",cluster=\"-\",source=\"\",port=\"\",backup=\"true\""
                    : ",cluster=\"-\",source=\"\",port=\"\",backup=\"false\"";
+  }
+}
+
+void MetricsSnapshot::AddPriorities(const UpstreamModel& upstream,
+                                    const UpstreamSums& sums,
+                                    const std::string& name) {
+  for (size_t i = 0; i < sums.loads.size(); ++i) {
+    PrioritySample sample{name, sums.loads[i]};
+    sample.labels += ",priority=\"";
+    AppendNumber(upstream.priorities[i], &sample.labels);
+    sample.labels += "\",rank=\"";
+    AppendNumber(i, &sample.labels);
+    sample.labels += '"';
+    priorities_.push_back(std::move(sample));
   }
 }
 

@@ -57,6 +57,13 @@ struct UpstreamSample {
   bool health_ignored = false;
   uint64_t retries = 0;
   std::optional<uint64_t> retries_refused;  // nothing: there is no budget
+  std::optional<uint64_t> ejections;        // nothing: nobody is ejected
+  std::optional<uint64_t> failing;          // nothing: it has no probe
+};
+
+struct PrioritySample {
+  std::string labels;
+  PriorityLoad load;
 };
 
 // A line of ingress nodes, or the servers of a group.
@@ -83,6 +90,7 @@ class MetricsSnapshot : public UpstreamVisitor {
               const PeerFacts& facts) override;
 
   const std::vector<UpstreamSample>& upstreams() const { return upstreams_; }
+  const std::vector<PrioritySample>& priorities() const { return priorities_; }
   const std::vector<ServerSample>& servers() const { return servers_; }
   const std::vector<NodeSample>& nodes() const { return nodes_; }
   const std::vector<LineSample>& lines() const { return lines_; }
@@ -94,11 +102,14 @@ class MetricsSnapshot : public UpstreamVisitor {
  private:
   void Clear();
   void Reserve(const StatusQuery& query);
+  void AddPriorities(const UpstreamModel& upstream, const UpstreamSums& sums,
+                     const std::string& name);
   void AppendServerLabels(const UpstreamModel& upstream,
                           const PeerFacts& facts);
 
   std::string labels_;
   std::vector<UpstreamSample> upstreams_;
+  std::vector<PrioritySample> priorities_;
   std::vector<ServerSample> servers_;
   std::vector<NodeSample> nodes_;
   std::vector<LineSample> lines_;

@@ -10,12 +10,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "watcher/weight_change_log.h"
 #include "weightcalc/peer_health.h"
 #include "weightcalc/peer_table.h"
+#include "weightcalc/priority_load.h"
 #include "weightcalc/retry_budget.h"
 #include "weightcalc/sampling_window.h"
 #include "weightcalc/shared_document.h"
@@ -53,6 +55,8 @@ struct LineModel {
   uint16_t port = 0;            // 0: each instance has its own
   uint64_t base = 0;
   bool backup = false;
+  uint32_t priority = 0;  // as the line has it
+  uint32_t rank = 0;      // of the upstream's priorities
   uint32_t slots = 0;
   HealthPolicy health;
   uint32_t max_conns = 0;
@@ -75,9 +79,15 @@ struct UpstreamModel {
   std::string_view name;
   std::string_view method;
   uint64_t base = 0;
-  RetryBudget retries;           // those of both groups are the primary table's
-  std::vector<LineModel> lines;  // of both groups
-  GroupModel groups[2];          // primary, backup; the primary one has peers
+  RetryBudget retries;  // those of both groups are the primary table's
+  bool ejects = false;  // peers that answer badly
+  std::string probe;    // of its own: ProbeConfig::Text(); "": none
+  // The priorities of the primary peers, the first to serve first; servers have
+  // the first. Empty: there is but one.
+  std::vector<uint32_t> priorities;
+  uint32_t overprovisioning = kDefaultOverprovisioning;  // percent
+  std::vector<LineModel> lines;                          // of both groups
+  GroupModel groups[2];  // primary, backup; the primary one has peers
   // Whether each line has, or once had, a weight.
   const std::atomic<uint64_t>* ready = nullptr;
 };

@@ -376,7 +376,7 @@ void Page::OnPeer(const UpstreamModel& upstream, const UpstreamSums&,
                   const PeerFacts& facts) {
   if (facts.state != PeerState::kUp) {
     ++ndown_;
-    const bool failing = facts.state == PeerState::kUnavail;
+    const bool failing = IsOut(facts.state);
     std::vector<std::string>& rows = failing ? failing_peers_ : other_peers_;
     if (rows.size() < kMaxDown) {
       AppendPeerRow(upstream, facts, &rows.emplace_back());

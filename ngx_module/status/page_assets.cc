@@ -11,7 +11,7 @@ const char kPageStyle[] = R"css(
 @media (prefers-color-scheme: dark) { :root { --bg: #12161c; --card: #1a2028;
   --ink: #e6eaf0; --soft: #9aa6b5; --rule: #2c3540; --t: #566374; --o: #6ea8fe;
   --ok: #4ade80; --bad: #ff7b72; --bad-bg: #3a1d1d; --off: #e3b341; } }
-* { box-sizing: border-box; }
+* { box-sizing: border-box; } [hidden] { display: none !important; }
 body { margin: 0 auto; padding: 1rem; max-width: 90rem; background: var(--bg);
   color: var(--ink); font: 14px/1.45 system-ui, sans-serif; }
 header { display: flex; flex-wrap: wrap; align-items: baseline;
@@ -21,15 +21,13 @@ h1 span { color: var(--soft); font-weight: 400; }
 h2 { font-size: 1rem; margin: 0 0 .5rem; }
 a { color: inherit; text-decoration-color: var(--t);
   text-underline-offset: 3px; }
-h1 a { text-decoration: none; }
 #verdict { margin: 0; font-weight: 600; color: var(--ok); }
 #verdict.bad { color: var(--bad); } #verdict.off { color: var(--off); }
 #time { margin: 0 0 0 auto; color: var(--soft);
   font-variant-numeric: tabular-nums; }
-#time.bad { color: var(--bad); }
 section { background: var(--card); border: 1px solid var(--rule);
   border-radius: 8px; padding: .75rem 1rem; margin: .75rem 0; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; } .why { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .3rem .6rem; vertical-align: middle;
   border-top: 1px solid var(--rule); }
@@ -43,11 +41,10 @@ th:first-child, td:first-child { padding-left: 0; }
 .error { color: var(--bad); font-size: .9em; overflow-wrap: anywhere;
   max-width: 40rem; }
 small, .why, .legend, #shown, #more { color: var(--soft); }
-.why { white-space: nowrap; }
 .legend { margin: 0 0 .5rem; font-size: .85em; }
 .legend i { display: inline-block; width: 1.5em; height: .5em;
   margin-left: .75em; }
-.legend i:first-child { margin-left: 0; }
+.legend i:first-child { margin-left: 0; } h1 a { text-decoration: none; }
 .legend .t { background: var(--t); } .legend .o { background: var(--o); }
 #upstreams tbody { border-top: 1px solid var(--rule); }
 #upstreams tbody tr + tr td { border-top: 0; }
@@ -77,10 +74,9 @@ input[type=search] { font: inherit; padding: .3rem .6rem; width: 20rem;
 #peers td:nth-child(4), #down td:nth-child(4) { white-space: normal;
   overflow-wrap: anywhere; min-width: 8em; }
 #decisions { font-variant-numeric: tabular-nums; }
-#down:not(:has(tbody tr)) { display: none; }
+#down:not(:has(tbody tr)) { display: none; } #time.bad { color: var(--bad); }
 #more { margin: .25rem 0 0; } #more:empty { display: none; }
 #tuning { margin: 0; } #rules:not(:has(tbody tr)) { display: none; }
-[hidden] { display: none !important; }
 @media (max-width: 60rem) { .h { display: none; } }
 @media (max-width: 40rem) {
   body { padding: .5rem; } section { padding: .6rem .7rem; }
@@ -168,9 +164,15 @@ const seen = new IntersectionObserver(entries => {
   }
 });
 
+// Which of the upstream's priorities a line is of, and whether it waits.
+const standing = ({failover}, {priority, backup}) => !failover || backup ? ''
+  : `priority ${priority}` + (failover.priorities.find(
+    one => one.priority === priority).share ? '' : ', stands by');
+
 const partsOf = upstream => [
-  ...upstream.clusters.map(line => ({line, name: line.cluster, ...line})),
-  ...upstream.servers.map(all => ({name: 'servers', ...all})),
+  ...upstream.clusters.map(line => ({line, name: line.cluster,
+    standing: standing(upstream, line), ...line})),
+  ...upstream.servers.map(all => ({name: 'servers', standing: '', ...all})),
 ];
 
 function makeBody(name, parts) {
@@ -185,6 +187,8 @@ function makeBody(name, parts) {
     const row = make('tr', '', ...(i ? [] : [head]));
     const to = make('td', 'to', part.name);
     if (part.backup) to.append(' ', make('small', '', 'backup'));
+    const priority = make('small');
+    to.append(' ', priority);
     const target = shape('rect', {class: 't', height: 5});
     const observed = shape('rect', {class: 'o', y: 7, height: 5});
     const bars = shape('svg', {class: 'bars', viewBox: '0 0 1 12',
@@ -197,7 +201,7 @@ function makeBody(name, parts) {
     const lines = [shape('polyline', {class: 't'}),
       shape('polyline', {class: 'o'})];
     chart.append(...lines);
-    const entry = {target, observed, now, promised, lines,
+    const entry = {target, observed, now, promised, lines, priority,
       weight: make('td', 'n w'), why: make('td', 'why'),
       servers: make('td', 'n up'), history: [[], []], counts: []};
     row.append(to, entry.weight, entry.why,
@@ -231,6 +235,7 @@ function updatePart(entry, part) {
       + (part.provisional ? ' · provisional' : '')
       + tuned(part));
   if (part.line) entry.why.title = part.reason;
+  text(entry.priority, part.standing);
   entry.target.setAttribute('width', part.target_share ?? 0);
   entry.observed.setAttribute('width', part.observed_share ?? 0);
   if (entry.promised.data !== percent(part.target_share)) {

@@ -22,11 +22,11 @@ void AppendShares(const PeerSum& sum, const PeerSum& whole, std::string* rows) {
           "<td class=\"share\"><svg class=\"bars\" viewBox=\"0 0 1 12\" "
           "preserveAspectRatio=\"none\"><rect class=\"t\" height=\"5\" "
           "width=\"")
-      .Share(sum.weight, whole.weight)
+      .Share(sum.target, whole.target)
       .Add("\"/><rect class=\"o\" y=\"7\" height=\"5\" width=\"")
       .Share(sum.recent, whole.recent)
       .Add("\"/></svg><span class=\"pct\">")
-      .Percent(sum.weight, whole.weight)
+      .Percent(sum.target, whole.target)
       .Add(" <b>")
       .Percent(sum.recent, whole.recent)
       .Add("</b></span>");
@@ -63,6 +63,18 @@ void AppendTuned(const PeerSum& sum, std::string* rows) {
   if (sum.tuned_least != sum.tuned_most) out.Add(" to ").Number(sum.tuned_most);
 }
 
+// Which of the upstream's priorities the line is of, and whether it waits.
+void AppendPriority(const UpstreamModel& upstream, const UpstreamSums& sums,
+                    const LineModel& line, std::string* rows) {
+  if (upstream.priorities.empty() || line.backup) return;
+  HtmlWriter out(rows);
+  out.Add(" <small>priority ").Number(line.priority);
+  if (line.rank < sums.loads.size() && sums.loads[line.rank].percent == 0) {
+    out.Add(", stands by");
+  }
+  out.Add("</small>");
+}
+
 void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
                 size_t i, std::string* rows) {
   const LineModel& line = upstream.lines[i];
@@ -70,8 +82,9 @@ void AppendLine(const UpstreamModel& upstream, const UpstreamSums& sums,
   HtmlWriter out(rows);
   out.Add(i > 0 ? "<tr><td class=\"to\">" : "<td class=\"to\">")
       .Text(line.cluster_name)
-      .Add(line.backup ? " <small>backup</small><td class=\"n w\">"
-                       : "<td class=\"n w\">");
+      .Add(line.backup ? " <small>backup</small>" : "");
+  AppendPriority(upstream, sums, line, rows);
+  out.Add("<td class=\"n w\">");
   if (record && record->known) {
     out.Number(record->weight)
         .Add("<td class=\"why\" title=\"")

@@ -23,6 +23,9 @@ struct AnsweringProcess {
   // Brings what the process knows of the model's upstream up to date; then
   // whether all of its peers are out, so that failures keep no request away.
   std::function<bool(size_t upstream)> all_out;
+  // After all_out(): what each of the upstream's priorities has of its
+  // requests; empty: there is but one.
+  std::function<std::vector<PriorityLoad>(size_t upstream)> loads;
 };
 
 // Which peers one by one.

@@ -144,6 +144,7 @@ class Estate {
     query.process.pid = 4711;
     query.process.worker = 1;
     query.process.all_out = [](size_t) { return false; };
+    query.process.loads = [](size_t) { return std::vector<PriorityLoad>(); };
     return query;
   }
 

@@ -61,6 +61,7 @@ class StatusJson : public Document, private UpstreamVisitor {
   void Weight(const LineModel& line, const std::optional<LineRecord>& record);
   void Servers(const UpstreamSums& sums, size_t group);
   void Retries(const UpstreamModel& upstream);
+  void Containment(const UpstreamModel& upstream, const UpstreamSums& sums);
   void OnPeer(const UpstreamModel& upstream, const UpstreamSums& sums,
               const PeerFacts& facts) override;
   void Health(const PeerFacts& facts);
@@ -193,6 +194,7 @@ void StatusJson::OnUpstream(const UpstreamModel& upstream,
   json_.Flag("problem", HasProblem(upstream, sums));
   json_.Flag("health_ignored", sums.health_ignored);
   Retries(upstream);
+  Containment(upstream, sums);
   json_.Key("clusters");
   json_.BeginArray();
   for (size_t i = 0; i < upstream.lines.size(); ++i) Line(upstream, sums, i);
@@ -224,6 +226,45 @@ void StatusJson::Retries(const UpstreamModel& upstream) {
   json_.EndObject();
 }
 
+// What its own probe says, ejections, and what priorities make of health; of
+// who has them.
+void StatusJson::Containment(const UpstreamModel& upstream,
+                             const UpstreamSums& sums) {
+  if (!upstream.probe.empty()) {
+    json_.Key("probe");
+    json_.BeginObject();
+    json_.Text("probe", upstream.probe);
+    json_.Number("passing", sums.probed[ProbeResult::kPassing]);
+    json_.Number("failing", sums.probed[ProbeResult::kFailing]);
+    json_.Number("unknown", sums.probed[ProbeResult::kUnknown]);
+    json_.EndObject();
+  }
+  if (upstream.ejects) {
+    uint64_t ejections = 0;
+    for (const GroupModel& group : upstream.groups) {
+      if (group.slots != 0) ejections += group.table->ejections();
+    }
+    json_.Number("ejections", ejections);
+  }
+  if (sums.loads.empty()) return;
+  json_.Key("failover");
+  json_.BeginObject();
+  json_.Fixed("overprovisioning", upstream.overprovisioning / 100.0, 2);
+  json_.Key("priorities");
+  json_.BeginArray();
+  for (size_t i = 0; i < sums.loads.size(); ++i) {
+    const PriorityLoad& load = sums.loads[i];
+    json_.BeginObject();
+    json_.Number("priority", upstream.priorities[i]);
+    json_.Number("weight", load.weight);
+    json_.Number("healthy", load.healthy);
+    json_.Share("share", load.percent, 100);
+    json_.EndObject();
+  }
+  json_.EndArray();
+  json_.EndObject();
+}
+
 void StatusJson::OnUpstreamEnd() {
   if (query_.peers != AskedPeers::kNone) json_.EndArray();
   json_.EndObject();
@@ -251,6 +292,7 @@ void StatusJson::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
     json_.Flag("no_ingress", known && record->no_ingress);
   }
   json_.Flag("backup", line.backup);
+  json_.Number("priority", line.priority);
   json_.Number("slots", line.slots);
   json_.Number("base", line.base);
   json_.Number("peers", sum.peers);
@@ -269,7 +311,7 @@ void StatusJson::Line(const UpstreamModel& upstream, const UpstreamSums& sums,
     json_.Number("most", sum.tuned_most);
     json_.EndObject();
   }
-  json_.Share("target_share", sum.weight, whole.weight);
+  json_.Share("target_share", sum.target, whole.target);
   json_.Share("observed_share", sum.recent, whole.recent);
   json_.Number("generation", record ? record->generation : 0);
   json_.Number("changed",
@@ -317,7 +359,7 @@ void StatusJson::Servers(const UpstreamSums& sums, size_t group) {
   json_.Number("active", sum.active);
   json_.Number("requests", sum.requests);
   json_.Number("weight", sum.weight);
-  json_.Share("target_share", sum.weight, sums.group[group].weight);
+  json_.Share("target_share", sum.target, sums.group[group].target);
   json_.Share("observed_share", sum.recent, sums.group[group].recent);
   json_.EndObject();
 }
@@ -344,7 +386,7 @@ void StatusJson::OnPeer(const UpstreamModel&, const UpstreamSums& sums,
   json_.Number("max_conns", facts.max_conns());
   json_.Number("requests", facts.requests);
   Responses(facts);
-  json_.Share("target_share", facts.weight, whole.weight);
+  json_.Share("target_share", facts.target, whole.target);
   json_.Share("observed_share", facts.recent, whole.recent);
   Tuning(facts);
   json_.EndObject();
@@ -356,6 +398,9 @@ void StatusJson::Health(const PeerFacts& facts) {
   if (IsOut(facts.state)) {
     json_.Text("reason", facts.WhyOut());
     Time("since", facts.out_since_ms);
+  }
+  if (facts.state == PeerState::kEjected) {
+    Time("until", facts.ejection.until_ms);
   }
   if (!facts.probe.probed()) return;
   json_.Key("probe");

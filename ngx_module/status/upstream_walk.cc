@@ -17,6 +17,7 @@ bool UpstreamWalk::Step(const Moment& now, UpstreamVisitor* visitor) {
       if (next_ == asked_.size()) return true;
       sums_ = UpstreamSums(upstream());
       sums_.health_ignored = query_.process.all_out(asked_[next_]);
+      sums_.loads = query_.process.loads(asked_[next_]);
       BeginPeers();
       phase_ = Phase::kSums;
       break;
@@ -37,7 +38,7 @@ bool UpstreamWalk::Step(const Moment& now, UpstreamVisitor* visitor) {
 }
 
 void UpstreamWalk::BeginPeers() {
-  cursor_.Begin(upstream(), query_.process.all_out(asked_[next_]));
+  cursor_.Begin(upstream(), query_.process.all_out(asked_[next_]), sums_.loads);
 }
 
 // True when all of the upstream's peers are in the sums.

@@ -17,6 +17,7 @@
 #include "watcher/kubernetes/subscriptions.h"
 #include "watcher/nacos/nacos_discovery.h"
 #include "watcher/transport/credentials.h"
+#include "weightcalc/outlier_window.h"
 #include "weightcalc/peer_set.h"
 
 namespace dynweight {
@@ -44,10 +45,27 @@ struct ClusterConfig {
   std::optional<ProbeConfig> probe;  // of its ingress nodes
 };
 
+// An upstream whose peers are ejected when they answer badly.
+struct OutlierConfig {
+  std::string upstream;
+  std::vector<uint32_t> tables;  // each judged by itself
+  OutlierPolicy policy;
+};
+
+// How an upstream's servers and instances are asked whether they serve.
+struct UpstreamProbeConfig {
+  std::string upstream;
+  std::vector<uint32_t> tables;
+  ProbeConfig probe;
+  bool via_ingress = false;  // the application behind each ingress node, too
+};
+
 struct WatcherConfig {
   std::vector<ClusterConfig> clusters;
   std::vector<LineConfig> lines;
   std::vector<ServerConfig> servers;
+  std::vector<OutlierConfig> outliers;
+  std::vector<UpstreamProbeConfig> upstream_probes;
   std::string state_file;    // empty: none
   std::string tuning_file;   // empty: none
   int64_t coalesce_ms = 50;  // at most one write of a table per this time

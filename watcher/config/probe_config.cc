@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -262,6 +263,15 @@ uint16_t ProbeConfig::Tag() const {
     absl::StrAppend(&all, " ", first, "-", last);
   }
   return static_cast<uint16_t>(1 + HashBytes(all) % ProbeResult::kMaxTag);
+}
+
+bool ProbeConfig::operator==(const ProbeConfig& other) const {
+  const auto all = [](const ProbeConfig& c) {
+    return std::tie(c.type, c.port, c.uri, c.host, c.status, c.body, c.ca_file,
+                    c.interval_ms, c.timeout_ms, c.fails, c.passes,
+                    c.mandatory);
+  };
+  return all(*this) == all(other) && trust.ca_data == other.trust.ca_data;
 }
 
 std::string ProbeConfig::Text() const {

@@ -1,5 +1,5 @@
-// What the `probe` directive of a cluster says: how its ingress nodes are asked
-// whether they serve.
+// What the `probe` directive of a cluster, or `dynamic_weight_probe` of an
+// upstream, says: how its peers are asked whether they serve.
 
 #ifndef DYNAMIC_WEIGHT_WATCHER_CONFIG_PROBE_CONFIG_H_
 #define DYNAMIC_WEIGHT_WATCHER_CONFIG_PROBE_CONFIG_H_
@@ -45,6 +45,9 @@ struct ProbeConfig {
   // 1 to ProbeResult::kMaxTag: the same for what would have the same results,
   // in every process and release, nearly always another for something else.
   uint16_t Tag() const;
+
+  // Whether they ask the same, at the same times, and take the same for good.
+  bool operator==(const ProbeConfig& other) const;
 
   // For people: "http :10254/healthz".
   std::string Text() const;

@@ -77,6 +77,9 @@ absl::Status ListScanner::Append(std::string_view data, OnObject on_object) {
       status = Object(data, &at, on_object);
     } else if (data[at] == '{' && place_ != Place::kAfterObject) {
       place_ = Place::kObject;  // which takes the bracket
+    } else if (White(data[at])) {
+      // A bomb of gzip may bring megabytes of it at once.
+      while (at < data.size() && White(data[at])) ++at;
     } else {
       status = BetweenObjects(data[at++]);
     }
@@ -116,7 +119,6 @@ absl::Status ListScanner::Envelope(char c) {
 }
 
 absl::Status ListScanner::BetweenObjects(char c) {
-  if (White(c)) return absl::OkStatus();
   if (c == ',' && place_ == Place::kAfterObject) {
     place_ = Place::kAfterComma;
     return absl::OkStatus();

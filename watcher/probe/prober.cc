@@ -11,51 +11,37 @@ namespace {
 
 // So much of a second's probes may begin together.
 constexpr double kBurstSeconds = 0.1;
-// However long the interval is, the first probes come soon.
-constexpr double kLeastRate = 10;
 
 }  // namespace
-
-double ProbeRate(const WatcherConfig& config, uint32_t cluster) {
-  const uint32_t targets = MaxProbeTargets(config, cluster);
-  if (targets == 0) return 0;
-  return std::max(
-      kLeastRate,
-      1250.0 * targets /
-          static_cast<double>(config.clusters[cluster].probe->interval_ms));
-}
 
 Prober::Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
                HttpTransport* transport, const Clock* clock, LogQueue* log,
                std::function<double()> random)
-    : config_(config),
-      transport_(transport),
+    : transport_(transport),
       clock_(clock),
       log_(log),
       random_(std::move(random)),
       probe_of_(config.clusters.size()) {
-  for (uint32_t i = 0; i < config.clusters.size(); ++i) {
-    if (!config.clusters[i].probe) continue;
+  const ProbePlan plan = MakeProbePlan(config);
+  for (const PlannedProbe& planned : plan.probes) {
     auto probe = std::make_unique<Probe>();
-    probe->config = &*config.clusters[i].probe;
-    probe->cluster = i;
-    probe->tag = probe->config->Tag();
-    probe->rate = ProbeRate(config, i);
+    probe->config = planned.config;
+    probe->owner = planned.owner;
+    probe->rate = planned.Rate();
     probe->tokens = 1;
     probe->tokens_ms = clock->MonotonicMs();
-    probe_of_[i] = probe.get();
+    if (planned.cluster) probe_of_[*planned.cluster] = probe.get();
     probes_.push_back(std::move(probe));
   }
   if (!active()) return;
-  for (const PeerTable& table : tables) tables_.emplace_back(table);
-  for (const LineConfig& line : config.lines) {
-    Probe* const probe = probe_of_[line.cluster];
-    if (probe == nullptr || line.instances()) continue;
-    const uint16_t port =
-        probe->config->port != 0 ? probe->config->port : line.port;
-    tables_[line.table].lines.push_back(
-        {line.range, probe, port, probe->config->mandatory || line.slow_start});
-    dirty_.insert(line.table);
+  for (const PeerTable& table : tables) {
+    const auto index = static_cast<uint32_t>(tables_.size());
+    tables_.emplace_back(table);
+    tables_.back().tags = ProbeTags(plan, index, table.capacity());
+  }
+  for (const ProbedRange& range : plan.ranges) {
+    tables_[range.table].ranges.push_back(range);
+    dirty_.insert(range.table);
   }
 }
 
@@ -141,7 +127,7 @@ void Prober::OnOutcome(Target* target, const ProbeOutcome& outcome) {
   if (target->state.result() == ProbeResult::kFailing) {
     log_->Add(LogLine::Level::kWarn,
               absl::StrCat("the probe of ", Name(*target), " fails: ",
-                           ProbeResult::Decode(WordFor(*target, 0)).Text()),
+                           ProbeResult::Decode(WordFor({target}, 1, 0)).Text()),
               now_ms);
   } else if (before == ProbeResult::kFailing) {
     log_->Add(LogLine::Level::kNotice,
@@ -155,9 +141,8 @@ std::string Prober::Name(const Target& target) const {
   if (target.address.family == IpAddress::kIpv6) {
     address = absl::StrCat("[", address, "]");
   }
-  return absl::StrCat(address, ":", target.port, " (cluster \"",
-                      config_.clusters[target.probe->cluster].name, "\", ",
-                      target.probe->config->Text(), ")");
+  return absl::StrCat(address, ":", target.port, " (", target.probe->owner,
+                      ", ", target.probe->config->Text(), ")");
 }
 
 // Counts results, and finds out whether everything fails.
@@ -203,7 +188,7 @@ void Prober::LookAtAll() {
   if (ignored) {
     log_->Add(LogLine::Level::kError,
               absl::StrCat("all ", all,
-                           " probes of all clusters fail: that is "
+                           " probes fail: that is "
                            "taken for a fault of this edge or its network, and "
                            "keeps no request from a node until one passes"),
               now_ms);
@@ -214,56 +199,80 @@ void Prober::LookAtAll() {
 }
 
 // The word of a peer that has `present`.
-uint32_t Prober::WordFor(const Target& target, uint32_t present) const {
+uint32_t Prober::WordFor(const std::vector<Target*>& targets, uint16_t tag,
+                         uint32_t present) const {
   ProbeResult word;
-  word.tag = target.probe->tag;
-  word.result = target.state.result();
-  switch (word.result) {
-    case ProbeResult::kPassing:
-      break;
-    case ProbeResult::kFailing:
-      word.out = !ignored_;
-      word.reason = target.state.reason();
-      word.status = target.state.status();
-      break;
-    case ProbeResult::kUnknown: {
-      // It may wait for its first result: that was said when it joined.
-      const ProbeResult before = ProbeResult::Decode(present);
-      word.out = before.tag == word.tag &&
-                 before.result == ProbeResult::kUnknown && before.out;
-      break;
+  word.tag = tag;
+  word.result = ProbeResult::kPassing;
+  for (const Target* target : targets) {
+    switch (target->state.result()) {
+      case ProbeResult::kPassing:
+        break;
+      case ProbeResult::kFailing:
+        word.result = ProbeResult::kFailing;
+        word.out = !ignored_;
+        word.reason = target->state.reason();
+        word.status = target->state.status();
+        return word.Encode();
+      case ProbeResult::kUnknown:
+        word.result = ProbeResult::kUnknown;
+        break;
     }
+  }
+  if (word.result == ProbeResult::kUnknown) {
+    // It may wait for its first result: that was said when it joined.
+    const ProbeResult before = ProbeResult::Decode(present);
+    word.out = before.tag == word.tag &&
+               before.result == ProbeResult::kUnknown && before.out;
   }
   return word.Encode();
 }
 
+std::pair<IpAddress, uint16_t> Prober::Asked(const ProbedRange& range,
+                                             const PeerIdentity& identity) {
+  return {range.address.family == IpAddress::kNone ? identity.address
+                                                   : range.address,
+          range.port != 0 ? range.port : identity.port};
+}
+
 void Prober::Prepare(uint32_t index, std::vector<SlotWrite>* writes) {
-  if (!active() || tables_[index].lines.empty()) return;
+  if (!active() || tables_[index].ranges.empty()) return;
   const Table& table = tables_[index];
   dirty_.insert(index);
   for (SlotWrite& write : *writes) {
-    if (write.clear || write.weight == 0) continue;
+    if (write.clear || write.weight == 0 || table.tags[write.slot] == 0) {
+      continue;
+    }
     if (!write.assign && table.table.weight(write.slot) != 0) continue;
-    const auto line = std::find_if(
-        table.lines.begin(), table.lines.end(), [&](const Line& candidate) {
-          return write.slot - candidate.range.first < candidate.range.count;
-        });
-    if (line == table.lines.end()) continue;
     PeerIdentity identity = write.identity;
     if (!write.assign) {
       Peer peer;
       if (!table.table.Read(write.slot, &peer)) continue;
       identity = peer.identity;
     }
-    const auto& targets = line->probe->targets;
-    const auto found = targets.find({identity.address, line->port});
-    ProbeResult joins;
-    joins.tag = line->probe->tag;
-    joins.out = write.joins && line->waits;
-    write.probe = found == targets.end()
-                      ? joins.Encode()
-                      : WordFor(*found->second, joins.Encode());
+    write.probe = WordOfNew(table, write, identity);
   }
+}
+
+uint32_t Prober::WordOfNew(const Table& table, const SlotWrite& write,
+                           const PeerIdentity& identity) const {
+  std::vector<Target*> targets;
+  bool known = true;
+  ProbeResult joins;
+  joins.tag = table.tags[write.slot];
+  for (const ProbedRange& range : table.ranges) {
+    if (write.slot - range.range.first >= range.range.count) continue;
+    joins.out |= write.joins && range.waits;
+    const auto& of_probe = probes_[range.probe]->targets;
+    const auto found = of_probe.find(Asked(range, identity));
+    if (found == of_probe.end()) {
+      known = false;
+    } else {
+      targets.push_back(found->second.get());
+    }
+  }
+  if (!known) return joins.Encode();
+  return WordFor(targets, joins.tag, joins.Encode());
 }
 
 std::vector<TableProbes> Prober::TakeWords(int64_t now_ms) {
@@ -282,7 +291,8 @@ std::vector<TableProbes> Prober::TakeWords(int64_t now_ms) {
     probes.table = i;
     for (const Seat& seat : table.seats) {
       const uint32_t present = table.table.health(seat.slot).probe();
-      const uint32_t word = WordFor(*seat.target, present);
+      const uint32_t word =
+          WordFor(seat.targets, table.tags[seat.slot], present);
       if (word == present) continue;
       probes.writes.push_back({seat.slot, seat.generation, word});
     }
@@ -292,43 +302,57 @@ std::vector<TableProbes> Prober::TakeWords(int64_t now_ms) {
 }
 
 void Prober::ReadPeers(Table* table, int64_t now_ms) {
-  for (const Seat& seat : table->seats) --seat.target->seats;
+  for (const Seat& seat : table->seats) {
+    for (Target* target : seat.targets) --target->seats;
+  }
   table->seats.clear();
-  for (const Line& line : table->lines) {
-    for (uint32_t n = 0; n < line.range.count; ++n) {
-      const uint32_t slot = line.range.first + n;
+  std::map<uint32_t, Seat> seats;
+  for (const ProbedRange& range : table->ranges) {
+    for (uint32_t n = 0; n < range.range.count; ++n) {
+      const uint32_t slot = range.range.first + n;
       Peer peer;
       if (table->table.weight(slot) == 0 || !table->table.Read(slot, &peer)) {
         continue;
       }
+      ProbeResult known =
+          ProbeResult::Decode(table->table.health(slot).probe());
+      if (known.tag != table->tags[slot]) known = ProbeResult();
       Target* const target =
-          TargetFor(line, peer.identity.address,
-                    table->table.health(slot).probe(), now_ms);
+          TargetFor(range, Asked(range, peer.identity), known, now_ms);
       ++target->seats;
-      table->seats.push_back({slot, peer.generation, target});
+      Seat& seat = seats[slot];
+      if (!seat.targets.empty() && seat.generation != peer.generation) {
+        // It passed to another one meanwhile: it is met again by that.
+        --target->seats;
+        continue;
+      }
+      seat.slot = slot;
+      seat.generation = peer.generation;
+      seat.targets.push_back(target);
     }
   }
+  for (auto& [slot, seat] : seats) table->seats.push_back(std::move(seat));
 }
 
-// `word`: what the table says of a peer there.
-Prober::Target* Prober::TargetFor(const Line& line, const IpAddress& address,
-                                  uint32_t word, int64_t now_ms) {
-  Probe* const probe = line.probe;
-  std::unique_ptr<Target>& target = probe->targets[{address, line.port}];
+// `known`: what the table says of a peer there.
+Prober::Target* Prober::TargetFor(const ProbedRange& range,
+                                  const std::pair<IpAddress, uint16_t>& asked,
+                                  const ProbeResult& known, int64_t now_ms) {
+  Probe* const probe = probes_[range.probe].get();
+  std::unique_ptr<Target>& target = probe->targets[asked];
   if (target != nullptr) return target.get();
   target = std::make_unique<Target>(probe->config);
   target->probe = probe;
-  target->address = address;
-  target->port = line.port;
+  target->address = asked.first;
+  target->port = asked.second;
   target->check = std::make_unique<ProbeCheck>(
-      probe->config, address, line.port, transport_,
+      probe->config, asked.first, asked.second, transport_,
       [this, t = target.get()](const ProbeOutcome& outcome) {
         OnOutcome(t, outcome);
       });
-  const ProbeResult known = ProbeResult::Decode(word);
   const auto interval = static_cast<double>(probe->config->interval_ms);
   int64_t due_ms = now_ms;
-  if (known.tag == probe->tag && known.result != ProbeResult::kUnknown) {
+  if (known.result != ProbeResult::kUnknown) {
     target->state.Resume(known);
     target->begun = true;
     due_ms += static_cast<int64_t>(random_() * interval);

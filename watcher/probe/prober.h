@@ -1,6 +1,8 @@
-// Probes the ingress nodes of all clusters that ask for it: one probe for each
-// address and port of a cluster, however many upstreams have a peer there, and
-// the words that the peers get for it.
+// Probes the ingress nodes of all clusters that ask for it, and the servers and
+// instances of upstreams that do: one probe for each address and port, however
+// many upstreams have a peer there, and the words that the peers get for it. A
+// peer that has two, as the application behind an ingress node is asked for as
+// well, serves when both pass.
 //
 //   tables ── peers that carry weight ──► targets ── due, within the rate ──►
 //   checks ── outcomes ──► results ── what differs from the tables ──► words
@@ -12,7 +14,7 @@
 // probes begin than ProbeRate(). What the tables say of a target when it is met
 // first, from a killed predecessor or the cycle before, is where it goes on.
 //
-// When every target of every cluster fails, that is taken for a fault of this
+// When every target of every probe fails, that is taken for a fault of this
 // edge or of its network: no word keeps requests away until a probe passes.
 // What the edge itself cannot do (no descriptor) tells nothing of a node.
 //
@@ -33,6 +35,7 @@
 
 #include "absl/types/span.h"
 #include "watcher/config/config.h"
+#include "watcher/config/probe_plan.h"
 #include "watcher/probe/probe_check.h"
 #include "watcher/probe/probe_target.h"
 #include "watcher/text/log_queue.h"
@@ -43,10 +46,6 @@
 #include "weightcalc/slot_plan.h"
 
 namespace dynweight {
-
-// Probes of the cluster that begin in a second, at most; 0: it has none. A
-// quarter more than its lines' slots need, and ten at least.
-double ProbeRate(const WatcherConfig& config, uint32_t cluster);
 
 // Words for the peers of a table.
 struct TableProbes {
@@ -73,7 +72,7 @@ class Prober {
          HttpTransport* transport, const Clock* clock, LogQueue* log,
          std::function<double()> random);
 
-  // Whether any cluster asks for probes; if not, nothing below does anything.
+  // Whether anybody asks for probes; if not, nothing below does anything.
   bool active() const { return !probes_.empty(); }
 
   // Begins what is due.
@@ -115,11 +114,10 @@ class Prober {
     explicit Target(const ProbeConfig* config) : state(config) {}
   };
 
-  // That of a cluster.
+  // One that is planned.
   struct Probe {
     const ProbeConfig* config = nullptr;
-    uint32_t cluster = 0;
-    uint16_t tag = 0;
+    std::string owner;
     double rate = 0;    // a second
     double tokens = 0;  // that may begin at once
     int64_t tokens_ms = 0;
@@ -134,20 +132,14 @@ class Prober {
   struct Seat {
     uint32_t slot = 0;
     uint64_t generation = 0;
-    Target* target = nullptr;
-  };
-
-  struct Line {
-    SlotRange range;
-    Probe* probe = nullptr;
-    uint16_t port = 0;   // that is probed
-    bool waits = false;  // who joins, for a first result
+    std::vector<Target*> targets;
   };
 
   struct Table {
     explicit Table(const PeerTable& t) : table(t) {}
     PeerTable table;
-    std::vector<Line> lines;  // those that are probed
+    std::vector<ProbedRange> ranges;
+    std::vector<uint16_t> tags;  // by slot
     std::vector<Seat> seats;
   };
 
@@ -156,19 +148,25 @@ class Prober {
   void OnOutcome(Target* target, const ProbeOutcome& outcome);
   void SetDue(Target* target, int64_t due_ms);
   void ReadPeers(Table* table, int64_t now_ms);
-  Target* TargetFor(const Line& line, const IpAddress& address, uint32_t word,
-                    int64_t now_ms);
+  // Address and port that the range's probe asks of a peer.
+  static std::pair<IpAddress, uint16_t> Asked(const ProbedRange& range,
+                                              const PeerIdentity& identity);
+  uint32_t WordOfNew(const Table& table, const SlotWrite& write,
+                     const PeerIdentity& identity) const;
+  Target* TargetFor(const ProbedRange& range,
+                    const std::pair<IpAddress, uint16_t>& asked,
+                    const ProbeResult& known, int64_t now_ms);
   void DropUnused();
   void LookAtAll();
-  uint32_t WordFor(const Target& target, uint32_t present) const;
+  uint32_t WordFor(const std::vector<Target*>& targets, uint16_t tag,
+                   uint32_t present) const;
   std::string Name(const Target& target) const;
 
-  const WatcherConfig& config_;
   HttpTransport* const transport_;
   const Clock* const clock_;
   LogQueue* const log_;
   const std::function<double()> random_;
-  std::vector<std::unique_ptr<Probe>> probes_;  // of the clusters that have one
+  std::vector<std::unique_ptr<Probe>> probes_;  // in the order of the plan
   std::vector<Probe*> probe_of_;                // by cluster; nullptr: none
   std::vector<Table> tables_;
   int64_t batch_ms_ = 0;        // before that nothing begins
