@@ -22,13 +22,20 @@
 //   └──────────┘ ◄── joins, where a first result is waited for
 //
 // fails, passes: so many probes in a row failed, or passed. Who comes back by
-// its probes has its failed attempts forgotten, and begins by slow start. From
-// up a peer comes to ejected, too, and back when the time is over, by slow
-// start; where several speak against it, the probe is named first, then the
-// ejection. A peer of weight 0 has none of these states: it is down in the
-// configuration, draining while requests run there, or drained. While all peers
-// of an upstream are out, and while everything that is probed anywhere fails,
-// who is out is asked all the same, and is up.
+// its probes has its failed attempts forgotten, and begins by slow start.
+//
+//              answers worse than it may (watcher/outlier)
+//   ┌──────┐ ──────────────────────────────────────────────► ┌──────────┐
+//   │  up  │                                                 │ ejected  │
+//   └──────┘ ◄────────────────────────────────────────────── └──────────┘
+//              the time is over; by slow start
+//
+// Where several speak against a peer, its probe is named first, then the
+// ejection, then the failed attempts; it serves when none of them does. A peer of
+// weight 0 has none of these states: it is down in the configuration, draining
+// while requests run there, or drained. While all peers of an upstream are out,
+// and while everything that is probed anywhere fails, who is out is asked all
+// the same, and is up.
 //
 // And slow start: a peer that joins others, or comes back from being out, gets
 // a share that grows from nothing to its weight over a time; see StartSlowly().

@@ -212,6 +212,65 @@ TEST_F(StatusJsonTest, TellsOfRetries) {
             1u);
 }
 
+TEST_F(StatusJsonTest, TellsOfWhoIsEjected) {
+  Make("a");
+  UpstreamModel& upstream = estate_.model.upstreams[0];
+  PeerTable table = TableOf(upstream, false);
+  table.SetWeight(1, 10);
+  table.health(1).SetEjection({Estate::kNow.monotonic_ms + 20000, 30000, 1});
+  table.CountEjection();
+  Parse(estate_.Query());
+  EXPECT_EQ(text_.find("\"ejections\""), std::string::npos);
+  upstream.ejects = true;
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf("\"ejections\":1,", text_), 1u);
+  EXPECT_EQ(
+      CountOf(R"("state":"ejected","reason":"it answered badly, for 30 s",)"
+              R"("since":1779999990123,"until":1780000020123)",
+              text_),
+      1u);
+}
+
+TEST_F(StatusJsonTest, TellsWhatEachPriorityHas) {
+  Make("a");
+  UpstreamModel& upstream = estate_.model.upstreams[0];
+  StatusQuery query = estate_.Query();
+  Parse(query);
+  EXPECT_EQ(text_.find("\"failover\""), std::string::npos);
+  upstream.priorities = {0, 5};
+  for (LineModel& line : upstream.lines) {
+    line.priority = 5;
+    line.rank = 1;
+  }
+  query.process.loads = [](size_t) {
+    return std::vector<PriorityLoad>{{100, 50, 70}, {10, 10, 30}};
+  };
+  Parse(query);
+  EXPECT_EQ(CountOf(R"("failover":{"overprovisioning":1.40,"priorities":[)"
+                    R"({"priority":0,"weight":100,"healthy":50,"share":0.7)",
+                    text_),
+            1u)
+      << text_;
+}
+
+TEST_F(StatusJsonTest, TellsOfItsOwnProbe) {
+  Make("a");
+  UpstreamModel& upstream = estate_.model.upstreams[0];
+  PeerTable table = TableOf(upstream, false);
+  table.SetWeight(1, 10);
+  ProbeResult failing;
+  failing.tag = 7;
+  failing.result = ProbeResult::kFailing;
+  failing.out = true;
+  table.health(1).SetProbe(failing.Encode(), 1000);
+  upstream.probe = "http /healthz";
+  Parse(estate_.Query());
+  EXPECT_EQ(CountOf(R"("probe":{"probe":"http /healthz","passing":0,)"
+                    R"("failing":1,"unknown":0})",
+                    text_),
+            1u);
+}
+
 TEST_F(StatusJsonTest, WithoutAZoneThereAreClustersOnly) {
   StatusModel model;
   model.clusters.resize(1);

@@ -21,7 +21,8 @@ package DynamicWeight::Estate;
 # `ingress_pods`: clusters whose ingress nodes are those that have a pod of the
 # Deployment "ingress", and not those with a label;
 # `line`: what an ingress_nodes line is, with %%APP%%, and `line_of` an
-# application; `workers` of an edge; `allow_retries`.
+# application, and `line_in` what its line of a cluster has besides; `block`: what
+# a cluster's block has besides; `workers` of an edge; `allow_retries`.
 #
 # Ingress nodes of the first cluster are 127.0.1.1 and so on, of the second
 # 127.0.2.1. Everything ends with the test, even if that is killed.
@@ -55,7 +56,8 @@ sub new {
         t => $t, nodes => 4, apps => ['orders'],
         clusters => ['A', 'B'], controllers => [], flags => [],
         rollouts => [], kind => 'Deployment', balanced => [], apart => {},
-        ingress_pods => [], line_of => {}, marks => [], expected => [],
+        ingress_pods => [], line_of => {}, line_in => {}, block => '', marks => [],
+        expected => [],
         rate => $ENV{ESTATE_RATE} // 1000, owner => $$,
         line => 'service=prod/%%APP%% ingress=prod/%%APP%%', %opt,
         edge_count => $opt{edges} // 1,

@@ -37,6 +37,7 @@ EOF
         token_file     %%${name}_TOKEN%%;
         ca_file        %%${name}_CA%%;
         ingress_nodes  $nodes;
+        $self->{block}
     }
 EOF
     }
@@ -44,7 +45,8 @@ EOF
     for my $app (@{$self->{apps}}) {
         my $line = $self->line_of($app);
         my $lines = join '', map "        ingress_nodes $_ $line "
-            . "port=%%BACKEND%% slots=$slots empty=drain;\n",
+            . "port=%%BACKEND%% slots=$slots empty=drain "
+            . ($self->{line_in}{$_} // '') . ";\n",
             @{$self->{clusters}};
         $conf .= <<"EOF";
     upstream $app {
