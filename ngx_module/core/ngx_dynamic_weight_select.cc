@@ -49,7 +49,11 @@ ngx_dynamic_weight_choose(ngx_http_dynamic_weight_request_t *rd,
 {
     ngx_int_t  rc;
 
-    ngx_dynamic_weight_refresh(rd->conf);
+    /* just now for the first attempt, when the request began */
+
+    if (rd->attempts) {
+        ngx_dynamic_weight_refresh(rd->conf);
+    }
 
     rc = rd->keyed
          ? ngx_dynamic_weight_choose_by_key(rd, group, chosen, generation)
