@@ -77,7 +77,7 @@ sub ask_until {
     my ($name, $done, $what) = @_;
     my $most = 0;
     wait_ok {
-        ask($name, 60);
+        ask($name, 200);
         my $is_so = $done->();
         $most = max($most, scalar ejected($name));
         $is_so;
@@ -141,7 +141,7 @@ is_deeply(ask('least', 100), { 200 => 100 }, 'and gets nothing');
 $servers->set($peers{round}, status => 500, delay => 0);
 my $most = ask_until('round', sub { ejected('round') == MOST }, 'many are');
 is($most, MOST, 'as many as the weight allows');
-$most = max(map { ask('round', 60); scalar ejected('round') } 1 .. 10);
+$most = max(map { ask('round', 200); scalar ejected('round') } 1 .. 5);
 is($most, MOST, 'and no more');
 wait_ok { $t->log =~ /upstream "round": \d+ peers? answers? as badly and stay, as no more than 30 % of the weight may be ejected/ }
     'the log tells of the others';
