@@ -26,5 +26,9 @@ ngx_int_t ngx_http_dynamic_weight_resolve_health(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf,
     ngx_http_dynamic_weight_srv_conf_t *dscf);
 
+/* _resolve.cc: whether anything is asked for that worker 0's thread does */
+bool ngx_http_dynamic_weight_needs_watcher(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf);
+
 
 #endif  // DYNAMIC_WEIGHT_NGX_MODULE_HTTP_NGX_HTTP_DYNAMIC_WEIGHT_HEALTH_H_

@@ -365,11 +365,7 @@ ngx_http_dynamic_weight_init_process(ngx_cycle_t *cycle)
                                     [&]() -> ngx_int_t {
         ngx_dynamic_weight_start_shares(cycle, dmcf);
 
-        if (dmcf->config->lines.empty()
-            && dmcf->config->outliers.empty()
-            && dmcf->config->upstream_probes.empty()
-            && dmcf->config->tuning_file.empty())
-        {
+        if (!ngx_http_dynamic_weight_needs_watcher(dmcf)) {
             return NGX_OK;
         }
 

@@ -399,3 +399,16 @@ ngx_http_dynamic_weight_servers_slots(
 
     return n;
 }
+
+
+bool
+ngx_http_dynamic_weight_needs_watcher(
+    const ngx_http_dynamic_weight_main_conf_t *dmcf)
+{
+    const dynweight::WatcherConfig  &config = *dmcf->config;
+
+    return !config.lines.empty()
+           || !config.outliers.empty()
+           || !config.upstream_probes.empty()
+           || !config.tuning_file.empty();
+}

@@ -97,6 +97,10 @@ ngx_http_dynamic_weight_status_model(ngx_http_dynamic_weight_main_conf_t *dmcf)
     model->tuning = dmcf->tuning.status;
     model->ready = &dmcf->root->ready;
 
+    if (ngx_http_dynamic_weight_needs_watcher(dmcf)) {
+        model->watcher_seen_ms = &dmcf->root->watcher_seen_ms;
+    }
+
     model->upstreams.reserve(dmcf->upstreams.nelts);
 
     for (i = 0; i < dmcf->upstreams.nelts; i++) {

@@ -274,17 +274,16 @@ ClusterStatus ReadClusterStatus(const ClusterModel& cluster) {
   return UnpackClusterStatus(cluster.status->ReadText());
 }
 
-int64_t WatcherAgeMs(const ClusterModel& cluster, const Moment& now) {
-  if (cluster.watcher_seen_ms == nullptr) return 0;
+int64_t WatcherAgeMs(const std::atomic<int64_t>* seen_ms, const Moment& now) {
+  if (seen_ms == nullptr) return 0;
   return std::max<int64_t>(
-      0, now.monotonic_ms -
-             cluster.watcher_seen_ms->load(std::memory_order_relaxed));
+      0, now.monotonic_ms - seen_ms->load(std::memory_order_relaxed));
 }
 
 ClusterStatus ReadClusterStatus(const ClusterModel& cluster,
                                 const Moment& now) {
   ClusterStatus status = ReadClusterStatus(cluster);
-  const int64_t age_ms = WatcherAgeMs(cluster, now);
+  const int64_t age_ms = WatcherAgeMs(cluster.watcher_seen_ms, now);
   if (age_ms <= kWatcherLateMs) return status;
   status.last_error = absl::StrCat(
       "the watcher has not been seen at work for ", age_ms / 1000,

@@ -165,7 +165,8 @@ struct UpstreamSums {
 bool HasProblem(const UpstreamModel& upstream, const UpstreamSums& sums);
 
 // Milliseconds since the thread that watches the cluster was last seen at work.
-int64_t WatcherAgeMs(const ClusterModel& cluster, const Moment& now);
+// nullptr: nobody looks.
+int64_t WatcherAgeMs(const std::atomic<int64_t>* seen_ms, const Moment& now);
 
 // The cluster has a status: as the watcher wrote it; or, where its thread is
 // late (kWatcherLateMs), with that as the error.

@@ -144,15 +144,14 @@ void Metrics::Begin(const Moment& now) {
 
   if (query_.model->tuning != nullptr) Tuning();
 
-  int64_t age_ms = 0;
   for (const ClusterModel& cluster : query_.model->clusters) {
     if (cluster.status == nullptr) continue;
-    age_ms = WatcherAgeMs(cluster, now);  // one thread watches all
     std::string label = "{cluster=\"";
     AppendLabelValue(cluster.name, &label);
     clusters_.push_back({label + "\"", ReadClusterStatus(cluster, now)});
   }
-  if (clusters_.empty()) return;
+  if (query_.model->watcher_seen_ms == nullptr) return;
+  const int64_t age_ms = WatcherAgeMs(query_.model->watcher_seen_ms, now);
   Head({"watcher_age_seconds", "gauge",
         "Since the watcher's thread was last seen at work; beyond 20 it "
         "hangs."});

@@ -99,6 +99,8 @@ struct StatusModel {
   // nullptr where there is none.
   const SharedDocument* decisions = nullptr;  // WeightChangeLog's
   const SharedDocument* tuning = nullptr;     // TuningFile::EncodeStatus()
+  // Of the watcher's thread, as ClusterModel has it; nullptr: there is none.
+  const std::atomic<int64_t>* watcher_seen_ms = nullptr;
   // Whether all upstreams were ready once; /ready writes it.
   std::atomic<uint64_t>* ready = nullptr;
 };

@@ -38,6 +38,7 @@ class Estate {
   explicit Estate(std::string_view zone = "main") {
     model.zone = Keep(zone);
     model.ready = &ready_.emplace_back(0);
+    model.watcher_seen_ms = &watcher_seen_ms;
   }
   Estate(const Estate&) = delete;
   Estate& operator=(const Estate&) = delete;

@@ -14,9 +14,11 @@ use DynamicWeight;
 use DynamicWeight::Estate;
 use Test::More;
 
+# Lenient by default, as a busy machine may be slow to answer.
+my $probe = $ENV{ESTATE_PROBE} // 'interval=1s timeout=1s fails=3 passes=2';
 my $estate = DynamicWeight::Estate->new(apps => ['orders', 'payments'],
     line_in => { A => 'priority=0 slow_start=3s', B => 'priority=1' },
-    block => 'probe tcp interval=500ms timeout=300ms fails=2 passes=3;');
+    block => "probe tcp $probe;");
 $estate->make($_->[0] => $_->[1], 12)
     for ['A', 'orders'], ['B', 'orders'], ['A', 'payments'], ['B', 'payments'];
 $estate->begin;
