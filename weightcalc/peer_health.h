@@ -31,11 +31,11 @@
 //              the time is over; by slow start
 //
 // Where several speak against a peer, its probe is named first, then the
-// ejection, then the failed attempts; it serves when none of them does. A peer of
-// weight 0 has none of these states: it is down in the configuration, draining
-// while requests run there, or drained. While all peers of an upstream are out,
-// and while everything that is probed anywhere fails, who is out is asked all
-// the same, and is up.
+// ejection, then the failed attempts; it serves when none of them does. A peer
+// of weight 0 has none of these states: it is down in the configuration,
+// draining while requests run there, or drained. While all peers of an upstream
+// are out, and while everything that is probed anywhere fails, who is out is
+// asked all the same, and is up.
 //
 // And slow start: a peer that joins others, or comes back from being out, gets
 // a share that grows from nothing to its weight over a time; see StartSlowly().
