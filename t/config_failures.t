@@ -97,6 +97,16 @@ for my $case (
     isnt($status, 0, 'refused: a probe of ingress nodes alone');
     like($told, qr/has nothing to probe but ingress nodes: write "via=ingress"/,
         '... and told');
+    ($status, $told) = test('dynamic_weight_probe tcp via=ingress; server 127.0.0.2;
+        instances bj service=prod/pay slots=8;');
+    isnt($status, 0, 'refused: via=ingress without ingress nodes');
+    like($told, qr/"via=ingress" .* has no effect, .*remove it.*conf:\d+/,
+        '... and told');
+    ($status, $told) = test('dynamic_weight_probe tcp mandatory; server 127.0.0.2;
+        ingress_nodes bj service=prod/orders port=80 slots=4;');
+    isnt($status, 0, 'refused: mandatory where only servers are asked');
+    like($told, qr/"mandatory" .* has no effect, .*remove it.*conf:\d+/,
+        '... and told');
     ($status, $told) = test('dynamic_weight_probe http via=ingress host=o.example;
         server 127.0.0.2; instances bj service=prod/pay slots=8;
         ingress_nodes bj service=prod/orders port=80 slots=4;');

@@ -21,6 +21,10 @@ char *ngx_http_dynamic_weight_failover(ngx_conf_t *cf, ngx_command_t *cmd,
 std::vector<uint32_t> ngx_http_dynamic_weight_priorities(
     const ngx_http_dynamic_weight_srv_conf_t *dscf);
 
+/* _probe.cc: whether it has anybody to ask, and an address of each */
+ngx_int_t ngx_http_dynamic_weight_check_probe(ngx_conf_t *cf,
+    const ngx_http_dynamic_weight_srv_conf_t *dscf);
+
 /* an upstream whose groups have their tables */
 ngx_int_t ngx_http_dynamic_weight_resolve_health(ngx_conf_t *cf,
     ngx_http_dynamic_weight_main_conf_t *dmcf,

@@ -39,9 +39,11 @@ OutlierDetector::OutlierDetector(const WatcherConfig& config,
       watched.table = table;
       watched.looked_ms = now_ms;
       watched.peers.resize(tables_[table].capacity());
+      watched.servers.resize(watched.peers.size());
       watched_.push_back(std::move(watched));
     }
   }
+  NoteNames(config);
   // Not all in one turn of the thread.
   for (size_t i = 0; i < watched_.size(); ++i) {
     const auto phase =
@@ -50,6 +52,20 @@ OutlierDetector::OutlierDetector(const WatcherConfig& config,
     watched_[i].due_ms =
         now_ms + static_cast<int64_t>(phase * static_cast<double>(slice_ms)) +
         1;
+  }
+}
+
+// What peers are called, lest each log line look for it among all.
+void OutlierDetector::NoteNames(const WatcherConfig& config) {
+  std::vector<Watched*> watched_of(tables_.size());
+  for (Watched& watched : watched_) watched_of[watched.table] = &watched;
+  for (const ServerConfig& server : config.servers) {
+    Watched* const watched = watched_of[server.table];
+    if (watched != nullptr) watched->servers[server.slot] = &server;
+  }
+  for (const LineConfig& line : config.lines) {
+    Watched* const watched = watched_of[line.table];
+    if (watched != nullptr) watched->lines.push_back(&line);
   }
 }
 
@@ -160,9 +176,10 @@ void OutlierDetector::Choose(Watched* watched, int64_t now_ms) {
     watched->limited = false;
     return;
   }
-  std::stable_sort(
-      candidates.begin(), candidates.end(),
-      [](const auto& a, const auto& b) { return a.errors > b.errors; });
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) {
+              return std::tie(b.errors, a.slot) < std::tie(a.errors, b.slot);
+            });
   const uint32_t most = watched->config->policy.most_percent;
   size_t left = 0;
   for (const Candidate& candidate : candidates) {
@@ -219,10 +236,8 @@ std::vector<TableEjections> OutlierDetector::TakeWrites() {
 }
 
 std::string OutlierDetector::Name(const Watched& watched, uint32_t slot) const {
-  for (const ServerConfig& server : config_.servers) {
-    if (server.table == watched.table && server.slot == slot) {
-      return absl::StrCat("server ", server.address);
-    }
+  if (watched.servers[slot] != nullptr) {
+    return absl::StrCat("server ", watched.servers[slot]->address);
   }
   Peer peer;
   if (!tables_[watched.table].Read(slot, &peer)) return "a peer";
@@ -231,12 +246,9 @@ std::string OutlierDetector::Name(const Watched& watched, uint32_t slot) const {
   std::string name =
       absl::StrCat("server ", ipv6 ? "[" : "", address.ToString(),
                    ipv6 ? "]:" : ":", peer.identity.port);
-  for (const LineConfig& line : config_.lines) {
-    if (line.table != watched.table ||
-        slot - line.range.first >= line.range.count) {
-      continue;
-    }
-    absl::StrAppend(&name, " (cluster \"", config_.clusters[line.cluster].name,
+  for (const LineConfig* line : watched.lines) {
+    if (slot - line->range.first >= line->range.count) continue;
+    absl::StrAppend(&name, " (cluster \"", config_.clusters[line->cluster].name,
                     "\")");
   }
   return name;

@@ -81,6 +81,8 @@ class OutlierDetector {
     int64_t due_ms = 0;
     int64_t looked_ms = 0;
     std::vector<PeerState> peers;
+    std::vector<const ServerConfig*> servers;  // of each slot; null: of a line
+    std::vector<const LineConfig*> lines;
     bool limited = false;  // that more would be ejected was logged
   };
 
@@ -91,6 +93,7 @@ class OutlierDetector {
     double errors = 0;  // of its attempts
   };
 
+  void NoteNames(const WatcherConfig& config);
   int64_t SliceMs(const Watched& watched) const;
   void Look(Watched* watched, int64_t now_ms);
   void LookAtPeer(Watched* watched, uint32_t slot, uint64_t slices,
