@@ -9,8 +9,8 @@
 namespace dynweight {
 namespace {
 
-// So much of a second's probes may begin together.
-constexpr double kBurstSeconds = 0.1;
+// So much of a second's probes may begin together: twice those of a moment.
+constexpr double kBurstSeconds = 0.4;
 
 }  // namespace
 
@@ -21,6 +21,7 @@ Prober::Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
       clock_(clock),
       log_(log),
       random_(std::move(random)),
+      phase_ms_(static_cast<int64_t>(random_() * kMaxMomentMs)),
       probe_of_(config.clusters.size()) {
   const ProbePlan plan = MakeProbePlan(config);
   for (const PlannedProbe& planned : plan.probes) {
@@ -43,6 +44,21 @@ Prober::Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
     tables_[range.table].ranges.push_back(range);
     dirty_.insert(range.table);
   }
+}
+
+int64_t Prober::MomentMs(const Probe& probe) {
+  return std::clamp<int64_t>(probe.config->interval_ms / kMoments, 1,
+                             kMaxMomentMs);
+}
+
+// The moment of the next interval that chance says.
+int64_t Prober::AnyMoment(const Probe& probe, int64_t now_ms) {
+  const int64_t moment_ms = MomentMs(probe);
+  const auto within = static_cast<int64_t>(
+      random_() * static_cast<double>(probe.config->interval_ms));
+  const int64_t at_ms = now_ms + 1 + within;
+  return at_ms + moment_ms - 1 -
+         (at_ms + moment_ms - 1 - phase_ms_) % moment_ms;
 }
 
 void Prober::Refill(Probe* probe, int64_t now_ms) {
@@ -82,10 +98,7 @@ void Prober::Begin(Probe* probe, Target* target, int64_t now_ms) {
   const int64_t interval = probe->config->interval_ms;
   int64_t next = target->due_ms + interval;
   // The thread stood still, or it was met just now: at a moment of its own.
-  if (!target->begun || next <= now_ms) {
-    next = now_ms + 1 +
-           static_cast<int64_t>(random_() * static_cast<double>(interval));
-  }
+  if (!target->begun || next <= now_ms) next = AnyMoment(*probe, now_ms);
   SetDue(target, next);
   if (target->check->running()) return;  // its timeout is over and is seen soon
   probe->tokens -= 1;
@@ -350,12 +363,11 @@ Prober::Target* Prober::TargetFor(const ProbedRange& range,
       [this, t = target.get()](const ProbeOutcome& outcome) {
         OnOutcome(t, outcome);
       });
-  const auto interval = static_cast<double>(probe->config->interval_ms);
   int64_t due_ms = now_ms;
   if (known.result != ProbeResult::kUnknown) {
     target->state.Resume(known);
     target->begun = true;
-    due_ms += static_cast<int64_t>(random_() * interval);
+    due_ms = AnyMoment(*probe, now_ms);
   }
   SetDue(target.get(), due_ms);
   return target.get();

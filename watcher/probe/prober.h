@@ -9,9 +9,10 @@
 //
 // A target is probed for the first time at once, then at a moment of the
 // interval that chance says, and from then on once an interval: edges that
-// learn of a node together do not probe it together. What is due within
-// kBatchMs begins together, which costs the thread fewer wake-ups, and no more
-// probes begin than ProbeRate(). What the tables say of a target when it is met
+// learn of a node together do not probe it together. There are kMoments of
+// them, which chance has shifted, as probes that begin together cost the thread
+// much less than as many wake-ups; and no more probes begin than
+// PlannedProbe::Rate(). What the tables say of a target when it is met
 // first, from a killed predecessor or the cycle before, is where it goes on.
 //
 // When every target of every probe fails, that is taken for a fault of this
@@ -65,7 +66,9 @@ struct ProbeCounts {
 
 class Prober {
  public:
-  static constexpr int64_t kBatchMs = 50;
+  static constexpr int64_t kBatchMs = 50;  // between two turns of beginning
+  static constexpr int64_t kMoments = 10;  // of an interval, or more:
+  static constexpr int64_t kMaxMomentMs = 200;
 
   // `random` gives uniform numbers of [0, 1).
   Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
@@ -143,6 +146,8 @@ class Prober {
     std::vector<Seat> seats;
   };
 
+  static int64_t MomentMs(const Probe& probe);
+  int64_t AnyMoment(const Probe& probe, int64_t now_ms);
   void Refill(Probe* probe, int64_t now_ms);
   void Begin(Probe* probe, Target* target, int64_t now_ms);
   void OnOutcome(Target* target, const ProbeOutcome& outcome);
@@ -166,6 +171,7 @@ class Prober {
   const Clock* const clock_;
   LogQueue* const log_;
   const std::function<double()> random_;
+  const int64_t phase_ms_;                      // of the moments
   std::vector<std::unique_ptr<Probe>> probes_;  // in the order of the plan
   std::vector<Probe*> probe_of_;                // by cluster; nullptr: none
   std::vector<Table> tables_;
