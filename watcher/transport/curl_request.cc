@@ -306,7 +306,7 @@ absl::Status PrepareCurlRequest(const HttpRequest& request,
   static const Credentials kAnonymous;
   const Credentials& credentials =
       request.credentials == nullptr ? kAnonymous : *request.credentials;
-  if (result->easy == nullptr) result->easy.reset(curl_easy_init());
+  result->easy.reset(curl_easy_init());
   if (result->easy == nullptr ||
       !Append(absl::StrCat("Accept: ", request.accept), &result->headers)) {
     return absl::ResourceExhaustedError("no memory");

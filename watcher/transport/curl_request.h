@@ -39,8 +39,7 @@ struct CurlRequest {
   CurlEasy easy;
 };
 
-// Sets everything but the callbacks that receive the answer; makes a handle
-// unless `result` has one, as curl_easy_reset() left it. Unauthenticated:
+// Sets everything but the callbacks that receive the answer. Unauthenticated:
 // a credential can't be read. InvalidArgument: a bad URL or header.
 // ResourceExhausted: no memory.
 absl::Status PrepareCurlRequest(const HttpRequest& request,

@@ -35,9 +35,6 @@ constexpr size_t kKeptErrorBytes = 4 << 10;
 // So much of an answer other than 200 is read, lest its connection be lost.
 constexpr size_t kMaxErrorBytes = 64 << 10;
 constexpr long kMaxKeptConnections = 32;
-// Handles that are kept for the next transfers: what libcurl allocates for one
-// is most of what a short transfer costs. Each has a buffer of 64 KiB.
-constexpr size_t kMaxSpareHandles = 16;
 constexpr int64_t kMaxPollMs = 3600000;
 
 using TimePoint = CurlAnswer::TimePoint;
@@ -100,7 +97,6 @@ class CurlTransportImpl final : public CurlTransport {
   void Finish(Id id, CURLcode code);
   void RemoveCancelled();
   void Remove(Transfer* transfer);
-  void KeepHandle(Transfer* transfer);
 
   static constexpr size_t kMaxReady = 64;
 
@@ -115,7 +111,6 @@ class CurlTransportImpl final : public CurlTransport {
   // When to look next whether a transfer has been silent for too long. Times
   // are not put off by each byte: one that has come too early is set anew.
   std::set<std::pair<TimePoint, Id>> silences_;
-  std::vector<CurlEasy> spare_;
   std::vector<Id> started_;    // to be added by the next Poll()
   std::vector<Id> sending_;    // have more to send
   std::vector<Id> cancelled_;  // during a Poll(), to be removed at its end
@@ -154,10 +149,6 @@ HttpTransport::Id CurlTransportImpl::Start(const HttpRequest& request,
   transfer->silence_ms = request.silence_timeout_ms;
   if (request.credentials != nullptr) {
     transfer->token_file = request.credentials->token_file;
-  }
-  if (!spare_.empty()) {
-    transfer->request.easy = std::move(spare_.back());
-    spare_.pop_back();
   }
   transfer->prepared = PrepareCurlRequest(request, &files_, &transfer->request);
   if (transfer->prepared.ok()) {
@@ -200,7 +191,6 @@ void CurlTransportImpl::Cancel(Id id) {
     return;
   }
   Remove(found->second.get());
-  KeepHandle(found->second.get());
   transfers_.erase(found);
 }
 
@@ -209,15 +199,6 @@ void CurlTransportImpl::Remove(Transfer* transfer) {
     curl_multi_remove_handle(multi_, transfer->request.easy.get());
     transfer->added = false;
   }
-}
-
-// Of a transfer that was removed and is not looked at again. Options and
-// secrets go with the reset.
-void CurlTransportImpl::KeepHandle(Transfer* transfer) {
-  CurlEasy& easy = transfer->request.easy;
-  if (easy == nullptr || spare_.size() == kMaxSpareHandles) return;
-  curl_easy_reset(easy.get());
-  spare_.push_back(std::move(easy));
 }
 
 void CurlTransportImpl::Poll(int64_t timeout_ms) {
@@ -399,10 +380,7 @@ void CurlTransportImpl::Finish(Id id, CURLcode code) {
   const std::unique_ptr<Transfer> transfer = std::move(found->second);
   transfers_.erase(found);
   Remove(transfer.get());
-  if (transfer->handler == nullptr) {
-    KeepHandle(transfer.get());
-    return;
-  }
+  if (transfer->handler == nullptr) return;
   // Whatever the file's times say: the token it held is no good.
   if (transfer->answer.status == 401) files_.Forget(transfer->token_file);
   delivered_ = true;
@@ -413,7 +391,6 @@ void CurlTransportImpl::Finish(Id id, CURLcode code) {
     result.transport = transfer->prepared;
     result.failure = HttpFailure::kOwn;
   }
-  KeepHandle(transfer.get());
   transfer->handler->OnDone(result, transfer->answer.error_body);
 }
 
@@ -422,7 +399,6 @@ void CurlTransportImpl::RemoveCancelled() {
     const auto found = transfers_.find(id);
     if (found == transfers_.end()) continue;
     Remove(found->second.get());
-    KeepHandle(found->second.get());
     transfers_.erase(found);
   }
 }
