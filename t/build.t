@@ -46,6 +46,38 @@ isnt($?, 0, 'configure refuses an nginx that is too old');
 like($old, qr/error: .* needs nginx 1\.22\.0 or newer; .* is 1020002\n\z/,
     '... and says from which on');
 
+# An nginx without the parts that can be left out: what needs nginx's headers is
+# compiled, as far as errors go.
+
+my @without = map "--without-$_", qw(http-cache http_gzip_module
+    http_rewrite_module http_upstream_hash_module http_upstream_ip_hash_module
+    http_upstream_keepalive_module http_upstream_least_conn_module
+    http_upstream_random_module http_upstream_zone_module pcre);
+system('cp', '-rs', "$root/build/nginx-debian", "$dir/bare");
+system("cd $dir/bare && ./configure @without --add-dynamic-module=$root "
+    . "--builddir=$dir/bare/bare > $dir/bare.log 2>&1") == 0
+    or diag(`tail $dir/bare.log`);
+unlike(`cat $dir/bare/bare/ngx_auto_config.h`,
+    qr/NGX_(SSL|HTTP_SSL|HTTP_CACHE|HTTP_UPSTREAM_ZONE|THREADS|PCRE|COMPAT)\b/,
+    'an nginx without TLS, cache, zone, threads, regular expressions');
+my $includes = join ' ', map "-isystem $dir/bare/$_", 'bare', map "src/$_",
+    qw(core event event/modules os/unix http http/modules http/v2);
+for my $folder (qw(core http)) {
+    open my $f, '>', "$dir/$folder.cc" or die "$dir/$folder.cc: $!\n";
+    print $f map "#include \"$_\"\n", glob "$root/ngx_module/$folder/*.cc";
+    close $f;
+    is(`g++ -std=c++17 -fsyntax-only -Wall -Wextra -I$root $includes $dir/$folder.cc 2>&1`,
+        '', "... has ngx_module/$folder");
+}
+
+# A packager's CMake needs nothing of the tests.
+
+my $cmake = `cmake -S $root -B $dir/packager -DBUILD_TESTING=OFF @{[
+    map "-DCMAKE_DISABLE_FIND_PACKAGE_$_=ON", qw(Boost GTest ZLIB benchmark)]} 2>&1`;
+is($?, 0, 'CMake without tests takes no library of theirs') or diag($cmake);
+unlike(`cmake --build $dir/packager --target help`, qr/_test\b|bench|fake_cluster/,
+    '... and has no test to build');
+
 # nginx with the module in it; the other tests run on it, too.
 
 for my $version (qw(debian newest)) {

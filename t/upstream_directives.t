@@ -24,11 +24,12 @@ sub slurp {
     return scalar <$f>;
 }
 
-# The source of this nginx: .ci/setup static brings those that are tested.
+# The source of this nginx, TEST_NGINX_SOURCE where that is set: .ci/setup static
+# brings those that are tested.
 my ($source) = grep {
     -e "$_/src/core/nginx.h" && slurp("$_/src/core/nginx.h") =~ /nginx_version\s+(\d+)/
         && $1 == $t->version
-} glob "$DynamicWeight::root/build/nginx-{debian,newest}";
+} $ENV{TEST_NGINX_SOURCE} // glob "$DynamicWeight::root/build/nginx-{debian,newest}";
 ok($source, 'the source of this nginx is there: .ci/setup static brings it')
     or BAIL_OUT('no source');
 

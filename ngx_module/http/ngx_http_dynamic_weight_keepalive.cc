@@ -5,11 +5,14 @@
 
 #include "ngx_module/http/ngx_http_dynamic_weight_idle.h"
 
+#include "ngx_module/core/ngx_dynamic_weight_nginx.h"
+
 
 static ngx_uint_t ngx_http_dynamic_weight_most_idle(
     ngx_http_dynamic_weight_request_t *rd);
 static bool ngx_http_dynamic_weight_may_keep(const ngx_connection_t *c,
     const ngx_http_dynamic_weight_request_t *rd, ngx_uint_t state);
+static bool ngx_http_dynamic_weight_is_quic(const ngx_connection_t *c);
 
 
 bool
@@ -129,6 +132,7 @@ ngx_http_dynamic_weight_may_keep(const ngx_connection_t *c,
     if (rd->group->worker.idle == NULL
         || state & NGX_PEER_FAILED
         || c == NULL
+        || ngx_http_dynamic_weight_is_quic(c)
         || c->read->eof
         || c->read->error
         || c->read->timedout
@@ -153,6 +157,26 @@ ngx_http_dynamic_weight_may_keep(const ngx_connection_t *c,
 
     return table.weight(rd->slot) != 0
            && table.generation(rd->slot) == rd->generation;
+}
+
+
+/*
+ * Of HTTP/3 to upstreams, which Angie has: a stream ends with its request, and
+ * the connection that carries streams is no one request's.
+ */
+
+static bool
+ngx_http_dynamic_weight_is_quic(const ngx_connection_t *c)
+{
+#if (NGX_DYNAMIC_WEIGHT_QUIC)
+
+    if (c->quic) {
+        return true;
+    }
+
+#endif
+
+    return c->type == SOCK_DGRAM;
 }
 
 

@@ -1,6 +1,7 @@
 // The module: which directives it has, its configuration, its processes' life.
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
+#include "ngx_module/core/ngx_dynamic_weight_nginx.h"
 #include "ngx_module/core/ngx_dynamic_weight_probe.h"
 #include "ngx_module/http/ngx_http_dynamic_weight_health.h"
 
@@ -128,7 +129,7 @@ static ngx_command_t  ngx_http_dynamic_weight_commands[] = {
     /* nginx's own, which this module stands before: see _stock.cc */
 
     { ngx_string("keepalive"),
-#if (nginx_version >= 1029007)
+#if (NGX_DYNAMIC_WEIGHT_LOCAL_POOLS)
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE12,
 #else
       NGX_HTTP_UPS_CONF|NGX_CONF_TAKE1,

@@ -80,6 +80,10 @@ ngx_http_dynamic_weight_init_peer(ngx_http_request_t *r,
 
     u = r->upstream;
 
+#ifdef ANGIE_VERSION
+    u->peer.ctx = r;    /* where all of it finds the request */
+#endif
+
     u->peer.data = rd;
     u->peer.get = ngx_http_dynamic_weight_get_peer;
     u->peer.free = ngx_http_dynamic_weight_free_peer;

@@ -8,6 +8,7 @@
 // are written: their conf is private, and has defaults.
 
 #include "ngx_module/core/ngx_dynamic_weight.h"
+#include "ngx_module/core/ngx_dynamic_weight_nginx.h"
 
 
 static bool
@@ -143,7 +144,7 @@ ngx_http_dynamic_weight_stock_keepalive(ngx_conf_t *cf, ngx_command_t *cmd,
 char *
 ngx_http_dynamic_weight_stop_stock_keepalive([[maybe_unused]] ngx_conf_t *cf)
 {
-#if (nginx_version >= 1029007)
+#if (NGX_DYNAMIC_WEIGHT_LOCAL_POOLS)
 
     /* every upstream has one then, which would wrap ours: not with 0 */
 
@@ -242,7 +243,7 @@ ngx_http_dynamic_weight_check_servers(ngx_conf_t *cf,
                    "here: write \"down\"";
         }
 
-#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+#if (NGX_DYNAMIC_WEIGHT_RESOLVE)
 
         if (server[i].host.len) {
             what = "\"resolve\": names are resolved when the configuration is "
@@ -268,6 +269,25 @@ ngx_http_dynamic_weight_check_servers(ngx_conf_t *cf,
 
 #endif
 
+#ifdef ANGIE_VERSION
+
+        if (server[i].slow_start) {
+            what = "\"slow_start=\" is for peers that join others: write it in "
+                   "\"ingress_nodes\" or \"instances\", or remove it";
+        }
+
+#endif
+
+#if (T_NGX_HTTP_UPSTREAM_ID)
+
+        if (server[i].id.len) {
+            what = "\"id=\": sessions are not bound to servers. Remove it, or "
+                   "write \"dynamic_weight hash KEY;\" with a key such as "
+                   "$cookie_NAME";
+        }
+
+#endif
+
         if (what) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "server \"%V\" in upstream \"%V\", which has "
@@ -280,7 +300,7 @@ ngx_http_dynamic_weight_check_servers(ngx_conf_t *cf,
 
     what = NULL;
 
-#if (NGX_HTTP_UPSTREAM_ZONE && nginx_version >= 1027003)
+#if (NGX_DYNAMIC_WEIGHT_RESOLVE)
 
     if (us->resolver_timeout != NGX_CONF_UNSET_MSEC) {
         what = "resolver_timeout";
@@ -300,6 +320,19 @@ ngx_http_dynamic_weight_check_servers(ngx_conf_t *cf,
                       what, &us->host, us->file_name, us->line);
         return NGX_ERROR;
     }
+
+#ifdef ANGIE_VERSION
+
+    if (us->rt_factor != NGX_CONF_UNSET_UINT) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"response_time_factor\" in upstream \"%V\" is without "
+                      "effect beside \"dynamic_weight\", whose status has the "
+                      "times: remove it in %s:%ui",
+                      &us->host, us->file_name, us->line);
+        return NGX_ERROR;
+    }
+
+#endif
 
     return NGX_OK;
 }

@@ -128,6 +128,13 @@ constexpr ClusterFamily kClusterFamilies[] = {
 };
 
 constexpr UpstreamFamily kUpstreamFamilies[] = {
+    {{"upstream_info", "gauge",
+      "How the upstream balances: of round_robin alone shares follow weights."},
+     [](const UpstreamSample&, std::string* out) {
+       *out += '1';
+       return true;
+     },
+     true},
     {{"upstream_health_ignored", "gauge",
       "1: too few peers are healthy, or none, so that all are asked."},
      [](const UpstreamSample& sample, std::string* out) {

@@ -30,6 +30,7 @@ struct UpstreamFamily {
   MetricHead head;
   // False: there is no such sample.
   bool (*append)(const UpstreamSample& sample, std::string* out);
+  bool with_method = false;  // the label
 };
 
 struct PriorityFamily {

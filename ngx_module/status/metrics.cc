@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -204,6 +205,13 @@ bool Metrics::Print(absl::Span<const Family> families,
     *out_ += family.head.name;
     *out_ += '{';
     *out_ += samples[sample_].labels;
+    if constexpr (std::is_same_v<Family, UpstreamFamily>) {
+      if (family.with_method) {
+        *out_ += ",method=\"";
+        *out_ += samples[sample_].method;
+        *out_ += '"';
+      }
+    }
     *out_ += "} ";
     *out_ += value_;
     *out_ += '\n';

@@ -76,7 +76,8 @@ void MetricsSnapshot::OnUpstream(const UpstreamModel& upstream,
   const RetryCounters& retries = upstream.groups[0].table->retry_counters();
   upstreams_.push_back({name, sums.health_ignored,
                         retries.retries.load(std::memory_order_relaxed),
-                        std::nullopt, std::nullopt, std::nullopt});
+                        std::nullopt, std::nullopt, std::nullopt,
+                        upstream.method});
   if (!upstream.probe.empty()) {
     upstreams_.back().failing = sums.probed[ProbeResult::kFailing];
   }

@@ -59,6 +59,7 @@ struct UpstreamSample {
   std::optional<uint64_t> retries_refused;  // nothing: there is no budget
   std::optional<uint64_t> ejections;        // nothing: nobody is ejected
   std::optional<uint64_t> failing;          // nothing: it has no probe
+  std::string_view method;
 };
 
 struct PrioritySample {

@@ -109,6 +109,9 @@ TEST_F(MetricsTest, RetriesOfAnUpstream) {
   table.retry_counters().retries = 7;
   table.retry_counters().refused = 5;
   auto samples = ParseMetrics(Render(MakeMetrics(estate_.Query())).text);
+  EXPECT_EQ(samples.at({"upstream_info",
+                        {{"upstream", "a"}, {"method", "round_robin"}}}),
+            "1");
   EXPECT_EQ(samples.at({"upstream_retries_total", {{"upstream", "a"}}}), "7");
   EXPECT_EQ(
       samples.count({"upstream_retries_refused_total", {{"upstream", "a"}}}),

@@ -81,7 +81,7 @@ sub version {
     my ($self) = @_;
     return $self->{version} //= do {
         my ($major, $minor, $patch)
-            = `$self->{nginx} -v 2>&1` =~ m{nginx/(\d+)\.(\d+)\.(\d+)}
+            = `$self->{nginx} -V 2>&1` =~ m{nginx/(\d+)\.(\d+)\.(\d+)}
             or die "$self->{nginx} does not tell its version\n";
         $major * 1_000_000 + $minor * 1_000 + $patch;
     };

@@ -191,8 +191,8 @@ sub read_request {
     return if !defined $n && $!{EAGAIN};
     return $self->hang_up($c) unless $n;
     my ($uri) = $c->{in} =~ /^\S+ (\S+)/;
-    $c->{in} =~ /\r\n\r\n/g or return;
-    my $end = pos $c->{in};
+    $c->{in} =~ /\r\n\r\n/ or return;
+    my $end = $+[0];
     $end += $1 if substr($c->{in}, 0, $end) =~ /^Content-Length: *(\d+)/mi;
     return if length $c->{in} < $end;
     $c->{in} = substr $c->{in}, $end;
