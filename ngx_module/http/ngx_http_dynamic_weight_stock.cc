@@ -222,6 +222,69 @@ ngx_http_dynamic_weight_foreign(ngx_conf_t *cf, bool methods)
 }
 
 
+/* NULL, or which parameter of a "server" is refused, and what to write */
+
+static const char *
+ngx_http_dynamic_weight_refused(const ngx_http_upstream_server_t *server)
+{
+    const char  *what;
+
+    what = NULL;
+
+    if (server->down > 1) {
+        what = "\"drain\" keeps bound sessions, which there are none of "
+               "here: write \"down\"";
+    }
+
+#if (NGX_DYNAMIC_WEIGHT_RESOLVE)
+
+    if (server->host.len) {
+        what = "\"resolve\": names are resolved when the configuration is "
+               "read. Remove \"resolve\", write the addresses, or write "
+               "\"ingress_nodes\" for nodes that come and go";
+    }
+
+    if (server->service.len) {
+        what = "\"service=\": SRV records are not followed. Write the "
+               "addresses with their ports, or \"ingress_nodes\" for nodes "
+               "that come and go";
+    }
+
+#endif
+
+#if (NGX_HTTP_UPSTREAM_SID)
+
+    if (server->sid.len) {
+        what = "\"route=\": sessions are not bound to servers. Remove it, "
+               "or write \"dynamic_weight hash KEY;\" with a key such as "
+               "$cookie_NAME";
+    }
+
+#endif
+
+#ifdef ANGIE_VERSION
+
+    if (server->slow_start) {
+        what = "\"slow_start=\" is for peers that join others: write it in "
+               "\"ingress_nodes\" or \"instances\", or remove it";
+    }
+
+#endif
+
+#if (T_NGX_HTTP_UPSTREAM_ID)
+
+    if (server->id.len) {
+        what = "\"id=\": sessions are not bound to servers. Remove it, or "
+               "write \"dynamic_weight hash KEY;\" with a key such as "
+               "$cookie_NAME";
+    }
+
+#endif
+
+    return what;
+}
+
+
 /* parameters of "server", and what goes with them */
 
 static ngx_int_t
@@ -236,57 +299,7 @@ ngx_http_dynamic_weight_check_servers(ngx_conf_t *cf,
 
     for (i = 0; i < us->servers->nelts; i++) {
 
-        what = NULL;
-
-        if (server[i].down > 1) {
-            what = "\"drain\" keeps bound sessions, which there are none of "
-                   "here: write \"down\"";
-        }
-
-#if (NGX_DYNAMIC_WEIGHT_RESOLVE)
-
-        if (server[i].host.len) {
-            what = "\"resolve\": names are resolved when the configuration is "
-                   "read. Remove \"resolve\", write the addresses, or write "
-                   "\"ingress_nodes\" for nodes that come and go";
-        }
-
-        if (server[i].service.len) {
-            what = "\"service=\": SRV records are not followed. Write the "
-                   "addresses with their ports, or \"ingress_nodes\" for nodes "
-                   "that come and go";
-        }
-
-#endif
-
-#if (NGX_HTTP_UPSTREAM_SID)
-
-        if (server[i].sid.len) {
-            what = "\"route=\": sessions are not bound to servers. Remove it, "
-                   "or write \"dynamic_weight hash KEY;\" with a key such as "
-                   "$cookie_NAME";
-        }
-
-#endif
-
-#ifdef ANGIE_VERSION
-
-        if (server[i].slow_start) {
-            what = "\"slow_start=\" is for peers that join others: write it in "
-                   "\"ingress_nodes\" or \"instances\", or remove it";
-        }
-
-#endif
-
-#if (T_NGX_HTTP_UPSTREAM_ID)
-
-        if (server[i].id.len) {
-            what = "\"id=\": sessions are not bound to servers. Remove it, or "
-                   "write \"dynamic_weight hash KEY;\" with a key such as "
-                   "$cookie_NAME";
-        }
-
-#endif
+        what = ngx_http_dynamic_weight_refused(&server[i]);
 
         if (what) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
@@ -312,27 +325,23 @@ ngx_http_dynamic_weight_check_servers(ngx_conf_t *cf,
 
 #endif
 
+#ifdef ANGIE_VERSION
+
+    if (us->rt_factor != NGX_CONF_UNSET_UINT) {
+        what = "response_time_factor";
+    }
+
+#endif
+
     if (what) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"%s\" in upstream \"%V\" is without effect beside "
                       "\"dynamic_weight\", which resolves names when the "
-                      "configuration is read: remove it in %s:%ui",
+                      "configuration is read and has response times in its "
+                      "status: remove it in %s:%ui",
                       what, &us->host, us->file_name, us->line);
         return NGX_ERROR;
     }
-
-#ifdef ANGIE_VERSION
-
-    if (us->rt_factor != NGX_CONF_UNSET_UINT) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"response_time_factor\" in upstream \"%V\" is without "
-                      "effect beside \"dynamic_weight\", whose status has the "
-                      "times: remove it in %s:%ui",
-                      &us->host, us->file_name, us->line);
-        return NGX_ERROR;
-    }
-
-#endif
 
     return NGX_OK;
 }
