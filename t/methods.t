@@ -362,7 +362,7 @@ $t->mend_backend('127.0.0.11');
 
 # ---- keepalive N local, which newer ones have: none is taken by another location.
 
-if ($t->version >= 1_029_007) {
+if ($t->keeps_by_location) {
     my $newer = DynamicWeight->new(workers => 1);
     $newer->start_backends;
     my $locations = join ' ', map { "location /$_ { proxy_pass http://u/; "

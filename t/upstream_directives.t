@@ -53,7 +53,7 @@ cmp_ok(scalar keys %parameter, '>=', 6, 'and parameters');
 # What is right: 'works', or what the refusal says.
 
 my $method = qr/another balancing method (?:follows|must not precede).*remove one/;
-my $bound = qr/"sticky" in upstream "u" can't work.*dynamic_weight hash KEY/;
+my $bound = qr/"sticky".* in upstream "u" can't work.*dynamic_weight hash KEY/;
 my %is = (
     server             => ['server 127.0.0.2;' => 'works'],
     zone               => ['zone u 64k;' => qr/remove "zone"/],
@@ -70,6 +70,8 @@ my %is = (
         qr/"resolver" in upstream "u" is without effect.*remove it/],
     resolver_timeout   => ['resolver_timeout 5s;' =>
         qr/"resolver_timeout" in upstream "u" is without effect.*remove it/],
+    response_time_factor => ['response_time_factor 80;' =>
+        qr/"response_time_factor" in upstream "u" is without effect.*remove it/],
     sticky             => ['sticky cookie srv_id expires=1h;' => $bound],
 );
 my %server_is = (
@@ -82,13 +84,20 @@ my %server_is = (
     'drain'         => ['drain' => qr/"drain" keeps bound.*write "down"/],
     'route='        => ['route=a' =>
         qr/"route=": sessions are not bound.*dynamic_weight hash KEY/],
+    'sid='          => ['sid=a' =>
+        qr/"route=": sessions are not bound.*dynamic_weight hash KEY/],
+    'id='           => ['id=a' =>
+        qr/"id=": sessions are not bound.*dynamic_weight hash KEY/],
+    'slow_start='   => ['slow_start=5s' =>
+        qr/"slow_start=" is for peers that join.*"ingress_nodes"/],
     'resolve'       => ['resolve' =>
         qr/"resolve": names are resolved when.*"ingress_nodes"/],
     'service='      => ['service=http resolve' =>
         qr/"service=": SRV records.*"ingress_nodes"/],
 );
 
-is(join(' ', grep { !$is{$_} } sort keys %directive), '',
+# Those of Angie go with "sticky".
+is(join(' ', grep { !$is{$_} && !/^sticky_/ } sort keys %directive), '',
     'every directive is known here');
 is(join(' ', grep { !$server_is{$_} } sort keys %parameter), '',
     'and every parameter');
@@ -137,7 +146,8 @@ try_it('server ADDRESS resolve, which needs none', $parameter{resolve},
 # What nginx's commercial brother has: this one knows nothing of it.
 
 try_it($_, 0, "dynamic_weight; $one $_")
-    for 'queue 10;', 'state u.conf;', 'ntlm;', 'server 127.0.0.2 slow_start=5s;';
+    for 'queue 10;', 'state u.conf;', 'ntlm;',
+        $parameter{'slow_start='} ? () : 'server 127.0.0.2 slow_start=5s;';
 
 $t->cleanup;
 done_testing();

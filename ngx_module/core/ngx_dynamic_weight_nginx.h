@@ -20,9 +20,13 @@ extern "C" {
 #endif
 
 
-/* a connection may be a stream of QUIC: ngx_connection_t has "quic" */
+/*
+ * A connection may be a stream of QUIC: ngx_connection_t has "quic". Tengine has
+ * another QUIC, and the number.
+ */
 
-#if (NGX_QUIC || (NGX_COMPAT && nginx_version >= 1025000))
+#if (!defined TENGINE_VERSION                                                \
+     && (NGX_QUIC || (NGX_COMPAT && nginx_version >= 1025000)))
 #define NGX_DYNAMIC_WEIGHT_QUIC  1
 #endif
 

@@ -176,7 +176,8 @@ ngx_http_dynamic_weight_foreign(ngx_conf_t *cf, bool methods)
     };
     static constexpr std::string_view  other[] = {
         "keepalive", "keepalive_requests", "keepalive_time",
-        "keepalive_timeout", "resolver", "resolver_timeout", "server", "zone"
+        "keepalive_timeout", "resolver", "resolver_timeout",
+        "response_time_factor", "server", "zone"
     };
 
     ngx_uint_t      i;

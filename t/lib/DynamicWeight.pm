@@ -87,6 +87,12 @@ sub version {
     };
 }
 
+# Whether that is Angie, which has the number of the nginx that it follows.
+sub is_angie { $_[0]{is_angie} //= `$_[0]{nginx} -V 2>&1` =~ /^Angie/ || 0 }
+
+# Whether upstreams keep connections by location: newer than Debian's.
+sub keeps_by_location { $_[0]->version >= 1_029_007 && !$_[0]->is_angie }
+
 # What an upstream says that is to keep no connection.
 sub keep_none { 'dynamic_weight_keepalive 0;' }
 
