@@ -171,7 +171,7 @@ TEST_P(WatcherFaultTest, WeightsHoldTheLogSaysWhyOnceAndRecoveryFollows) {
   fault.kind = GetParam().kind;
   fault.code = GetParam().code;
   // Well within the timeout: else a byte is late now and then, another reason.
-  fault.delay_ms = 200;
+  fault.delay_ms = 100;
   fake->SetFault(fault);
   ASSERT_TRUE(Until([this] { return StatusNumber(0, "failures") >= 1; }));
   fake->SetApp({"prod", "orders", 30});
