@@ -89,7 +89,7 @@ my %server_is = (
     'id='           => ['id=a' =>
         qr/"id=": sessions are not bound.*dynamic_weight hash KEY/],
     'slow_start='   => ['slow_start=5s' =>
-        qr/"slow_start=" is for peers that join.*"ingress_nodes"/],
+        qr/does not support parameter "slow_start=5s"/],
     'resolve'       => ['resolve' =>
         qr/"resolve": names are resolved when.*"ingress_nodes"/],
     'service='      => ['service=http resolve' =>
@@ -142,6 +142,12 @@ for my $name (sort keys %server_is) {
 }
 try_it('server ADDRESS resolve, which needs none', $parameter{resolve},
     'dynamic_weight; server 127.0.0.1 resolve;', 'works');
+
+if ($parameter{'slow_start='}) {
+    try_it('server ... slow_start=5s before it', 1,
+        'server 127.0.0.2 slow_start=5s; dynamic_weight;',
+        qr/"slow_start=" is for peers that join others/);
+}
 
 # What nginx's commercial brother has: this one knows nothing of it.
 
