@@ -75,8 +75,14 @@ for my $folder (qw(core http)) {
 my $cmake = `cmake -S $root -B $dir/packager -DBUILD_TESTING=OFF @{[
     map "-DCMAKE_DISABLE_FIND_PACKAGE_$_=ON", qw(Boost GTest benchmark)]} 2>&1`;
 is($?, 0, 'CMake without tests takes no library of theirs') or diag($cmake);
-unlike(`cmake --build $dir/packager --target help`, qr/_test\b|bench|fake_cluster/,
-    '... and has no test to build');
+my $targets = `cmake --build $dir/packager --target help`;
+like($targets, qr/ngx_http_dynamic_weight_module\b/, '... and has the module');
+unlike($targets, qr/_test\b|bench|fake_cluster/, '... and no test to build');
+my $further = `$root/ngx_module/configure-nginx /usr/share/nginx/src $dir/further $dir/further-objs $root --with-compat --with-stream 2>&1`;
+is($?, 0, 'an nginx with other parts than Debian\'s is configured') or diag($further);
+my $parts = `cat $dir/further-objs/ngx_auto_config.h`;
+like($parts, qr/NGX_STREAM\b|NGX_COMPAT\b/, '... with those that are named');
+unlike($parts, qr/NGX_HTTP_SSL\b/, '... and no others');
 
 # nginx with the module in it; the other tests run on it, too.
 

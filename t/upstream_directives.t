@@ -85,7 +85,7 @@ my %server_is = (
     'route='        => ['route=a' =>
         qr/"route=": sessions are not bound.*dynamic_weight hash KEY/],
     'sid='          => ['sid=a' =>
-        qr/"route=": sessions are not bound.*dynamic_weight hash KEY/],
+        qr/"sid=" or "route=": sessions are not bound.*dynamic_weight hash KEY/],
     'id='           => ['id=a' =>
         qr/"id=": sessions are not bound.*dynamic_weight hash KEY/],
     'slow_start='   => ['slow_start=5s' =>

@@ -25,7 +25,9 @@ ngx_http_dynamic_weight_take_idle(ngx_peer_connection_t *pc,
     ngx_http_dynamic_weight_idle_t       *idle;
     ngx_http_dynamic_weight_peer_idle_t  *peer;
 
-    if (rd->group->worker.idle == NULL) {
+    /* a request of HTTP/3 has another kind of connection than what is kept */
+
+    if (rd->group->worker.idle == NULL || pc->type == SOCK_DGRAM) {
         return false;
     }
 

@@ -223,6 +223,15 @@ ngx_http_dynamic_weight_foreign(ngx_conf_t *cf, bool methods)
 }
 
 
+/* Angie calls it so, too */
+
+#ifdef ANGIE_VERSION
+#define NGX_HTTP_DW_ROUTE  "\"sid=\" or \"route=\""
+#else
+#define NGX_HTTP_DW_ROUTE  "\"route=\""
+#endif
+
+
 /* NULL, or which parameter of a "server" is refused, and what to write */
 
 static const char *
@@ -256,7 +265,7 @@ ngx_http_dynamic_weight_refused(const ngx_http_upstream_server_t *server)
 #if (NGX_HTTP_UPSTREAM_SID)
 
     if (server->sid.len) {
-        what = "\"route=\": sessions are not bound to servers. Remove it, "
+        what = NGX_HTTP_DW_ROUTE ": sessions are not bound to servers. Remove it, "
                "or write \"dynamic_weight hash KEY;\" with a key such as "
                "$cookie_NAME";
     }

@@ -9,8 +9,9 @@
 namespace dynweight {
 namespace {
 
-// So much of a second's probes may begin together: twice those of a moment.
-constexpr double kBurstSeconds = 0.4;
+// Of the rate so much may begin together, about those of a moment, and the rest
+// goes into the refill: no second has more than the rate.
+constexpr double kBurst = 0.16;
 
 }  // namespace
 
@@ -46,26 +47,31 @@ Prober::Prober(const WatcherConfig& config, std::vector<PeerTable> tables,
   }
 }
 
+double Prober::RefillRate(const Probe& probe) {
+  return probe.rate * (1 - kBurst);
+}
+
 int64_t Prober::MomentMs(const Probe& probe) {
   return std::clamp<int64_t>(probe.config->interval_ms / kMoments, 1,
                              kMaxMomentMs);
 }
 
-// The moment of the next interval that chance says.
+// The moment of the next interval that chance says, no later than its end.
 int64_t Prober::AnyMoment(const Probe& probe, int64_t now_ms) {
   const int64_t moment_ms = MomentMs(probe);
   const auto within = static_cast<int64_t>(
       random_() * static_cast<double>(probe.config->interval_ms));
   const int64_t at_ms = now_ms + 1 + within;
-  return at_ms + moment_ms - 1 -
-         (at_ms + moment_ms - 1 - phase_ms_) % moment_ms;
+  const int64_t moment_at_ms =
+      at_ms - (at_ms + moment_ms - phase_ms_ % moment_ms) % moment_ms;
+  return moment_at_ms > now_ms ? moment_at_ms : moment_at_ms + moment_ms;
 }
 
 void Prober::Refill(Probe* probe, int64_t now_ms) {
   const auto passed = static_cast<double>(now_ms - probe->tokens_ms);
   probe->tokens_ms = now_ms;
-  probe->tokens = std::min(probe->tokens + probe->rate * passed / 1000,
-                           std::max(1.0, probe->rate * kBurstSeconds));
+  probe->tokens = std::min(probe->tokens + RefillRate(*probe) * passed / 1000,
+                           std::max(1.0, probe->rate * kBurst));
 }
 
 void Prober::Tick(int64_t now_ms) {
@@ -86,7 +92,7 @@ int64_t Prober::DeadlineMs() const {
     if (probe->due.empty()) continue;
     int64_t at = probe->due.begin()->first;
     if (probe->tokens < 1) {
-      const double wait_ms = (1 - probe->tokens) * 1000 / probe->rate;
+      const double wait_ms = (1 - probe->tokens) * 1000 / RefillRate(*probe);
       at = std::max(at, probe->tokens_ms + static_cast<int64_t>(wait_ms) + 1);
     }
     deadline = std::min(deadline, at);

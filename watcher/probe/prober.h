@@ -146,6 +146,7 @@ class Prober {
     std::vector<Seat> seats;
   };
 
+  static double RefillRate(const Probe& probe);
   static int64_t MomentMs(const Probe& probe);
   int64_t AnyMoment(const Probe& probe, int64_t now_ms);
   void Refill(Probe* probe, int64_t now_ms);
